@@ -1,0 +1,38 @@
+# make run    everything on one machine: the embedded broker and store and, without DISCORD_BOT_TOKEN, the simulated Discord
+# make test   the whole test suite; installs what it needs
+# make check  format, lints, documentation
+# make bench  the load generator's table, from a release build; SOCKETS, RATE, SECONDS change it
+
+.PHONY: run test check bench install
+
+# A failure's own words say where it is; frames of the runtime only bury them.
+export RUST_BACKTRACE ?= 0
+
+# The services that tests and the bench start.
+SERVICES = -p ingest -p fanout -p discord-sim -p standalone
+
+SOCKETS ?= 2000
+RATE ?= 5
+SECONDS ?= 20
+
+run:
+	cargo run --locked --quiet -p standalone --bin discord-stream
+
+check:
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
+
+install:
+	tests/install.sh
+
+# nextest runs each test in a process of its own, several at a time; where it is missing, cargo's own runner does.
+test: install
+	cargo build --locked --workspace --all-targets
+	@if cargo nextest --version >/dev/null 2>&1; \
+	then cargo nextest run --locked --workspace; \
+	else cargo test --locked --workspace --all-targets; fi
+
+bench: install
+	cargo build --locked --release $(SERVICES) -p load
+	target/release/load --sockets $(SOCKETS) --rate $(RATE) --seconds $(SECONDS)

@@ -1,0 +1,403 @@
+//! Settings: an optional TOML file, then `.env`, then the environment, under the names of contract.md §4.
+//!
+//! Of `.env` and the environment only listed names are read (Kubernetes sets `NATS_PORT=tcp://…` by itself);
+//! an unknown name in the file stops the start. Empty means unset. Every secret is read from `<NAME>_FILE` too.
+//! A setting's text is checked where it is asked for, and the error names the setting and never its value.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+
+use config::{Config, File, FileFormat};
+use secrecy::SecretString;
+
+mod names;
+
+pub use names::{NAMES, SECRETS};
+
+/// A setting that stops the start (exit code 64).
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// It is required and absent.
+    #[error("setting {0} is required")]
+    Missing(&'static str),
+    /// Its text is not what it should be.
+    #[error("setting {name} is malformed: expected {expected}")]
+    Malformed {
+        /// The setting.
+        name: String,
+        /// What it should be.
+        expected: String,
+    },
+    /// The file names a setting that does not exist.
+    #[error("unknown setting {name} in {file}")]
+    Unknown {
+        /// The name.
+        name: String,
+        /// The file.
+        file: String,
+    },
+    /// Two settings exclude each other.
+    #[error("settings {0} and {1} exclude each other")]
+    Conflict(&'static str, &'static str),
+    /// A file that a setting names can't be read.
+    #[error("setting {name} names a file that can't be read")]
+    File {
+        /// The setting.
+        name: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is no TOML.
+    #[error("the file that CONFIG_FILE names is malformed")]
+    Toml(#[source] config::ConfigError),
+}
+
+/// The settings of a process, by name.
+#[derive(Default, Clone)]
+pub struct Settings {
+    values: BTreeMap<&'static str, String>,
+}
+
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Names alone: a value may be a secret, or hold one (a URL with a password).
+        f.debug_set().entries(self.values.keys()).finish()
+    }
+}
+
+impl Settings {
+    /// Reads this process's environment and the `.env` of its folder.
+    ///
+    /// # Errors
+    /// A file that can't be read or is malformed, or an unknown name in `CONFIG_FILE`.
+    pub fn from_process() -> Result<Self, SettingsError> {
+        let mut environment = BTreeMap::new();
+        if let Ok(entries) = dotenvy::dotenv_iter() {
+            for entry in entries {
+                let (name, value) = entry.map_err(|_| malformed(".env", "NAME=value lines"))?;
+                environment.insert(name, value);
+            }
+        }
+        environment.extend(std::env::vars().filter(|(_, value)| !value.is_empty()));
+        Self::from_environment(&environment)
+    }
+
+    /// Reads these variables as a process's environment.
+    ///
+    /// # Errors
+    /// As [`Self::from_process`].
+    pub fn from_environment(environment: &BTreeMap<String, String>) -> Result<Self, SettingsError> {
+        let mut settings = Self::default();
+        if let Some(path) = environment.get("CONFIG_FILE").filter(|v| !v.is_empty()) {
+            settings.add_file(Path::new(path))?;
+        }
+        settings.add_environment(environment)?;
+        Ok(settings)
+    }
+
+    /// Sets a value, as the standalone binary does for what it runs inside.
+    pub fn set(&mut self, name: &'static str, value: impl Into<String>) {
+        self.values.insert(name, value.into());
+    }
+
+    fn add_file(&mut self, path: &Path) -> Result<(), SettingsError> {
+        let text = std::fs::read_to_string(path).map_err(|source| SettingsError::File {
+            name: "CONFIG_FILE".into(),
+            source,
+        })?;
+        let table: BTreeMap<String, config::Value> = Config::builder()
+            .add_source(File::from_str(&text, FileFormat::Toml))
+            .build()
+            .and_then(Config::try_deserialize)
+            .map_err(SettingsError::Toml)?;
+        for (key, value) in table {
+            let name = key.to_ascii_uppercase();
+            let text = value
+                .into_string()
+                .map_err(|_| malformed(&name, "a text, a number or true/false"))?;
+            if !self.add(&name, &text)? {
+                return Err(SettingsError::Unknown {
+                    name: key,
+                    file: path.display().to_string(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn add_environment(
+        &mut self,
+        environment: &BTreeMap<String, String>,
+    ) -> Result<(), SettingsError> {
+        // The alias first: the name itself wins.
+        if let Some(value) = environment.get("NODE_ENV") {
+            self.add("APP_ENV", value)?;
+        }
+        for (name, value) in environment {
+            self.add(name, value)?;
+        }
+        Ok(())
+    }
+
+    /// Takes a value if the name is listed, as itself or as a secret's `_FILE`.
+    fn add(&mut self, name: &str, value: &str) -> Result<bool, SettingsError> {
+        if let Some(known) = NAMES.iter().find(|known| **known == name) {
+            if !value.is_empty() {
+                self.values.insert(known, value.to_owned());
+            }
+            return Ok(true);
+        }
+        let secret = name
+            .strip_suffix("_FILE")
+            .and_then(|base| SECRETS.iter().find(|known| **known == base));
+        let Some(secret) = secret else {
+            return Ok(false);
+        };
+        if !value.is_empty() {
+            let text = std::fs::read_to_string(value).map_err(|source| SettingsError::File {
+                name: name.to_owned(),
+                source,
+            })?;
+            self.values.insert(secret, text.trim_end().to_owned());
+        }
+        Ok(true)
+    }
+
+    /// The text of a setting, if it is set.
+    pub fn text(&self, name: &'static str) -> Option<&str> {
+        debug_assert!(NAMES.contains(&name), "{name} is not listed");
+        self.values.get(name).map(String::as_str)
+    }
+
+    /// The text of a required setting.
+    ///
+    /// # Errors
+    /// It is not set.
+    pub fn required(&self, name: &'static str) -> Result<&str, SettingsError> {
+        self.text(name).ok_or(SettingsError::Missing(name))
+    }
+
+    /// A secret, if it is set.
+    pub fn secret(&self, name: &'static str) -> Option<SecretString> {
+        self.text(name).map(SecretString::from)
+    }
+
+    /// A value of any type that reads itself from text.
+    ///
+    /// # Errors
+    /// The text is malformed.
+    pub fn parsed<T: FromStr>(
+        &self,
+        name: &'static str,
+        expected: &str,
+    ) -> Result<Option<T>, SettingsError> {
+        let parse = |text: &str| text.trim().parse().map_err(|_| malformed(name, expected));
+        self.text(name).map(parse).transpose()
+    }
+
+    /// A number, or its default.
+    ///
+    /// # Errors
+    /// The text is no number of this range.
+    pub fn number<T: FromStr>(&self, name: &'static str, default: T) -> Result<T, SettingsError> {
+        Ok(self.parsed(name, "a whole number")?.unwrap_or(default))
+    }
+
+    /// `true` or `false`, or the default.
+    ///
+    /// # Errors
+    /// The text is neither.
+    pub fn flag(&self, name: &'static str, default: bool) -> Result<bool, SettingsError> {
+        Ok(self.parsed(name, "true or false")?.unwrap_or(default))
+    }
+
+    /// A time in milliseconds, or its default.
+    ///
+    /// # Errors
+    /// The text is no number.
+    pub fn milliseconds(
+        &self,
+        name: &'static str,
+        default: Duration,
+    ) -> Result<Duration, SettingsError> {
+        let value = self.parsed(name, "milliseconds")?;
+        Ok(value.map_or(default, Duration::from_millis))
+    }
+
+    /// A time with a unit (`90s`, `15m`, `24h`, `7d`; bare numbers are seconds), or its default.
+    ///
+    /// # Errors
+    /// The text is neither.
+    pub fn duration(
+        &self,
+        name: &'static str,
+        default: Duration,
+    ) -> Result<Duration, SettingsError> {
+        let parse =
+            |text| parse_duration(text).ok_or_else(|| malformed(name, "a time such as 24h"));
+        self.text(name).map_or(Ok(default), parse)
+    }
+
+    /// A size in bytes (`1000000`, `512KiB`, `1 MiB`, `2GiB`), or its default.
+    ///
+    /// # Errors
+    /// The text is no size.
+    pub fn bytes(&self, name: &'static str, default: usize) -> Result<usize, SettingsError> {
+        let parse = |text| parse_bytes(text).ok_or_else(|| malformed(name, "a size such as 1MiB"));
+        self.text(name).map_or(Ok(default), parse)
+    }
+
+    /// The parts of a comma-separated list; empty if it is not set.
+    pub fn list(&self, name: &'static str) -> Vec<&str> {
+        let parts = self.text(name).unwrap_or_default().split(',');
+        parts.map(str::trim).filter(|p| !p.is_empty()).collect()
+    }
+}
+
+/// The error for a setting whose text is not what it should be.
+pub fn malformed(name: &str, expected: &str) -> SettingsError {
+    SettingsError::Malformed {
+        name: name.to_owned(),
+        expected: expected.to_owned(),
+    }
+}
+
+/// Reads a time such as `90s`, `15m`, `24h` or `7d`; a bare number is seconds.
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    let (number, unit) = split_unit(text)?;
+    let seconds = match unit {
+        "ms" => return Some(Duration::from_millis(number)),
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return None,
+    };
+    number.checked_mul(seconds).map(Duration::from_secs)
+}
+
+/// Reads a size such as `1000000`, `512KiB` or `1 MiB`.
+pub fn parse_bytes(text: &str) -> Option<usize> {
+    let (number, unit) = split_unit(text)?;
+    let factor: u64 = match unit.to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "kib" => 1 << 10,
+        "mib" => 1 << 20,
+        "gib" => 1 << 30,
+        _ => return None,
+    };
+    number.checked_mul(factor)?.try_into().ok()
+}
+
+fn split_unit(text: &str) -> Option<(u64, &str)> {
+    let text = text.trim();
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    Some((number.parse().ok()?, unit.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        pairs.iter().map(own).collect()
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_file_and_unlisted_names_are_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("settings.toml");
+        std::fs::write(&path, "PORT = 4001\nnats_url = \"nats://file\"\n").unwrap();
+        let path = path.display().to_string();
+        let variables = [
+            ("CONFIG_FILE", path.as_str()),
+            ("PORT", "5001"),
+            ("NATS_PORT", "tcp://x"),
+        ];
+        let settings = Settings::from_environment(&environment(&variables)).unwrap();
+        assert_eq!(settings.number("PORT", 3001_u16).unwrap(), 5001);
+        assert_eq!(settings.text("NATS_URL"), Some("nats://file"));
+        assert_eq!(settings.values.len(), 3);
+    }
+
+    #[test]
+    fn an_unknown_name_in_the_file_stops_the_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("settings.toml");
+        std::fs::write(&path, "PROT = 4001\n").unwrap();
+        let path = path.display().to_string();
+        let error =
+            Settings::from_environment(&environment(&[("CONFIG_FILE", &path)])).unwrap_err();
+        assert!(
+            error.to_string().starts_with("unknown setting PROT"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_secret_is_read_from_its_file_and_never_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        std::fs::write(&path, "s3cret\n").unwrap();
+        let path = path.display().to_string();
+        let settings =
+            Settings::from_environment(&environment(&[("JWT_SECRET_FILE", &path)])).unwrap();
+        assert_eq!(settings.text("JWT_SECRET"), Some("s3cret"));
+        assert!(!format!("{settings:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn empty_is_unset_and_malformed_names_the_setting() {
+        let variables = [
+            ("PORT", ""),
+            ("RATE_LIMIT_WINDOW_MS", "soon"),
+            ("NODE_ENV", "test"),
+        ];
+        let settings = Settings::from_environment(&environment(&variables)).unwrap();
+        assert_eq!(settings.number("PORT", 3001_u16).unwrap(), 3001);
+        assert_eq!(settings.text("APP_ENV"), Some("test"));
+        let error = settings
+            .number("RATE_LIMIT_WINDOW_MS", 1_u64)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("RATE_LIMIT_WINDOW_MS") && !error.contains("soon"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn times_and_sizes_have_units() {
+        let times = [
+            ("7d", 604_800),
+            ("24h", 86_400),
+            ("15m", 900),
+            ("90", 90),
+            ("1 s", 1),
+        ];
+        for (text, seconds) in times {
+            assert_eq!(
+                parse_duration(text),
+                Some(Duration::from_secs(seconds)),
+                "{text}"
+            );
+        }
+        let sizes = [
+            ("1000000", 1_000_000),
+            ("1 MiB", 1 << 20),
+            ("512KiB", 512 << 10),
+        ];
+        for (text, bytes) in sizes {
+            assert_eq!(parse_bytes(text), Some(bytes), "{text}");
+        }
+        for text in ["", "d", "-1", "1x", "1.5h", "99999999999999999999"] {
+            assert_eq!(parse_duration(text), None, "{text}");
+            assert_eq!(parse_bytes(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! The events and the objects that they carry, as generated from `schema/`.
+//!
+//! These are the domain's types too: one shape from decode to the room, so that nothing is copied field by
+//! field between layers. Ids in them are plain numbers; [`crate::id`] has the types that code should pass on.
+
+#[expect(
+    missing_docs,
+    unreachable_pub,
+    clippy::pedantic,
+    clippy::all,
+    reason = "generated; the schema documents it"
+)]
+mod v1 {
+    include!(concat!(env!("OUT_DIR"), "/discord.v1.rs"));
+}
+
+pub use v1::envelope::Event;
+pub use v1::member_answer::Status as MemberStatus;
+pub use v1::{
+    Attachment, Channel, ChannelDeleted, Embed, EmbedField, Guild, GuildRemoved,
+    GuildSnapshotBegin, GuildSnapshotEnd, GuildSnapshotPart, Head, Member, MemberAnswer,
+    MemberRemoved, MemberReply, MemberRequest, Message, MessageDeleted, Overwrite, Reaction, Reply,
+    Role, RoleDeleted, ThreadMembersChanged, User,
+};
+
+pub(crate) use v1::Envelope as WireEnvelope;
+
+impl Event {
+    /// The event's name in logs, metrics and outcomes.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::MessageCreated(_) => "message_created",
+            Self::MessageUpdated(_) => "message_updated",
+            Self::MessageDeleted(_) => "message_deleted",
+            Self::GuildSnapshotBegin(_) => "guild_snapshot_begin",
+            Self::GuildSnapshotPart(_) => "guild_snapshot_part",
+            Self::GuildSnapshotEnd(_) => "guild_snapshot_end",
+            Self::GuildUpdated(_) => "guild_updated",
+            Self::GuildRemoved(_) => "guild_removed",
+            Self::ChannelUpserted(_) => "channel_upserted",
+            Self::ChannelDeleted(_) => "channel_deleted",
+            Self::RoleUpserted(_) => "role_upserted",
+            Self::RoleDeleted(_) => "role_deleted",
+            Self::MemberUpserted(_) => "member_upserted",
+            Self::MemberRemoved(_) => "member_removed",
+            Self::ThreadMembersChanged(_) => "thread_members_changed",
+        }
+    }
+}
