@@ -1,0 +1,102 @@
+//! The stream and its bucket: made if they are missing, changed where our settings differ, and otherwise
+//! left as an operator has them (placement, compression, metadata).
+//!
+//! Only ingest calls this, and only it has the right to.
+
+use std::time::Duration;
+
+use async_nats::jetstream::context::GetStreamErrorKind;
+use async_nats::jetstream::stream::{Config, DiscardPolicy, Republish, StorageType};
+use async_nats::jetstream::{Context, ErrorCode};
+use proto::subject::{ALL, INGEST_BUCKET, LIVE, STREAM};
+
+use crate::broker::{BrokerError, StreamSettings};
+
+/// The bound of the whole call: creating a stream on a cluster takes elections.
+pub(super) const PROVISION_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The stream that a key-value bucket is.
+pub(super) fn bucket_stream() -> String {
+    format!("KV_{INGEST_BUCKET}")
+}
+
+/// Makes both, or brings both to these settings.
+pub(super) async fn provision(
+    jetstream: &Context,
+    settings: &StreamSettings,
+) -> Result<(), BrokerError> {
+    ensure(jetstream, STREAM, |config| set_stream(config, settings)).await?;
+    let bucket = bucket_stream();
+    ensure(jetstream, &bucket, |config| set_bucket(config, settings)).await
+}
+
+async fn ensure(
+    jetstream: &Context,
+    name: &str,
+    set: impl Fn(&mut Config),
+) -> Result<(), BrokerError> {
+    let existing = match jetstream.get_stream(name).await {
+        Ok(stream) => stream.cached_info().config.clone(),
+        Err(error) if is_missing(&error) => return create(jetstream, name, set).await,
+        Err(error) => return Err(BrokerError::Away(error.to_string())),
+    };
+    let mut wanted = existing.clone();
+    set(&mut wanted);
+    if wanted != existing {
+        let updated = jetstream.update_stream(wanted).await;
+        updated.map_err(|error| BrokerError::Away(error.to_string()))?;
+    }
+    Ok(())
+}
+
+fn is_missing(error: &async_nats::jetstream::context::GetStreamError) -> bool {
+    match error.kind() {
+        GetStreamErrorKind::JetStream(error) => error.error_code() == ErrorCode::STREAM_NOT_FOUND,
+        _ => false,
+    }
+}
+
+async fn create(
+    jetstream: &Context,
+    name: &str,
+    set: impl Fn(&mut Config),
+) -> Result<(), BrokerError> {
+    let mut config = Config {
+        name: name.to_owned(),
+        storage: StorageType::File,
+        ..Config::default()
+    };
+    set(&mut config);
+    let created = jetstream.create_stream(config).await;
+    created.map_err(|error| BrokerError::Away(error.to_string()))?;
+    Ok(())
+}
+
+fn set_stream(config: &mut Config, settings: &StreamSettings) {
+    config.subjects = vec![ALL.to_owned()];
+    config.discard = DiscardPolicy::Old;
+    config.max_age = settings.age_max;
+    config.max_bytes = i64::try_from(settings.bytes_max).unwrap_or(i64::MAX);
+    // The server refuses a window longer than the events' own age.
+    config.duplicate_window = settings.duplicate_window.min(settings.age_max);
+    config.num_replicas = settings.replicas;
+    config.allow_direct = true;
+    config.republish = Some(Republish {
+        source: ALL.to_owned(),
+        destination: LIVE.to_owned(),
+        headers_only: false,
+    });
+}
+
+/// What makes a stream a key-value bucket (ADR-8), with lifetimes per key for the lease: a key that ends
+/// leaves no marker, so that the lease is free when nothing is there.
+fn set_bucket(config: &mut Config, settings: &StreamSettings) {
+    config.subjects = vec![format!("$KV.{INGEST_BUCKET}.>")];
+    config.discard = DiscardPolicy::New;
+    config.max_messages_per_subject = 1;
+    config.num_replicas = settings.replicas;
+    config.allow_rollup = true;
+    config.deny_delete = true;
+    config.allow_direct = true;
+    config.allow_message_ttl = true;
+}

@@ -1,0 +1,90 @@
+//! The broker's contract: one set of cases, run on both homes, and what only one of them has.
+//!
+//! NATS is a real server, a child process; see `contract/nats_server.rs` for where it is found.
+
+// Clippy takes for tests what only a test build holds.
+#[cfg(test)]
+mod contract {
+    mod catchup;
+    mod embedded_only;
+    mod home;
+    mod lease;
+    mod live;
+    mod nats_only;
+    mod nats_server;
+    mod publish;
+    mod requests;
+
+    /// Enough for every case but those of a slow reader.
+    const FEED_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+    /// Room for a few small events.
+    const SMALL_FEED_BYTES_MAX: usize = 2 * 1024;
+
+    macro_rules! contract {
+        ($($module:ident :: { $($case:ident),* $(,)? } with $feed:expr;)*) => {
+            mod embedded {
+                $($(
+                    #[tokio::test]
+                    async fn $case() {
+                        crate::contract::$module::$case(&crate::contract::home::Home::embedded($feed).await).await;
+                    }
+                )*)*
+            }
+
+            mod nats {
+                $($(
+                    #[tokio::test]
+                    async fn $case() {
+                        crate::contract::$module::$case(&crate::contract::home::Home::nats($feed).await).await;
+                    }
+                )*)*
+            }
+        };
+    }
+
+    contract! {
+        publish::{
+            sequences_are_numbered_over_all_subjects,
+            an_identity_is_stored_once,
+            an_identity_is_stored_once_across_a_restart,
+            an_identity_is_forgotten_after_the_window,
+            a_stale_expectation_is_refused_and_stores_nothing,
+            order_holds_under_retries_and_a_restart,
+            what_is_too_large_or_malformed_is_refused_for_good,
+            the_last_event_of_a_subject_is_told,
+            a_generation_outlives_a_restart_and_belongs_to_one_stream,
+        } with crate::contract::FEED_BYTES_MAX;
+        catchup::{
+            a_read_brings_what_was_published_also_after_a_restart,
+            a_read_of_one_subject_leaves_the_others_out,
+            a_long_read_goes_page_by_page,
+            a_page_is_bounded_in_bytes,
+            a_read_is_complete_to_exactly_the_end,
+            deleted_events_are_absent_and_complete,
+            old_events_are_dropped,
+            the_oldest_events_are_dropped_when_there_is_too_much,
+        } with crate::contract::FEED_BYTES_MAX;
+        live::{
+            what_is_stored_after_the_feed_stands_comes_in_order,
+            a_duplicate_does_not_come_again,
+            a_hole_is_found_by_numbers_and_filled_by_a_read,
+            a_head_reaches_all_feeds,
+        } with crate::contract::FEED_BYTES_MAX;
+        live::{a_slow_reader_is_told_that_events_are_missing} with crate::contract::SMALL_FEED_BYTES_MAX;
+        lease::{
+            the_lease_is_exclusive_until_it_is_released,
+            a_renewed_lease_outlives_its_first_term,
+            a_lease_ends_by_itself_and_its_holder_is_fenced_off,
+            a_renewal_must_meet_the_last_revision,
+            a_late_release_leaves_the_next_holder_alone,
+            values_outlive_a_restart_and_the_lease,
+        } with crate::contract::FEED_BYTES_MAX;
+        requests::{
+            a_request_is_answered,
+            requests_are_answered_out_of_order,
+            a_request_that_nobody_serves_says_so,
+            a_request_without_an_answer_is_late,
+        } with crate::contract::FEED_BYTES_MAX;
+    }
+}

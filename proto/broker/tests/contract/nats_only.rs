@@ -1,0 +1,210 @@
+//! What only NATS has: a server that goes away, that is too old, and that an operator configures.
+
+use std::time::{Duration, Instant};
+
+use broker::{
+    Broker as _, BrokerError, ConnectError, Freshness, LiveItem, Nats, NatsSettings, PublishError,
+    StreamSettings,
+};
+use proto::subject::STREAM;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpListener;
+
+use super::FEED_BYTES_MAX;
+use super::home::{Home, channel, publication, settings, soon};
+use super::live::next_event;
+use super::nats_server::NatsServer;
+
+#[tokio::test]
+async fn a_server_that_is_away_at_the_start_is_found_later() {
+    let mut server = NatsServer::prepared();
+    let broker = Nats::connect(NatsSettings::new(server.url(), "early"))
+        .await
+        .unwrap();
+    let mut connected = broker.is_connected();
+    assert!(!*connected.borrow());
+    assert!(matches!(broker.state().await, Err(BrokerError::Away(_))));
+    server.restart();
+    soon(
+        "the client connects",
+        connected.wait_for(|connected| *connected),
+    )
+    .await
+    .unwrap();
+    broker.provision(&settings()).await.unwrap();
+    assert_eq!(
+        broker
+            .publish(&publication(channel(1), "1"), 0)
+            .await
+            .unwrap(),
+        1
+    );
+}
+
+#[tokio::test]
+async fn an_old_server_is_refused_with_a_sentence() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("nats://{}", listener.local_addr().unwrap());
+    let old = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let (read, mut write) = stream.into_split();
+        let info =
+            r#"INFO {"server_id":"x","version":"2.10.29","headers":true,"max_payload":1048576}"#;
+        write
+            .write_all(format!("{info}\r\n").as_bytes())
+            .await
+            .unwrap();
+        let mut lines = BufReader::new(read).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            if line.starts_with("PING") && write.write_all(b"PONG\r\n").await.is_err() {
+                break;
+            }
+        }
+    });
+    let refused = Nats::connect(NatsSettings::new(url, "new"))
+        .await
+        .unwrap_err();
+    assert!(matches!(&refused, ConnectError::TooOld(version) if version == "2.10.29"));
+    assert!(refused.to_string().contains("2.11 or newer"), "{refused}");
+    old.abort();
+}
+
+#[tokio::test]
+async fn a_publication_without_a_server_is_unknown_within_its_bound() {
+    let home = Home::nats(FEED_BYTES_MAX).await;
+    home.server().lock().kill();
+    let began = Instant::now();
+    let outcome = home
+        .broker()
+        .publish(&publication(channel(1), "1"), 0)
+        .await;
+    assert!(
+        matches!(outcome, Err(PublishError::Unknown(_))),
+        "{outcome:?}"
+    );
+    assert!(began.elapsed() < Duration::from_secs(6));
+}
+
+#[tokio::test]
+async fn a_feed_says_that_the_connection_was_lost_and_goes_on() {
+    let home = Home::nats(FEED_BYTES_MAX).await;
+    let broker = home.broker();
+    let mut feed = broker.live().await.unwrap();
+    broker
+        .publish(&publication(channel(1), "1"), 0)
+        .await
+        .unwrap();
+    assert_eq!(next_event(&mut feed).await.sequence, 1);
+    home.restart().await;
+    let disturbed = soon("the disturbance comes", feed.next()).await;
+    assert!(
+        matches!(disturbed, Some(LiveItem::Disturbed(_))),
+        "{disturbed:?}"
+    );
+    broker
+        .publish(&publication(channel(1), "2"), 1)
+        .await
+        .unwrap();
+    assert_eq!(next_event(&mut feed).await.sequence, 2);
+}
+
+#[tokio::test]
+async fn the_feed_of_a_closed_broker_ends() {
+    let server = NatsServer::start();
+    let broker = Nats::connect(NatsSettings::new(server.url(), "closed"))
+        .await
+        .unwrap();
+    broker.provision(&settings()).await.unwrap();
+    let mut feed = broker.live().await.unwrap();
+    let mut requests = broker.serve("rpc.ingest.member").await.unwrap();
+    broker.close().await;
+    soon("the feed ends", async {
+        while feed.next().await.is_some() {}
+    })
+    .await;
+    assert!(soon("the requests end", requests.next()).await.is_none());
+}
+
+#[tokio::test]
+async fn changed_settings_are_applied_and_an_operators_own_are_kept() {
+    let home = Home::nats(FEED_BYTES_MAX).await;
+    let jetstream = home.jetstream().await;
+    let mut config = jetstream
+        .get_stream(STREAM)
+        .await
+        .unwrap()
+        .cached_info()
+        .config
+        .clone();
+    assert_eq!(config.max_age, settings().age_max);
+    config.description = Some("the operator's".to_owned());
+    jetstream.update_stream(config).await.unwrap();
+    let changed = StreamSettings {
+        age_max: Duration::from_mins(1),
+        bytes_max: 1024 * 1024,
+        ..settings()
+    };
+    home.broker().provision(&changed).await.unwrap();
+    let config = jetstream
+        .get_stream(STREAM)
+        .await
+        .unwrap()
+        .cached_info()
+        .config
+        .clone();
+    assert_eq!(config.max_age, changed.age_max);
+    assert_eq!(config.max_bytes, 1024 * 1024);
+    assert_eq!(config.duplicate_window, changed.age_max);
+    assert_eq!(config.description.as_deref(), Some("the operator's"));
+}
+
+#[tokio::test]
+async fn a_new_leader_of_the_stream_disturbs_the_feed() {
+    let home = Home::nats(FEED_BYTES_MAX).await;
+    let mut feed = home.broker().live().await.unwrap();
+    // What a cluster's server says after an election.
+    let advisory = format!("$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED.{STREAM}");
+    let client = home.jetstream().await.client();
+    client.publish(advisory, "{}".into()).await.unwrap();
+    client.flush().await.unwrap();
+    let disturbed = soon("the disturbance comes", feed.next()).await;
+    assert!(
+        matches!(disturbed, Some(LiveItem::Disturbed(_))),
+        "{disturbed:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_feed_that_begins_after_a_reconnection_is_not_disturbed_by_it() {
+    let home = Home::nats(FEED_BYTES_MAX).await;
+    home.restart().await;
+    let broker = home.broker();
+    let mut feed = broker.live().await.unwrap();
+    broker
+        .publish(&publication(channel(1), "1"), 0)
+        .await
+        .unwrap();
+    let first = soon("the event comes", feed.next()).await;
+    assert!(matches!(first, Some(LiveItem::Event(_))), "{first:?}");
+}
+
+#[tokio::test]
+async fn a_foreign_event_in_the_stream_is_passed_over() {
+    let home = Home::nats(FEED_BYTES_MAX).await;
+    let broker = home.broker();
+    let jetstream = home.jetstream().await;
+    let stored = jetstream
+        .publish("discord.v1.other", "x".into())
+        .await
+        .unwrap();
+    assert_eq!(stored.await.unwrap().sequence, 1);
+    broker
+        .publish(&publication(channel(1), "1"), 0)
+        .await
+        .unwrap();
+    for freshness in [Freshness::Any, Freshness::Leader] {
+        let read = broker.read(1, None, 10, freshness).await.unwrap();
+        let sequences: Vec<u64> = read.events.iter().map(|event| event.sequence).collect();
+        assert_eq!((sequences, read.complete_to), (vec![2], 2));
+    }
+}

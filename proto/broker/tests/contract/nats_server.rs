@@ -1,0 +1,145 @@
+//! A real nats-server as a child process: on a free port, with a store folder of its own, killed when dropped.
+//!
+//! It can be killed (SIGKILL) and started again on the same port and folder. The program is `$NATS_SERVER`,
+//! else the one that `make test` installs below `.tools`; without it a test fails and says what is missing.
+//! Other packages' tests include this file by path; it knows nothing of our crates.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// How long a server may take to start, on a busy machine.
+const START_PATIENCE: Duration = Duration::from_secs(20);
+
+/// Below the range that the system gives to outgoing connections, so that a stopped server finds its port
+/// free when it starts again.
+const PORTS: std::ops::Range<u16> = 10_000..30_000;
+
+/// A running, or killed, server.
+#[derive(Debug)]
+pub struct NatsServer {
+    folder: TempDir,
+    port: u16,
+    child: Option<Child>,
+}
+
+impl NatsServer {
+    /// Starts a server on a free port.
+    pub fn start() -> Self {
+        let mut server = Self::prepared();
+        // Another test may take a free port first; then this server ends, and the next port is tried.
+        for _ in 0..20 {
+            if server.try_start() {
+                return server;
+            }
+            server.port = free_port();
+        }
+        panic!("nats-server found no free port");
+    }
+
+    /// A server that has a port and a folder, and is not started yet.
+    pub fn prepared() -> Self {
+        Self {
+            folder: tempfile::tempdir().expect("the tests have a temporary folder"),
+            port: free_port(),
+            child: None,
+        }
+    }
+
+    /// Where clients find it.
+    pub fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// Kills it as a power cut would (SIGKILL).
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("the server is our child");
+            child.wait().expect("the server is our child");
+        }
+    }
+
+    /// Starts it on the port and folder that it has.
+    pub fn restart(&mut self) {
+        self.kill();
+        assert!(self.try_start(), "nats-server does not start again");
+    }
+
+    fn try_start(&mut self) -> bool {
+        let name = format!("test-{}-{}", std::process::id(), self.port);
+        let program = program();
+        let child = Command::new(&program)
+            .args(["--jetstream", "--addr", "127.0.0.1", "--name", &name])
+            .args(["--port", &self.port.to_string()])
+            .arg("--store_dir")
+            .arg(self.folder.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        let mut child = child.unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+        let until = Instant::now() + START_PATIENCE;
+        while Instant::now() < until {
+            if child.try_wait().expect("the server is our child").is_some() {
+                return false;
+            }
+            if answers_as(self.port, &name) {
+                self.child = Some(child);
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        self.child = Some(child);
+        panic!("nats-server does not answer after {START_PATIENCE:?}");
+    }
+}
+
+impl Drop for NatsServer {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Whether a server of this name greets on this port.
+fn answers_as(port: u16, name: &str) -> bool {
+    let Ok(stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) else {
+        return false;
+    };
+    let patience = stream.set_read_timeout(Some(Duration::from_secs(1)));
+    let mut greeting = String::new();
+    let read = BufReader::new(stream).read_line(&mut greeting);
+    patience.is_ok() && read.is_ok() && greeting.contains(&format!("\"server_name\":\"{name}\""))
+}
+
+/// A port that is free now, drawn at random, so that tests side by side seldom meet.
+fn free_port() -> u16 {
+    for _ in 0..1000 {
+        let port = rand::random_range(PORTS);
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no free port in {PORTS:?}");
+}
+
+fn program() -> PathBuf {
+    if let Some(program) = std::env::var_os("NATS_SERVER") {
+        return program.into();
+    }
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = here
+        .ancestors()
+        .find(|folder| folder.join("Cargo.lock").exists());
+    let root = root.expect("the workspace has a Cargo.lock");
+    let tools = std::env::var_os("TOOLS_DIR").map_or_else(|| root.join(".tools"), PathBuf::from);
+    let program = tools.join("venv/bin/nats-server");
+    assert!(
+        program.exists(),
+        "{} is missing: `make test` installs it; or point NATS_SERVER at a nats-server 2.11 or newer",
+        program.display()
+    );
+    program
+}
