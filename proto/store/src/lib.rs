@@ -1,0 +1,23 @@
+//! The store seam: message history and the directory in SQL, and the position in the stream that both are complete to.
+//!
+//! One archive writes ([`Store::apply`], a folded [`Batch`] a transaction, fenced by compare-and-set on the
+//! position); everybody reads, in snapshots that name the position they were taken at. What a row means is
+//! the same in every database; which database it is, only `sqlite.rs` knows. It refuses to know who asks
+//! and who may see what.
+
+mod batch;
+mod directory;
+mod error;
+mod guard;
+mod history;
+mod position;
+mod sqlite;
+mod store;
+mod upsert;
+
+pub use batch::Batch;
+pub use directory::{DirectorySnapshot, GuildDirectory};
+pub use error::StoreError;
+pub use history::{PAGE_MESSAGES_MAX, Page};
+pub use position::Position;
+pub use store::Store;

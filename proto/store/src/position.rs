@@ -1,0 +1,68 @@
+//! The position: everything up to this sequence of the stream is in the tables.
+//!
+//! It moves in the transaction that writes the rows, by compare-and-set. So an event is applied once and in
+//! order, whoever replays what: the fence against a second archive and the reason why removed rows need no
+//! memory of their removal.
+
+use crate::error::StoreError;
+use crate::sqlite::Connection;
+
+/// A place in the stream.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Position {
+    /// The stream's generation, a hash of its creation; 0 before the first.
+    pub generation: u64,
+    /// The last sequence that is included; 0 at the beginning.
+    pub sequence: u64,
+}
+
+pub(crate) async fn read(connection: &mut Connection) -> Result<Position, StoreError> {
+    let (generation, sequence): (i64, i64) =
+        sqlx::query_as("SELECT generation, sequence FROM archive_position")
+            .fetch_one(connection)
+            .await?;
+    Ok(Position {
+        generation: generation.cast_unsigned(),
+        sequence: sequence.cast_unsigned(),
+    })
+}
+
+/// Gives a generation that is not the present one the next number, and starts it at 0.
+pub(crate) async fn begin_generation(
+    connection: &mut Connection,
+    generation: u64,
+) -> Result<(), StoreError> {
+    let generation = generation.cast_signed();
+    sqlx::query(
+        "UPDATE archive_position SET number = number + 1, sequence = 0, generation = ? \
+         WHERE generation <> ?",
+    )
+    .bind(generation)
+    .bind(generation)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Moves the position from `from` to the sequence `to`, and tells its generation's number.
+pub(crate) async fn advance(
+    connection: &mut Connection,
+    from: Position,
+    to: u64,
+) -> Result<i64, StoreError> {
+    let moved = sqlx::query(
+        "UPDATE archive_position SET sequence = ? WHERE sequence = ? AND generation = ?",
+    )
+    .bind(to.cast_signed())
+    .bind(from.sequence.cast_signed())
+    .bind(from.generation.cast_signed())
+    .execute(&mut *connection)
+    .await?;
+    if moved.rows_affected() == 0 {
+        return Err(StoreError::AnotherArchive);
+    }
+    let number = sqlx::query_scalar("SELECT number FROM archive_position")
+        .fetch_one(connection)
+        .await?;
+    Ok(number)
+}

@@ -1,0 +1,174 @@
+//! The store itself: one handle, cheap to clone, over a pool of connections.
+//!
+//! Each call is one statement or one transaction; a reader's answer is one snapshot and says which position
+//! it was taken at. Cancelling a call rolls it back; only a commit that was under way may have happened.
+
+use proto::event::{Member, Message};
+use proto::id::{ChannelId, GuildId, MessageId, UserId};
+use sqlx::SqlitePool;
+
+use crate::batch::Batch;
+use crate::directory::{self, DirectorySnapshot};
+use crate::error::StoreError;
+use crate::history::{self, Page};
+use crate::position::{self, Position};
+use crate::sqlite::{self, BEGIN_READ, BEGIN_WRITE, MIGRATOR};
+
+/// History and directory in SQL.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pool: SqlitePool,
+}
+
+impl Store {
+    /// Opens the database at this address (`sqlite:///path/to/file.db`), which is made if it is missing.
+    /// Several processes may open one file. Makes no tables: see [`Store::migrate`].
+    ///
+    /// # Errors
+    /// [`StoreError::Unsupported`] for another scheme, [`StoreError::Refused`] for an option that does not exist,
+    /// [`StoreError::Away`] where it can't be opened now.
+    pub async fn open(url: &str) -> Result<Self, StoreError> {
+        let scheme = url.split(':').next().unwrap_or_default();
+        if scheme != "sqlite" {
+            return Err(StoreError::Unsupported {
+                scheme: scheme.to_owned(),
+            });
+        }
+        let pool = sqlite::open(url).await?;
+        Ok(Self { pool })
+    }
+
+    /// Brings the schema up to date, forward only. Safe to call from several processes at once.
+    ///
+    /// # Errors
+    /// [`StoreError::Migration`] where it can't, or where the schema is newer than this version.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        // One transaction under the write lock: whoever comes second finds the work done.
+        let mut write = self.pool.begin_with(BEGIN_WRITE).await?;
+        // `Migrator::run` is the same, but its future can't be sent to another thread.
+        MIGRATOR.run_direct(None, &mut *write, false).await?;
+        Ok(write.commit().await?)
+    }
+
+    /// Whether the schema is as new as this version needs it: what a reader waits for.
+    ///
+    /// # Errors
+    /// [`StoreError::Away`] where the database does not answer.
+    pub async fn is_migrated(&self) -> Result<bool, StoreError> {
+        let newest = MIGRATOR.iter().map(|migration| migration.version).max();
+        let applied: Result<Option<i64>, _> =
+            sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations WHERE success")
+                .fetch_one(&self.pool)
+                .await;
+        match applied {
+            Ok(applied) => Ok(applied >= newest),
+            Err(error) if sqlite::is_table_missing(&error) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The position in the newest generation; 0, 0 when new.
+    ///
+    /// # Errors
+    /// [`StoreError::Away`] where the database does not answer.
+    pub async fn position(&self) -> Result<Position, StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        position::read(&mut connection).await
+    }
+
+    /// Starts a generation of the stream at sequence 0, unless it is the present one. A generation that comes
+    /// back after another is a new one: its events are applied again, which changes nothing for the worse.
+    ///
+    /// # Errors
+    /// [`StoreError::Away`] where the database does not answer.
+    pub async fn begin_generation(&self, generation: u64) -> Result<(), StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        position::begin_generation(&mut connection, generation).await
+    }
+
+    /// Writes a batch and moves the position, both or neither.
+    ///
+    /// # Errors
+    /// [`StoreError::AnotherArchive`] where the position is not `batch.from`. After [`StoreError::Away`] nobody
+    /// knows: if the position is at `batch.to` by now, it was written. [`StoreError::Refused`] and
+    /// [`StoreError::Corrupt`] stay: find the culprit in two halves of the same events.
+    pub async fn apply(&self, batch: Batch) -> Result<(), StoreError> {
+        let mut write = self.pool.begin_with(BEGIN_WRITE).await?;
+        let number = position::advance(&mut write, batch.from, batch.to).await?;
+        history::write(&mut write, &batch.messages, number).await?;
+        for change in &batch.directory {
+            directory::change::apply(&mut write, change, number).await?;
+        }
+        Ok(write.commit().await?)
+    }
+
+    /// A channel's newest messages, or those before a message (exclusive), at most `limit` of them and at most
+    /// [`crate::PAGE_MESSAGES_MAX`]. An unknown channel has none.
+    ///
+    /// # Errors
+    /// [`StoreError::Away`] where the database does not answer, [`StoreError::Corrupt`] for a row that can't be read.
+    pub async fn page(
+        &self,
+        channel: ChannelId,
+        before: Option<MessageId>,
+        limit: u32,
+    ) -> Result<Page, StoreError> {
+        let mut read = self.pool.begin_with(BEGIN_READ).await?;
+        let position = position::read(&mut read).await?;
+        let (messages, has_more) = history::page(&mut read, channel, before, limit).await?;
+        read.commit().await?;
+        Ok(Page {
+            messages,
+            has_more,
+            position,
+        })
+    }
+
+    /// One message; none where it is unknown, deleted or another channel's.
+    ///
+    /// # Errors
+    /// [`StoreError::Away`] where the database does not answer, [`StoreError::Corrupt`] for a row that can't be read.
+    pub async fn message(
+        &self,
+        channel: ChannelId,
+        id: MessageId,
+    ) -> Result<Option<Message>, StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        history::message(&mut connection, channel, id).await
+    }
+
+    /// The whole directory.
+    ///
+    /// # Errors
+    /// [`StoreError::Away`] where the database does not answer, [`StoreError::Corrupt`] for a row that can't be read.
+    pub async fn directory(&self) -> Result<DirectorySnapshot, StoreError> {
+        let mut read = self.pool.begin_with(BEGIN_READ).await?;
+        let position = position::read(&mut read).await?;
+        let guilds = directory::read(&mut read).await?;
+        read.commit().await?;
+        Ok(DirectorySnapshot { position, guilds })
+    }
+
+    /// One member; none where it was never met or has left.
+    ///
+    /// # Errors
+    /// [`StoreError::Away`] where the database does not answer, [`StoreError::Corrupt`] for a row that can't be read.
+    pub async fn member(&self, guild: GuildId, user: UserId) -> Result<Option<Member>, StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        directory::member(&mut connection, guild, user).await
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// [`StoreError::Away`] where it does not.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query("SELECT 1").execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Closes all connections, of every clone, once their calls have ended. Later calls fail.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
