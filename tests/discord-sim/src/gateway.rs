@@ -1,0 +1,8 @@
+//! The gateway: sessions, which live in the simulator, and connections, which come and go.
+//! <https://discord.com/developers/docs/events/gateway>.
+
+pub(crate) mod connection;
+mod greeting;
+pub(crate) mod inbound;
+pub(crate) mod line;
+pub(crate) mod session;

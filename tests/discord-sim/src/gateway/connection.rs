@@ -1,0 +1,378 @@
+//! One gateway connection, from HELLO to its end. It owns the socket and reads its session's buffer;
+//! one loop holds its whole life. It knows nothing of the world but what it must tell a new session.
+
+use std::collections::VecDeque;
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use actix_ws::{AggregatedMessage, AggregatedMessageStream, CloseCode};
+use futures_util::StreamExt;
+use serde::Deserialize;
+use tokio::time::{Instant, sleep_until};
+
+use super::greeting::{self, HEARTBEAT_MS};
+use super::inbound::{self, CloseReason, Command, MemberRequest};
+use super::line::{self, CutBody, Order, Registration};
+use super::session::{Hold, Subscription};
+use crate::refusal::Refusal;
+use crate::sim::Shared;
+use crate::world::BOT_ID;
+
+/// A client that has said nothing for this long is gone. Two heartbeats and a little.
+const SILENCE_MAX: Duration = Duration::from_millis(HEARTBEAT_MS * 5 / 2);
+/// Discord's limit of commands: this many in this time.
+const COMMANDS_MAX: usize = 120;
+const COMMANDS_WINDOW: Duration = Duration::from_mins(1);
+/// How long a client has to leave after op 7.
+const RECONNECT_GRACE: Duration = Duration::from_secs(5);
+/// The largest frame read at all; one over Discord's 4,096 bytes is read, to be refused properly.
+const FRAME_MAX: usize = 1 << 20;
+
+/// The query of the gateway's URL.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Opening {
+    v: Option<u8>,
+}
+
+/// How a connection ends.
+enum Ending {
+    /// We close it.
+    Close(CloseReason),
+    /// The client closed it with this code, or is gone.
+    Left(Option<u16>),
+}
+
+struct Connection {
+    sim: Arc<Shared>,
+    line: Registration,
+    socket: actix_ws::Session,
+    /// Where this client finds us again.
+    url: String,
+    hold: Option<Hold>,
+    heard_at: Instant,
+    commands: VecDeque<Instant>,
+    muted_until: Option<Instant>,
+    zombie_until: Option<Instant>,
+    leave_at: Option<Instant>,
+}
+
+/// Handles the upgrade request at `/gateway`.
+pub(crate) async fn open(
+    request: HttpRequest,
+    payload: web::Payload,
+    opening: web::Query<Opening>,
+    sim: web::Data<Shared>,
+) -> Result<HttpResponse, actix_web::Error> {
+    if sim.state().faults.refuses() {
+        return Ok(line::refuse(&request));
+    }
+    let (response, socket, frames) = actix_ws::handle(&request, payload)?;
+    let frames = frames.max_frame_size(FRAME_MAX).aggregate_continuations();
+    let line = sim.state().lines.register(line::socket_of(&request));
+    let response = response.map_body({
+        let cut = line.cut.clone();
+        |_, body| actix_web::body::BoxBody::new(CutBody::new(body, cut))
+    });
+    let connection = Connection {
+        url: crate::rest::gateway_url(&request),
+        sim: sim.into_inner(),
+        line,
+        socket,
+        hold: None,
+        heard_at: Instant::now(),
+        commands: VecDeque::new(),
+        muted_until: None,
+        zombie_until: None,
+        leave_at: None,
+    };
+    let tasks = connection.sim.tasks().clone();
+    let is_supported = matches!(opening.v, None | Some(9 | 10));
+    actix_web::rt::spawn(tasks.track_future(connection.run(frames, is_supported)));
+    Ok(response)
+}
+
+impl Connection {
+    async fn run(mut self, mut frames: AggregatedMessageStream, is_supported: bool) {
+        let ending = match self.greet(is_supported).await {
+            Ok(()) => self.serve(&mut frames).await,
+            Err(ending) => ending,
+        };
+        self.settle(&ending);
+        if let Ending::Close(CloseReason(code, text)) = ending {
+            let reason = actix_ws::CloseReason {
+                code: CloseCode::from(code),
+                description: Some(text.to_owned()),
+            };
+            if self.socket.close(Some(reason)).await.is_err() {
+                tracing::debug!(code, "the client left before it was told why");
+            }
+        }
+        self.sim.state().lines.unregister(self.line.connection);
+    }
+
+    async fn greet(&mut self, is_supported: bool) -> Result<(), Ending> {
+        if !is_supported {
+            return Err(Ending::Close(CloseReason::INVALID_VERSION));
+        }
+        if self.sim.state().faults.withholds_hello() {
+            return Ok(());
+        }
+        self.send(greeting::hello()).await
+    }
+
+    /// The loop. Ends with the reason why.
+    async fn serve(&mut self, frames: &mut AggregatedMessageStream) -> Ending {
+        let stop = self.sim.stopping().clone();
+        loop {
+            let deadline = self.deadline();
+            let muted_until = self.muted_until;
+            let wake = self.hold.as_ref().map(|hold| Arc::clone(&hold.wake));
+            let outcome = tokio::select! {
+                biased;
+                () = stop.cancelled() => Err(Ending::Close(CloseReason(1_001, "Going away."))),
+                () = self.line.cut.cancelled() => Err(Ending::Left(None)),
+                order = self.line.orders.recv() => self.on_order(order).await,
+                frame = frames.next() => self.on_frame(frame).await,
+                () = until(Some(deadline)) => Err(Ending::Close(self.overdue())),
+                () = until(muted_until), if muted_until.is_some() => {
+                    self.muted_until = None;
+                    self.forward().await
+                }
+                () = woken(wake), if muted_until.is_none() => self.forward().await,
+            };
+            if let Err(ending) = outcome {
+                return ending;
+            }
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        let silent = self.heard_at + SILENCE_MAX;
+        self.leave_at.map_or(silent, |leave| leave.min(silent))
+    }
+
+    fn overdue(&self) -> CloseReason {
+        match self.leave_at {
+            Some(_) => CloseReason::UNKNOWN,
+            None => CloseReason::TIMED_OUT,
+        }
+    }
+
+    async fn on_order(&mut self, order: Option<Order>) -> Result<(), Ending> {
+        match order {
+            None => Err(Ending::Left(None)),
+            Some(Order::Close(code)) => Err(Ending::Close(CloseReason(code, ""))),
+            Some(Order::Mute(until)) => {
+                self.muted_until = Some(until.into());
+                Ok(())
+            }
+            Some(Order::Zombie(until)) => {
+                self.zombie_until = Some(until.into());
+                Ok(())
+            }
+            Some(Order::Reconnect) => {
+                self.leave_at = Some(Instant::now() + RECONNECT_GRACE);
+                self.send(greeting::RECONNECT.to_owned()).await
+            }
+            Some(Order::InvalidSession { is_resumable }) => {
+                if let Some(hold) = self.hold.take() {
+                    let sessions = &mut self.sim.state().sessions;
+                    if is_resumable {
+                        sessions.detach(&hold.session_id, self.line.connection);
+                    } else {
+                        sessions.end(&hold.session_id, self.line.connection);
+                    }
+                }
+                self.send(greeting::invalid_session(is_resumable)).await
+            }
+        }
+    }
+
+    async fn on_frame(
+        &mut self,
+        frame: Option<Result<AggregatedMessage, actix_ws::ProtocolError>>,
+    ) -> Result<(), Ending> {
+        match frame {
+            Some(Ok(AggregatedMessage::Text(text))) => self.on_text(&text).await,
+            Some(Ok(AggregatedMessage::Ping(payload))) => {
+                let sent = self.socket.pong(&payload).await;
+                sent.map_err(|_| Ending::Left(None))
+            }
+            Some(Ok(AggregatedMessage::Pong(_))) => Ok(()),
+            Some(Ok(AggregatedMessage::Binary(_)) | Err(_)) => {
+                Err(Ending::Close(CloseReason::DECODE))
+            }
+            Some(Ok(AggregatedMessage::Close(reason))) => {
+                Err(Ending::Left(reason.map(|reason| reason.code.into())))
+            }
+            None => Err(Ending::Left(None)),
+        }
+    }
+
+    async fn on_text(&mut self, text: &str) -> Result<(), Ending> {
+        self.heard_at = Instant::now();
+        self.sim.state().counters.commands += 1;
+        self.count_command().map_err(Ending::Close)?;
+        let command = inbound::parse(text).map_err(Ending::Close)?;
+        if self.hold.is_none() && !command.is_greeting() {
+            return Err(Ending::Close(CloseReason::NOT_AUTHENTICATED));
+        }
+        match command {
+            Command::Heartbeat => self.on_heartbeat().await,
+            Command::Identify(subscription) => self.on_identify(subscription),
+            Command::Resume { session_id, seq } => self.on_resume(&session_id, seq).await,
+            Command::RequestMembers(request) => {
+                self.on_member_request(request);
+                Ok(())
+            }
+            Command::Ignored => Ok(()),
+        }
+    }
+
+    fn count_command(&mut self) -> Result<(), CloseReason> {
+        let is_old = |sent: &Instant| sent.elapsed() > COMMANDS_WINDOW;
+        while self.commands.front().is_some_and(is_old) {
+            self.commands.pop_front();
+        }
+        if self.commands.len() >= COMMANDS_MAX {
+            return Err(CloseReason::RATE_LIMITED);
+        }
+        self.commands.push_back(Instant::now());
+        Ok(())
+    }
+
+    async fn on_heartbeat(&mut self) -> Result<(), Ending> {
+        if self
+            .zombie_until
+            .is_some_and(|until| Instant::now() < until)
+        {
+            return Ok(());
+        }
+        self.send(greeting::HEARTBEAT_ACK.to_owned()).await
+    }
+
+    /// Opens a session. READY and the guilds come from one moment of the world: what happens next comes after them.
+    fn on_identify(&mut self, subscription: Subscription) -> Result<(), Ending> {
+        if self.hold.is_some() {
+            return Err(Ending::Close(CloseReason::ALREADY_AUTHENTICATED));
+        }
+        let state = &mut *self.sim.state();
+        state.counters.identifies += 1;
+        let hold = state.sessions.open(subscription, self.line.connection);
+        let resume_url = state.faults.resume_url(&self.url);
+        let mut welcome = || -> Result<(), Refusal> {
+            let ready = greeting::ready(&state.world, &hold.session_id, &resume_url, subscription)?;
+            state.sessions.push(&hold.session_id, "READY", &ready);
+            for guild_id in greeting::guilds_of(&state.world, subscription) {
+                let guild = state.world.guild_create(guild_id)?;
+                if subscription.intents.contains(guild.intents) {
+                    state
+                        .sessions
+                        .push(&hold.session_id, guild.name, &guild.body);
+                }
+            }
+            Ok(())
+        };
+        if let Err(error) = welcome() {
+            tracing::error!(%error, bot = %BOT_ID, "the world can't be told");
+            return Err(Ending::Close(CloseReason::UNKNOWN));
+        }
+        self.hold = Some(hold);
+        Ok(())
+    }
+
+    async fn on_resume(&mut self, session_id: &str, seq: u64) -> Result<(), Ending> {
+        if self.hold.is_some() {
+            return Err(Ending::Close(CloseReason::ALREADY_AUTHENTICATED));
+        }
+        self.hold = {
+            let state = &mut *self.sim.state();
+            state.counters.resumes += 1;
+            state.sessions.resume(session_id, seq, self.line.connection)
+        };
+        match self.hold {
+            Some(_) => Ok(()),
+            None => self.send(greeting::invalid_session(false)).await,
+        }
+    }
+
+    fn on_member_request(&mut self, request: MemberRequest) {
+        let Some(hold) = &self.hold else {
+            return;
+        };
+        let state = &mut *self.sim.state();
+        let Some(subscription) = state.sessions.subscription(&hold.session_id) else {
+            return;
+        };
+        match greeting::member_chunks(&state.world, request, subscription.intents) {
+            Ok(chunks) => {
+                for chunk in chunks {
+                    state
+                        .sessions
+                        .push(&hold.session_id, "GUILD_MEMBERS_CHUNK", &chunk);
+                }
+            }
+            // Discord does not answer what it does not grant.
+            Err(refusal) => tracing::debug!(%refusal, "members were not told"),
+        }
+    }
+
+    /// Sends the next dispatches of the session, a batch at a time.
+    async fn forward(&mut self) -> Result<(), Ending> {
+        let Some(hold) = &mut self.hold else {
+            return Ok(());
+        };
+        let taken = self.sim.state().sessions.take(hold, self.line.connection);
+        let batch = taken.ok_or(Ending::Close(CloseReason::UNKNOWN))?;
+        if batch.is_empty() {
+            return Ok(());
+        }
+        for dispatch in &batch {
+            let sent = self.socket.text(dispatch.to_frame()).await;
+            sent.map_err(|_| Ending::Left(None))?;
+            hold.advance(dispatch);
+        }
+        // There may be more; the loop looks after heartbeats and orders first.
+        hold.wake.notify_one();
+        Ok(())
+    }
+
+    async fn send(&mut self, frame: String) -> Result<(), Ending> {
+        self.socket
+            .text(frame)
+            .await
+            .map_err(|_| Ending::Left(None))
+    }
+
+    /// What the end of the connection means for its session: 1000 and 1001 from the client end it, all else leaves it.
+    fn settle(&mut self, ending: &Ending) {
+        let Some(hold) = self.hold.take() else {
+            return;
+        };
+        let sessions = &mut self.sim.state().sessions;
+        match ending {
+            Ending::Left(Some(1_000 | 1_001)) | Ending::Close(CloseReason::TIMED_OUT) => {
+                sessions.end(&hold.session_id, self.line.connection);
+            }
+            Ending::Left(_) | Ending::Close(_) => {
+                sessions.detach(&hold.session_id, self.line.connection);
+            }
+        }
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => pending().await,
+    }
+}
+
+async fn woken(wake: Option<Arc<tokio::sync::Notify>>) {
+    match wake {
+        Some(wake) => wake.notified().await,
+        None => pending().await,
+    }
+}

@@ -1,0 +1,105 @@
+//! The application, its bot, and where the gateway is.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::json;
+
+use super::{Answer, gateway_url, ok};
+use crate::object::set;
+use crate::sim::Shared;
+use crate::snowflake::Snowflake;
+use crate::world::BOT_ID;
+
+/// `GATEWAY_GUILD_MEMBERS` and `GATEWAY_MESSAGE_CONTENT`: both privileged intents that we use are granted.
+pub(crate) const FLAGS: u64 = (1 << 14) | (1 << 18);
+/// IDENTIFYs a day, as for any small bot.
+const IDENTIFIES_A_DAY: u64 = 1_000;
+const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+
+pub(super) fn configure(config: &mut web::ServiceConfig) {
+    config
+        .route("/gateway", web::get().to(gateway))
+        .route("/gateway/bot", web::get().to(gateway_bot))
+        .route("/applications/@me", web::get().to(application))
+        .route("/oauth2/applications/@me", web::get().to(application))
+        .route("/users/@me", web::get().to(me))
+        .route("/users/@me/guilds", web::get().to(my_guilds))
+        .route("/users/{user}", web::get().to(user));
+}
+
+async fn gateway(request: HttpRequest) -> HttpResponse {
+    ok(json!({ "url": gateway_url(&request) }))
+}
+
+async fn gateway_bot(request: HttpRequest, sim: web::Data<Shared>) -> HttpResponse {
+    let used = sim.state().counters.identifies;
+    ok(json!({
+        "url": gateway_url(&request),
+        "shards": 1,
+        "session_start_limit": {
+            "total": IDENTIFIES_A_DAY,
+            "remaining": IDENTIFIES_A_DAY.saturating_sub(used),
+            "reset_after": DAY_MS,
+            "max_concurrency": 1,
+        },
+    }))
+}
+
+async fn application(sim: web::Data<Shared>) -> Answer {
+    let state = sim.state();
+    let bot = state.world.user(BOT_ID)?;
+    Ok(ok(json!({
+        "id": BOT_ID,
+        "name": bot.username,
+        "icon": null,
+        "description": "Shows the conversation in a web page",
+        "summary": "",
+        "type": null,
+        "flags": FLAGS,
+        "flags_new": FLAGS.to_string(),
+        "bot": bot,
+        "bot_public": true,
+        "bot_require_code_grant": false,
+        "hook": true,
+        "verify_key": format!("{:0>64x}", 0x5EED),
+        "redirect_uris": [],
+        "rpc_origins": [],
+        "tags": [],
+        "team": null,
+        "owner": null,
+        "terms_of_service_url": null,
+        "privacy_policy_url": null,
+        "approximate_guild_count": state.world.guild_ids().len(),
+    })))
+}
+
+async fn me(sim: web::Data<Shared>) -> Answer {
+    let mut user = json!(sim.state().world.user(BOT_ID)?);
+    set(&mut user, "mfa_enabled", json!(true));
+    set(&mut user, "verified", json!(true));
+    set(&mut user, "locale", json!("en-US"));
+    set(&mut user, "flags", json!(0));
+    Ok(ok(user))
+}
+
+async fn my_guilds(sim: web::Data<Shared>) -> Answer {
+    let state = sim.state();
+    let guilds = state.world.guild_ids().into_iter().map(|id| {
+        let guild = state.world.guild(id)?;
+        Ok(json!({
+            "id": id,
+            "name": guild.name,
+            "icon": null,
+            "banner": null,
+            "owner": false,
+            "permissions": u64::MAX.to_string(),
+            "features": ["COMMUNITY", "NEWS"],
+        }))
+    });
+    Ok(ok(
+        guilds.collect::<Result<Vec<_>, crate::refusal::Refusal>>()?
+    ))
+}
+
+async fn user(sim: web::Data<Shared>, id: web::Path<Snowflake>) -> Answer {
+    Ok(ok(sim.state().world.user(*id)?))
+}

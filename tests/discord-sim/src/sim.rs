@@ -1,0 +1,98 @@
+//! What all parts of the simulator share: one lock around the world, the sessions and the faults.
+//! A change and its dispatches happen under that lock together, so every session sees one order: the order of the changes.
+
+use parking_lot::{Mutex, MutexGuard};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::faults::Faults;
+use crate::gateway::line::Lines;
+use crate::gateway::session::Sessions;
+use crate::refusal::Refusal;
+use crate::world::{BOT_ID, World};
+
+/// Everything behind the lock.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) world: World,
+    pub(crate) sessions: Sessions,
+    pub(crate) lines: Lines,
+    pub(crate) faults: Faults,
+    pub(crate) counters: Counters,
+}
+
+/// What was asked of the gateway since the start.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) identifies: u64,
+    pub(crate) resumes: u64,
+    pub(crate) commands: u64,
+    /// Loads that are running.
+    pub(crate) loads: usize,
+}
+
+/// The simulator, as its handlers and tasks hold it.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    state: Mutex<State>,
+    tasks: TaskTracker,
+    stopping: CancellationToken,
+}
+
+impl Shared {
+    pub(crate) fn new(world: World) -> Self {
+        Self {
+            state: Mutex::new(State {
+                world,
+                sessions: Sessions::default(),
+                lines: Lines::default(),
+                faults: Faults::default(),
+                counters: Counters::default(),
+            }),
+            tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+        }
+    }
+
+    /// The state, locked. Never held over an await.
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    pub(crate) fn tasks(&self) -> &TaskTracker {
+        &self.tasks
+    }
+
+    /// Cancelled when the simulator stops.
+    pub(crate) fn stopping(&self) -> &CancellationToken {
+        &self.stopping
+    }
+
+    /// Changes the world and dispatches what came of it, in one step.
+    pub(crate) fn change<T>(
+        &self,
+        change: impl FnOnce(&mut World) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        let state = &mut *self.state();
+        let outcome = change(&mut state.world);
+        for event in state.world.take_events() {
+            state.sessions.dispatch(&event, BOT_ID);
+        }
+        outcome
+    }
+
+    /// `GET /sim/stats`.
+    pub(crate) fn stats(&self) -> Value {
+        let state = self.state();
+        json!({
+            "connections": state.lines.len(),
+            "sessions": state.sessions.len(),
+            "identifies": state.counters.identifies,
+            "resumes": state.counters.resumes,
+            "commands": state.counters.commands,
+            "messages_posted": state.world.posted(),
+            "dispatched": state.sessions.dispatched(),
+        })
+    }
+}

@@ -1,0 +1,159 @@
+//! Messages as JSON: what REST answers, what events carry, what a forward shows.
+
+use serde_json::{Value, json};
+
+use super::{BOT_ID, World};
+use crate::message::{
+    AttachmentDraft, Message, Reaction, ReferenceDraft, mentioned_roles, mentioned_users,
+};
+use crate::object::set;
+use crate::snowflake::{Snowflake, iso8601};
+
+/// Where signed links of the simulated CDN begin.
+const CDN: &str = "https://cdn.discordapp.com/attachments";
+/// How long a signed link holds: about a day, as production does.
+const LINK_SECONDS: u64 = 24 * 60 * 60;
+
+impl World {
+    /// A message with the message that it answers, one level deep, as REST writes it.
+    pub(super) fn message_json(&self, message: &Message) -> Value {
+        let mut body = self.plain_json(message);
+        let Some(reference) = message.reference else {
+            return body;
+        };
+        set(
+            &mut body,
+            "message_reference",
+            json!({
+                "type": u8::from(reference.is_forward),
+                "message_id": reference.message_id,
+                "channel_id": reference.channel_id,
+                "guild_id": message.guild_id,
+            }),
+        );
+        if reference.is_forward {
+            set(
+                &mut body,
+                "message_snapshots",
+                json!([{ "message": message.snapshot }]),
+            );
+        } else {
+            let original = self.find(reference.channel_id, reference.message_id);
+            set(
+                &mut body,
+                "referenced_message",
+                json!(original.map(|original| self.plain_json(original))),
+            );
+        }
+        body
+    }
+
+    fn plain_json(&self, message: &Message) -> Value {
+        let author = self.users.get(&message.author_id);
+        let is_reply = message
+            .reference
+            .is_some_and(|reference| !reference.is_forward);
+        let mut body = json!({
+            "id": message.id,
+            "channel_id": message.channel_id,
+            "type": if is_reply { 19 } else { 0 },
+            "author": author,
+            "content": message.content,
+            "timestamp": iso8601(message.id.unix_ms()),
+            "edited_timestamp": message.edited_ms.map(iso8601),
+            "tts": false,
+            "pinned": message.pinned,
+            "flags": message.flags,
+            "mention_everyone": message.content.contains("@everyone") || message.content.contains("@here"),
+            "mentions": mentioned_users(&message.content).iter().filter_map(|id| self.users.get(id)).collect::<Vec<_>>(),
+            "mention_roles": mentioned_roles(&message.content),
+            "attachments": message.attachments,
+            "embeds": message.embeds,
+            "components": [],
+        });
+        if !message.reactions.is_empty() {
+            set(
+                &mut body,
+                "reactions",
+                message.reactions.iter().map(reaction_json).collect(),
+            );
+        }
+        for (name, value) in &message.extras {
+            set(&mut body, name, value.clone());
+        }
+        if let Some(thread) = self.channels.get(&message.id) {
+            set(&mut body, "thread", thread.to_json());
+        }
+        body
+    }
+
+    /// What a forward shows of the original: no author, no ids.
+    pub(super) fn snapshot(&self, channel_id: Snowflake, wanted: ReferenceDraft) -> Option<Value> {
+        let original = self.find(wanted.channel_id.unwrap_or(channel_id), wanted.message_id)?;
+        let mut snapshot = self.plain_json(original);
+        let fields = snapshot.as_object_mut()?;
+        for hidden in [
+            "id",
+            "channel_id",
+            "author",
+            "pinned",
+            "reactions",
+            "tts",
+            "mention_everyone",
+            "thread",
+        ] {
+            fields.remove(hidden);
+        }
+        Some(snapshot)
+    }
+}
+
+/// An attachment with a signed link, as the CDN would give it.
+pub(super) fn attachment_json(
+    message_id: Snowflake,
+    channel_id: Snowflake,
+    index: usize,
+    file: AttachmentDraft,
+) -> Value {
+    let id = Snowflake::at(message_id.unix_ms(), index as u64 + 1);
+    let issued = message_id.unix_ms() / 1_000;
+    let url = file.url.unwrap_or_else(|| {
+        let expires = issued + LINK_SECONDS;
+        let signature = format!("{message_id:0>64}");
+        format!(
+            "{CDN}/{channel_id}/{id}/{}?ex={expires:x}&is={issued:x}&hm={signature}&",
+            file.filename
+        )
+    });
+    let mut attachment = json!({
+        "id": id,
+        "filename": file.filename,
+        "size": file.size,
+        "url": url,
+        "proxy_url": url.replace("cdn.discordapp.com", "media.discordapp.net"),
+        "content_type": file.content_type,
+    });
+    let pairs = [
+        ("width", json!(file.width)),
+        ("height", json!(file.height)),
+        ("description", json!(file.description)),
+    ];
+    for (name, value) in pairs {
+        if !value.is_null() {
+            set(&mut attachment, name, value);
+        }
+    }
+    attachment
+}
+
+fn reaction_json(reaction: &Reaction) -> Value {
+    let count = reaction.user_ids.len();
+    json!({
+        "emoji": reaction.emoji,
+        "count": count,
+        "count_details": { "burst": 0, "normal": count },
+        "burst_colors": [],
+        "me": reaction.user_ids.contains(&BOT_ID),
+        "me_burst": false,
+    })
+}
