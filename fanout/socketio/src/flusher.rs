@@ -1,0 +1,64 @@
+//! The flusher: one task a worker that writes what all its connections have queued.
+//! It promises one write call for everything that is pending to a connection, however many events that is, and to
+//! step aside often enough that reads, timers and joins go on during a broadcast.
+
+use std::rc::Rc;
+
+use tokio::time::{Duration, Instant};
+
+use crate::worker::Worker;
+
+/// Connections between two yields, or this long: the project's fairness rule for a broadcast.
+const TURN_CONNECTIONS: usize = 512;
+const TURN: Duration = Duration::from_millis(2);
+
+/// Connections between two looks at the clock: at 5 microseconds a write, a tenth of [`TURN`].
+const CLOCK_EVERY: usize = 32;
+
+/// Starts the worker's flusher, unless it runs already.
+pub(crate) fn ensure(worker: &Rc<Worker>) {
+    if !worker.is_flusher_running.replace(true) {
+        worker.tasks.spawn_local(run(Rc::clone(worker)));
+    }
+}
+
+async fn run(worker: Rc<Worker>) {
+    let mut batch = Vec::new();
+    loop {
+        tokio::select! {
+            biased;
+            () = worker.stopped() => return,
+            () = worker.dirtied() => {}
+        }
+        // The emptied list goes back, so that a steady load allocates nothing.
+        batch = worker.take_dirty(batch);
+        let mut turn = Turn::begin();
+        for connection in batch.drain(..) {
+            connection.flush();
+            if turn.is_over() {
+                tokio::task::yield_now().await;
+                turn = Turn::begin();
+            }
+        }
+    }
+}
+
+struct Turn {
+    began: Instant,
+    connections: usize,
+}
+
+impl Turn {
+    fn begin() -> Self {
+        Self {
+            began: Instant::now(),
+            connections: 0,
+        }
+    }
+
+    fn is_over(&mut self) -> bool {
+        self.connections += 1;
+        self.connections >= TURN_CONNECTIONS
+            || (self.connections.is_multiple_of(CLOCK_EVERY) && self.began.elapsed() >= TURN)
+    }
+}

@@ -1,0 +1,153 @@
+//! What the connections of one worker thread share: the settings, who is open, who has something to write.
+//! It promises that everything here is touched by its own thread alone, and never across an await.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    rc::Rc,
+    sync::Arc,
+};
+
+use tokio::{sync::Notify, time::Duration};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    close::{Close, DisconnectReason},
+    config::Config,
+    connection::Connection,
+    stats::Stats,
+};
+
+/// Bytes of one read. Four times the kernel's usual segment on loopback, and one buffer for the whole worker.
+const SCRATCH_BYTES: usize = 64 * 1024;
+
+/// Connections closed between two pauses of a drain: what the project's fairness rule allows at once.
+const CLOSE_SLICE: usize = 256;
+
+/// The state of one worker.
+pub(crate) struct Worker {
+    pub(crate) config: Config,
+    pub(crate) stats: Arc<Stats>,
+    pub(crate) tasks: TaskTracker,
+    stop: CancellationToken,
+    is_stopped: Cell<bool>,
+    /// Where every connection reads into; its content is worth nothing after the turn that filled it.
+    pub(crate) scratch: RefCell<Box<[u8]>>,
+    pub(crate) is_flusher_running: Cell<bool>,
+    dirty: RefCell<Vec<Rc<Connection>>>,
+    dirtied: Notify,
+    connections: RefCell<HashMap<u64, Rc<Connection>>>,
+    next_number: Cell<u64>,
+    emptied: Notify,
+}
+
+impl Worker {
+    pub(crate) fn new(config: Config) -> Self {
+        Self {
+            config,
+            stats: Arc::default(),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            is_stopped: Cell::new(false),
+            scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
+            is_flusher_running: Cell::new(false),
+            dirty: RefCell::default(),
+            dirtied: Notify::new(),
+            connections: RefCell::default(),
+            next_number: Cell::new(0),
+            emptied: Notify::new(),
+        }
+    }
+
+    /// The number of the next connection.
+    pub(crate) fn number(&self) -> u64 {
+        let number = self.next_number.get();
+        self.next_number.set(number + 1);
+        number
+    }
+
+    pub(crate) fn admit(&self, connection: &Rc<Connection>) {
+        self.stats.on_opened();
+        let mut connections = self.connections.borrow_mut();
+        connections.insert(connection.number(), Rc::clone(connection));
+    }
+
+    pub(crate) fn release(&self, connection: &Connection, reason: DisconnectReason) {
+        let is_last = {
+            let mut connections = self.connections.borrow_mut();
+            connections.remove(&connection.number());
+            connections.is_empty()
+        };
+        self.stats.on_closed(reason);
+        if is_last {
+            self.emptied.notify_waiters();
+        }
+    }
+
+    /// Puts a connection on the flusher's list. The caller sees to it that none is there twice.
+    pub(crate) fn on_dirty(&self, connection: Rc<Connection>) {
+        if self.is_stopped.get() {
+            // Its task is ending and writes the rest itself; here nobody would take it off again.
+            return;
+        }
+        let mut dirty = self.dirty.borrow_mut();
+        if dirty.is_empty() {
+            self.dirtied.notify_one();
+        }
+        dirty.push(connection);
+    }
+
+    /// Waits until a connection has something to write.
+    pub(crate) async fn dirtied(&self) {
+        self.dirtied.notified().await;
+    }
+
+    /// Swaps the list for an empty one.
+    pub(crate) fn take_dirty(&self, empty: Vec<Rc<Connection>>) -> Vec<Rc<Connection>> {
+        self.dirty.replace(empty)
+    }
+
+    /// Ends every connection that is open at the call, in slices evenly over the duration.
+    pub(crate) async fn close_all(&self, close: Close, over: Duration) {
+        let open: Vec<_> = self.connections.borrow().values().cloned().collect();
+        let slices = open.chunks(CLOSE_SLICE);
+        let pauses = u32::try_from(slices.len().saturating_sub(1)).unwrap_or(u32::MAX);
+        let pause = over.checked_div(pauses).unwrap_or_default();
+        for (index, slice) in slices.enumerate() {
+            match (index, pause.is_zero()) {
+                (0, _) => {}
+                (_, true) => tokio::task::yield_now().await,
+                (_, false) => tokio::time::sleep(pause).await,
+            }
+            for connection in slice {
+                connection.end(DisconnectReason::Closed(close).into());
+            }
+        }
+    }
+
+    /// Closes every connection at once and ends the flusher, when nobody is left to serve.
+    pub(crate) fn stop(&self, close: Close) {
+        for connection in self.connections.borrow().values() {
+            connection.end(DisconnectReason::Closed(close).into());
+        }
+        self.is_stopped.set(true);
+        self.dirty.take();
+        self.stop.cancel();
+    }
+
+    /// Waits until [`Worker::stop`].
+    pub(crate) async fn stopped(&self) {
+        self.stop.cancelled().await;
+    }
+
+    /// Waits until no connection is open.
+    pub(crate) async fn emptied(&self) {
+        loop {
+            let emptied = self.emptied.notified();
+            if self.connections.borrow().is_empty() {
+                return;
+            }
+            emptied.await;
+        }
+    }
+}

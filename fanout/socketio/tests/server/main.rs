@@ -1,0 +1,16 @@
+//! The server over real TCP, seen by an independent WebSocket client and by raw bytes.
+
+#[cfg(test)]
+mod broadcast;
+#[cfg(test)]
+mod client;
+#[cfg(test)]
+mod endings;
+#[cfg(test)]
+mod handshake;
+#[cfg(test)]
+mod harness;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod sockets;
