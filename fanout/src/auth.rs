@@ -1,0 +1,38 @@
+//! Who a viewer is: the JWT, its keys, and the table of refusals (contract.md §1, "Authentication").
+//!
+//! Pure: the clock is a parameter. A token's text never leaves this module, not into a log and not into an error.
+
+mod keys;
+mod token;
+
+pub use keys::Keys;
+pub use token::{Claims, Principal};
+
+/// Why a viewer is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AuthError {
+    /// No token came.
+    #[error("Authentication token required")]
+    Required,
+    /// Signature, algorithm, issuer or audience are wrong, or it is no token at all.
+    #[error("Invalid authentication token")]
+    Invalid,
+    /// It was valid once.
+    #[error("Authentication token expired")]
+    Expired,
+    /// A required claim is missing or mistyped.
+    #[error("Invalid token payload")]
+    Payload,
+}
+
+impl AuthError {
+    /// The code of the contract's table.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Required => "AUTH_REQUIRED",
+            Self::Invalid => "AUTH_INVALID",
+            Self::Expired => "AUTH_EXPIRED",
+            Self::Payload => "AUTH_PAYLOAD",
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! An event on its way from the feed to the rooms: decoded once, and encoded once for all sockets of all workers.
+
+use std::sync::OnceLock;
+
+use actix_socketio::Frame;
+use proto::event::Event;
+use proto::{ChannelId, GuildId};
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
+
+use crate::access::Directory;
+use crate::object::message_object;
+use crate::offset::Offset;
+
+/// An event of a channel, at its place in the stream.
+#[derive(Debug)]
+pub struct Delivery {
+    /// Where it stands in the stream.
+    pub offset: Offset,
+    /// The guild that it happened in.
+    pub guild: GuildId,
+    /// The channel that it happened in.
+    pub channel: ChannelId,
+    /// What happened.
+    pub event: Event,
+    /// When ingest read it, in milliseconds since 1970.
+    pub received_ms: i64,
+    frame: OnceLock<Option<Frame>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Deleted {
+    message_id: String,
+    channel_id: String,
+}
+
+impl Delivery {
+    /// An opened envelope; none for one without a channel.
+    pub fn new(offset: Offset, opened: proto::envelope::Opened) -> Option<Self> {
+        Some(Self {
+            offset,
+            guild: opened.guild,
+            channel: opened.channel?,
+            event: opened.event,
+            received_ms: opened.received_ms,
+            frame: OnceLock::new(),
+        })
+    }
+
+    /// What sockets get: made by the first worker that asks, shared by all. None for what viewers do not see.
+    pub fn frame(&self, directory: &Directory) -> Option<&Frame> {
+        self.frame.get_or_init(|| self.encode(directory)).as_ref()
+    }
+
+    fn encode(&self, directory: &Directory) -> Option<Frame> {
+        let (name, data) = match &self.event {
+            Event::MessageCreated(message) => (
+                "message",
+                json(&message_object(message, self.guild, directory)),
+            ),
+            Event::MessageUpdated(message) => (
+                "message_update",
+                json(&message_object(message, self.guild, directory)),
+            ),
+            Event::MessageDeleted(deleted) => {
+                let deleted = Deleted {
+                    message_id: deleted.message_id.to_string(),
+                    channel_id: self.channel.to_string(),
+                };
+                ("message_delete", json(&deleted))
+            }
+            _ => return None,
+        };
+        Some(with_offset(name, &data?, self.offset))
+    }
+}
+
+/// An event whose last argument is its offset, as connection state recovery asks.
+pub fn with_offset(name: &str, data: &RawValue, offset: Offset) -> Frame {
+    match json(&offset.to_string()) {
+        Some(offset) => Frame::event(name, &[data, &offset]),
+        None => Frame::event(name, &[data]),
+    }
+}
+
+/// The JSON of a value; none, counted as an error in the log, for one that has no JSON form.
+pub fn json(value: &impl Serialize) -> Option<Box<RawValue>> {
+    let written = to_raw_value(value);
+    if let Err(error) = &written {
+        tracing::error!(%error, "an object has no JSON form");
+    }
+    written.ok()
+}

@@ -1,0 +1,275 @@
+//! Pages of a channel: SQL's rows at their position, then the stream's events after it, up to a target.
+//!
+//! So a page shows exactly what the channel held at a position that is at least the target, whether the
+//! archive is ahead of the feed or behind it. Bounded in time; a page is whole or there is none.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use broker::{Broker, Freshness};
+use proto::envelope::Opened;
+use proto::event::{Event, Message};
+use proto::{ChannelId, MessageId, Subject};
+use store::Store;
+
+use crate::offset::Offset;
+
+/// A page that takes longer is answered with `UNAVAILABLE` (the viewer waits for it).
+const PAGE_TIME_MAX: Duration = Duration::from_secs(3);
+
+/// Between two reads of the stream that did not reach the target.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Events a read of the stream.
+const READ_EVENTS: usize = 500;
+
+/// A run of messages, oldest first by id.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Messages {
+    by_id: BTreeMap<u64, Message>,
+    deleted: BTreeSet<u64>,
+    /// There are older ones.
+    pub has_more: bool,
+}
+
+/// What an event did to a run of messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applied {
+    /// Viewers are to be told.
+    Told,
+    /// A double, or an event of a message that was deleted before: nobody is told.
+    Known,
+}
+
+/// Why there is no page.
+#[derive(Debug, thiserror::Error)]
+pub enum NoPage {
+    /// The database is away.
+    #[error("the database is away")]
+    Store(#[from] store::StoreError),
+    /// SQL is at another generation of the stream.
+    #[error("the archive has not reached this stream")]
+    Generation,
+    /// The broker did not answer in time.
+    #[error("the stream could not be read in time")]
+    Late,
+}
+
+/// A page and the sequence that it is complete to.
+#[derive(Debug)]
+pub struct History {
+    /// The messages.
+    pub messages: Messages,
+    /// Everything up to here is in them.
+    pub complete_to: u64,
+}
+
+/// Reads the newest `limit` messages of a channel (those before a message, if one is named), complete to
+/// `target` at least.
+///
+/// # Errors
+/// The database or the broker is away, or slower than [`PAGE_TIME_MAX`].
+pub async fn read(
+    store: &Store,
+    broker: &dyn Broker,
+    channel: ChannelId,
+    before: Option<MessageId>,
+    limit: u32,
+    target: Offset,
+) -> Result<History, NoPage> {
+    let reading = read_unbounded(store, broker, channel, before, limit, target);
+    let read = tokio::time::timeout(PAGE_TIME_MAX, reading).await;
+    read.map_err(|_| NoPage::Late)?
+}
+
+async fn read_unbounded(
+    store: &Store,
+    broker: &dyn Broker,
+    channel: ChannelId,
+    before: Option<MessageId>,
+    limit: u32,
+    target: Offset,
+) -> Result<History, NoPage> {
+    let page = store.page(channel, before, limit).await?;
+    let known = page.position.generation == target.generation;
+    if !known && page.position.sequence > 0 {
+        return Err(NoPage::Generation);
+    }
+    let mut history = History {
+        messages: Messages::new(page.messages, page.has_more),
+        complete_to: if known { page.position.sequence } else { 0 },
+    };
+    while history.complete_to < target.sequence {
+        let read = broker
+            .read(
+                history.complete_to + 1,
+                Some(Subject::Channel(channel)),
+                READ_EVENTS,
+                Freshness::Any,
+            )
+            .await;
+        let Ok(catchup) = read else {
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        };
+        for stored in &catchup.events {
+            let Ok(opened) = Opened::decode(stored.payload.clone()) else {
+                continue;
+            };
+            history.messages.apply_before(&opened.event, before);
+        }
+        if catchup.complete_to <= history.complete_to {
+            // A replica that is behind: it will come on.
+            tokio::time::sleep(PAUSE).await;
+        }
+        history.complete_to = history.complete_to.max(catchup.complete_to);
+    }
+    Ok(history)
+}
+
+impl Messages {
+    /// A run of messages.
+    pub fn new(messages: Vec<Message>, has_more: bool) -> Self {
+        Self {
+            by_id: messages
+                .into_iter()
+                .map(|message| (message.id, message))
+                .collect(),
+            deleted: BTreeSet::new(),
+            has_more,
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// There are none.
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
+    /// The newest `limit`, oldest first.
+    pub fn newest(&self, limit: usize) -> impl Iterator<Item = &Message> {
+        let skipped = self.by_id.len().saturating_sub(limit);
+        self.by_id.values().skip(skipped)
+    }
+
+    /// Applies an event of the channel.
+    pub fn apply(&mut self, event: &Event) -> Applied {
+        match event {
+            Event::MessageCreated(message) => {
+                if self.deleted.contains(&message.id) || self.by_id.contains_key(&message.id) {
+                    return Applied::Known;
+                }
+                // Below the oldest there may be others that are not here: it is theirs to be paged to.
+                let oldest = self.by_id.first_key_value().map_or(0, |(id, _)| *id);
+                if !self.has_more || message.id > oldest {
+                    self.by_id.insert(message.id, message.clone());
+                }
+            }
+            Event::MessageUpdated(message) => {
+                if self.deleted.contains(&message.id) {
+                    return Applied::Known;
+                }
+                if let Some(known) = self.by_id.get_mut(&message.id) {
+                    known.clone_from(message);
+                }
+            }
+            Event::MessageDeleted(deleted) => {
+                if !self.deleted.insert(deleted.message_id) {
+                    return Applied::Known;
+                }
+                self.by_id.remove(&deleted.message_id);
+            }
+            _ => {}
+        }
+        Applied::Told
+    }
+
+    /// As [`Self::apply`], for a page that ends before a message.
+    fn apply_before(&mut self, event: &Event, before: Option<MessageId>) {
+        let ends = before.map_or(u64::MAX, MessageId::get);
+        if !matches!(event, Event::MessageCreated(message) if message.id >= ends) {
+            self.apply(event);
+        }
+    }
+
+    /// Forgets the oldest beyond `most`, and the oldest tombstones beyond as many.
+    pub fn trim(&mut self, most: usize) {
+        while self.by_id.len() > most {
+            self.by_id.pop_first();
+            self.has_more = true;
+        }
+        while self.deleted.len() > most {
+            self.deleted.pop_first();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proto::event::MessageDeleted;
+
+    fn message(id: u64, content: &str) -> Message {
+        Message {
+            id,
+            content: content.into(),
+            ..Message::default()
+        }
+    }
+
+    fn contents(messages: &Messages, limit: usize) -> Vec<&str> {
+        messages
+            .newest(limit)
+            .map(|message| message.content.as_str())
+            .collect()
+    }
+
+    #[test]
+    fn events_bring_a_page_up_to_date() {
+        let mut messages = Messages::new(vec![message(1, "a"), message(2, "b")], false);
+        let table = [
+            (Event::MessageCreated(message(3, "c")), Applied::Told),
+            (Event::MessageCreated(message(3, "again")), Applied::Known),
+            (Event::MessageUpdated(message(1, "A")), Applied::Told),
+            (
+                Event::MessageDeleted(MessageDeleted { message_id: 2 }),
+                Applied::Told,
+            ),
+            (
+                Event::MessageDeleted(MessageDeleted { message_id: 2 }),
+                Applied::Known,
+            ),
+            (Event::MessageUpdated(message(2, "late")), Applied::Known),
+            (Event::MessageCreated(message(2, "late")), Applied::Known),
+            (
+                Event::MessageUpdated(message(9, "not of this page")),
+                Applied::Told,
+            ),
+        ];
+        for (event, applied) in table {
+            assert_eq!(messages.apply(&event), applied, "{event:?}");
+        }
+        assert_eq!(contents(&messages, 10), ["A", "c"]);
+        assert_eq!(contents(&messages, 1), ["c"]);
+    }
+
+    #[test]
+    fn what_is_trimmed_is_still_there_for_who_pages_back() {
+        let mut messages = Messages::new((1..=5).map(|id| message(id, "x")).collect(), false);
+        messages.trim(3);
+        assert!(messages.has_more && messages.len() == 3);
+    }
+
+    #[test]
+    fn a_page_before_a_message_takes_no_newer_ones() {
+        let mut messages = Messages::new(vec![message(1, "a")], false);
+        let before = MessageId::new(5);
+        messages.apply_before(&Event::MessageCreated(message(5, "e")), before);
+        messages.apply_before(&Event::MessageCreated(message(4, "d")), before);
+        assert_eq!(contents(&messages, 10), ["a", "d"]);
+    }
+}

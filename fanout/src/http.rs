@@ -1,0 +1,48 @@
+//! The routes of contract.md §3 that this instance answers by itself: probes, status, the page, 404.
+
+mod page;
+mod status;
+
+use std::sync::Arc;
+
+use actix_web::web::{self, ServiceConfig};
+use runtime::Health;
+use runtime::http::not_found;
+use secrecy::SecretString;
+
+use crate::feed::FeedHandle;
+use crate::instance::Instance;
+
+/// What the routes look at.
+#[derive(Debug, Clone)]
+pub struct Web {
+    /// The parts and readiness.
+    pub health: Health,
+    /// Connections, rooms, heartbeats.
+    pub instance: Arc<Instance>,
+    /// Where the feed stands.
+    pub feed: FeedHandle,
+    /// What opens the details.
+    pub ops_token: Option<SecretString>,
+    /// The name of the environment.
+    pub environment: String,
+}
+
+/// The version of this build.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Puts the routes into an app.
+pub fn routes(web: Web) -> impl FnOnce(&mut ServiceConfig) {
+    move |app| {
+        app.app_data(web::Data::new(web))
+            .route("/", web::get().to(page::index))
+            .route("/login", web::get().to(page::viewer))
+            .route("/viewer.js", web::get().to(page::script))
+            .route("/api/live", web::get().to(status::live))
+            .route("/api/ready", web::get().to(status::ready))
+            .route("/api/health", web::get().to(status::health))
+            .route("/api/metrics", web::get().to(status::metrics))
+            .route("/api/status", web::get().to(status::status))
+            .default_service(web::route().to(not_found));
+    }
+}

@@ -1,0 +1,259 @@
+//! One worker's viewers and rooms: where the feed's events, in order, meet what viewers ask.
+//!
+//! Everything of a hub happens on its worker's thread. Its state changes only between awaits, at one position
+//! of the feed; what has to wait (a page, a question to ingest) waits in a task and comes back to the state
+//! as it is then, and access is decided again.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use broker::Broker;
+use proto::{ChannelId, GuildId};
+use runtime::time::now_ms;
+use store::Store;
+use tokio::sync::{oneshot, watch};
+
+use crate::access::{Change, Directory, Grant};
+use crate::feed::{FeedHandle, Inbox, Item, Ticket};
+use crate::instance::Instance;
+use crate::offset::Offset;
+use crate::room::Room;
+use crate::session::{Viewer, ViewerKey};
+
+mod channels;
+mod joining;
+mod membership;
+mod viewers;
+
+/// Items that are handled before sockets, joins and pings get their turn.
+const ITEMS_A_TURN: usize = 256;
+
+/// Sweeps (one every ten seconds) for which an empty room is kept: who reloads a page finds it warm.
+const IDLE_SWEEPS_MAX: u32 = 6;
+
+/// The state of one worker.
+#[derive(Debug)]
+pub struct Hub {
+    feed: FeedHandle,
+    store: Store,
+    broker: Arc<dyn Broker>,
+    instance: Arc<Instance>,
+    worker: Cell<usize>,
+    next_key: Cell<u64>,
+    begun: watch::Sender<bool>,
+    state: RefCell<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    directory: Directory,
+    position: Offset,
+    viewers: HashMap<ViewerKey, Viewer>,
+    rooms: HashMap<ChannelId, Room>,
+    tickets: HashMap<Ticket, oneshot::Sender<u64>>,
+}
+
+impl Hub {
+    /// A worker's hub, empty.
+    pub fn new(
+        feed: FeedHandle,
+        store: Store,
+        broker: Arc<dyn Broker>,
+        instance: Arc<Instance>,
+    ) -> Rc<Self> {
+        let position = feed.position();
+        Rc::new(Self {
+            feed,
+            store,
+            broker,
+            instance,
+            worker: Cell::new(0),
+            next_key: Cell::new(0),
+            begun: watch::Sender::new(false),
+            state: RefCell::new(State {
+                directory: Directory::default(),
+                position,
+                viewers: HashMap::new(),
+                rooms: HashMap::new(),
+                tickets: HashMap::new(),
+            }),
+        })
+    }
+
+    /// Follows the feed until it ends.
+    pub async fn run(self: Rc<Self>) {
+        let Ok(mut inbox) = self.feed.register().await else {
+            return;
+        };
+        self.worker.set(inbox.worker);
+        let sweeper = actix_rt::spawn(self.clone().sweep());
+        while let Some(item) = inbox.items.recv().await {
+            self.on_item(item);
+            self.on_waiting(&mut inbox);
+            tokio::task::yield_now().await;
+        }
+        sweeper.abort();
+    }
+
+    /// What has come meanwhile goes out together with the first.
+    fn on_waiting(&self, inbox: &mut Inbox) {
+        for _ in 1..ITEMS_A_TURN {
+            let Ok(item) = inbox.items.try_recv() else {
+                return;
+            };
+            self.on_item(item);
+        }
+    }
+
+    fn on_item(&self, item: Item) {
+        let state = &mut *self.state.borrow_mut();
+        match item {
+            Item::Start(start) => {
+                state.directory = start.directory.clone();
+                state.position = start.offset;
+                self.begun.send_replace(true);
+            }
+            Item::Event(delivery) => {
+                state.position = delivery.offset;
+                let Some(room) = state.rooms.get_mut(&delivery.channel) else {
+                    self.unwatch(delivery.channel);
+                    return;
+                };
+                let members = room.on_event(&delivery, &state.directory);
+                self.instance.on_delivered(members);
+            }
+            Item::Directory(event) => {
+                state.position.sequence = event.sequence;
+                let change = state.directory.apply(event.guild, &event.event);
+                self.on_change(state, change);
+            }
+            Item::Reached(ticket, position) => {
+                state.position.sequence = state.position.sequence.max(position);
+                if let Some(waiting) = state.tickets.remove(&ticket)
+                    && waiting.send(position).is_err()
+                {
+                    tracing::trace!("nobody waits for this position any more");
+                }
+            }
+            Item::Broken => self.on_broken(state),
+        }
+    }
+
+    /// Who might see something else now is told, and put out of what they no longer see.
+    fn on_change(&self, state: &mut State, change: Change) {
+        let is_affected = |viewer: &Viewer, directory: &Directory| match (
+            change,
+            &viewer.session.principal.grant,
+        ) {
+            (Change::Nobody, _) | (Change::Member(..), Grant::Embed(_)) => false,
+            (Change::Member(_, user), Grant::User(own)) => *own == user,
+            (Change::Guild(guild), Grant::User(own)) => {
+                directory.is_member(guild, *own) || viewer.is_in(guild)
+            }
+            (Change::Guild(_), Grant::Embed(_)) => true,
+        };
+        let affected = state
+            .viewers
+            .iter()
+            .filter(|(_, viewer)| is_affected(viewer, &state.directory));
+        let affected: Vec<ViewerKey> = affected.map(|(key, _)| *key).collect();
+        for key in affected {
+            self.recheck(state, key);
+        }
+    }
+
+    /// Nothing that was built on the feed holds any more: clients come back when it has begun anew.
+    fn on_broken(&self, state: &mut State) {
+        self.begun.send_replace(false);
+        state.tickets.clear();
+        let rooms = std::mem::take(&mut state.rooms);
+        for (_, mut room) in rooms {
+            room.on_loaded(None)
+                .0
+                .into_iter()
+                .for_each(|join| join.reply.refuse(&joining::unavailable(None)));
+        }
+        for viewer in state.viewers.values_mut() {
+            for channel in std::mem::take(&mut viewer.joined) {
+                self.instance.on_left(channel);
+            }
+            viewer.link.close(actix_socketio::Close::GoingAway);
+        }
+    }
+
+    /// Lets rooms go in which nobody has been for a while.
+    async fn sweep(self: Rc<Self>) {
+        let mut ticks = tokio::time::interval(std::time::Duration::from_secs(10));
+        loop {
+            ticks.tick().await;
+            let state = &mut *self.state.borrow_mut();
+            state.rooms.retain(|channel, room| {
+                room.idle_sweeps = if room.is_empty() {
+                    room.idle_sweeps + 1
+                } else {
+                    0
+                };
+                let stays = room.idle_sweeps <= IDLE_SWEEPS_MAX;
+                if !stays {
+                    self.unwatch(*channel);
+                }
+                stays
+            });
+        }
+    }
+
+    fn unwatch(&self, channel: ChannelId) {
+        let (feed, worker) = (self.feed.clone(), self.worker.get());
+        actix_rt::spawn(async move {
+            if feed.unwatch(worker, channel).await.is_err() {
+                tracing::debug!("the feed has ended before a channel was let go");
+            }
+        });
+    }
+
+    /// From the returned position on, this worker gets the channel's events. None if the feed breaks or ends.
+    async fn watch(&self, channel: ChannelId) -> Option<u64> {
+        let (ticket, answer) = self.ticket();
+        self.feed
+            .watch(self.worker.get(), channel, ticket)
+            .await
+            .ok()?;
+        answer.await.ok()
+    }
+
+    /// Waits until this worker has handled everything up to a sequence. None if the feed breaks or ends.
+    async fn reach(&self, sequence: u64) -> Option<u64> {
+        let (ticket, answer) = self.ticket();
+        self.feed
+            .reach(self.worker.get(), sequence, ticket)
+            .await
+            .ok()?;
+        answer.await.ok()
+    }
+
+    fn ticket(&self) -> (Ticket, oneshot::Receiver<u64>) {
+        let ticket = self.feed.ticket();
+        let (sender, answer) = oneshot::channel();
+        self.state.borrow_mut().tickets.insert(ticket, sender);
+        (ticket, answer)
+    }
+
+    fn position(&self) -> Offset {
+        self.state.borrow().position
+    }
+}
+
+impl State {
+    fn access(
+        &self,
+        key: ViewerKey,
+        channel: ChannelId,
+    ) -> Option<(crate::access::Access, GuildId)> {
+        let viewer = self.viewers.get(&key)?;
+        let grant = &viewer.session.principal.grant;
+        let access = self.directory.access(grant, channel, now_ms())?;
+        Some((access, self.directory.guild_of(channel)?))
+    }
+}

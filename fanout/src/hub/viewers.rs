@@ -1,0 +1,135 @@
+//! Viewers come and go, and ask.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use proto::UserId;
+use proto::event::User;
+use runtime::time::iso;
+use serde::Serialize;
+
+use super::{Hub, State};
+use crate::access::Grant;
+use crate::object::avatar_url;
+use crate::request::{Code, Refusal, Request};
+use crate::session::{Session, Viewer, ViewerKey};
+use crate::transport::{Link, Reply};
+
+/// How long a viewer who comes before the directory is loaded waits for it.
+const BEGIN_PATIENCE: Duration = Duration::from_secs(5);
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct UserInfo<'a> {
+    id: String,
+    username: &'a str,
+    display_name: Option<&'a str>,
+    avatar: Option<String>,
+    is_bot: bool,
+    created_at: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Left {
+    success: bool,
+    channel_id: String,
+}
+
+impl Hub {
+    /// Waits until the directory is there; false if it does not come in time.
+    pub async fn has_begun(&self) -> bool {
+        let mut begun = self.begun.subscribe();
+        let waiting = begun.wait_for(|begun| *begun);
+        matches!(
+            tokio::time::timeout(BEGIN_PATIENCE, waiting).await,
+            Ok(Ok(_))
+        )
+    }
+
+    /// A viewer is connected: they are told who they are and what they see.
+    pub fn on_connected(&self, session: Session, link: Link) -> ViewerKey {
+        let key = ViewerKey::new(self.next_key.get());
+        self.next_key.set(self.next_key.get() + 1);
+        let state = &mut *self.state.borrow_mut();
+        state.viewers.insert(key, Viewer::new(session, link));
+        state.list(key);
+        state.introduce(key);
+        key
+    }
+
+    /// A viewer is gone.
+    pub fn on_disconnected(&self, key: ViewerKey) {
+        let state = &mut *self.state.borrow_mut();
+        let Some(viewer) = state.viewers.remove(&key) else {
+            return;
+        };
+        for channel in viewer.joined {
+            if let Some(room) = state.rooms.get_mut(&channel) {
+                room.leave(key);
+            }
+            self.instance.on_left(channel);
+        }
+    }
+
+    /// A viewer asks.
+    pub fn on_request(self: &Rc<Self>, key: ViewerKey, request: Request, reply: Reply) {
+        match request {
+            Request::GetChannels => self.get_channels(key, reply),
+            Request::Join { channel, limit } => self.join(key, channel, limit, reply),
+            Request::Leave { channel } => self.leave(key, channel, reply),
+            Request::GetMessages {
+                channel,
+                before,
+                limit,
+            } => self.get_messages(key, channel, before, limit, reply),
+        }
+    }
+
+    fn leave(&self, key: ViewerKey, channel: proto::ChannelId, reply: Reply) {
+        let state = &mut *self.state.borrow_mut();
+        let viewer = state.viewers.get_mut(&key);
+        if !viewer.is_some_and(|viewer| viewer.joined.remove(&channel)) {
+            return reply.refuse(&Refusal::new(
+                Code::NotJoined,
+                "the channel is not joined",
+                None,
+            ));
+        }
+        if let Some(room) = state.rooms.get_mut(&channel) {
+            room.leave(key);
+        }
+        self.instance.on_left(channel);
+        reply.done(&Left {
+            success: true,
+            channel_id: channel.to_string(),
+        });
+    }
+}
+
+impl State {
+    /// `user_info`: what is not known is null.
+    fn introduce(&self, key: ViewerKey) {
+        let Some(viewer) = self.viewers.get(&key) else {
+            return;
+        };
+        let principal = &viewer.session.principal;
+        let known = match principal.grant {
+            Grant::User(user) => self.user(user),
+            Grant::Embed(_) => None,
+        };
+        let info = UserInfo {
+            id: principal.user.to_string(),
+            username: &principal.username,
+            display_name: known.and_then(|user| user.display_name.as_deref()),
+            avatar: known.map(avatar_url),
+            is_bot: principal.is_bot || known.is_some_and(|user| user.bot),
+            created_at: i64::try_from(principal.user.created_ms()).ok().map(iso),
+        };
+        viewer.link.emit("user_info", &info);
+    }
+
+    fn user(&self, user: UserId) -> Option<&User> {
+        self.directory.member(user)?.user.as_ref()
+    }
+}

@@ -1,0 +1,120 @@
+//! What all workers of this process share: counters, the rooms' sizes, and the workers' heartbeats.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use actix_socketio::Stats;
+use parking_lot::Mutex;
+use proto::ChannelId;
+
+/// A worker whose heartbeat is older stands still (decisions.md, "Probes").
+const HEARTBEAT_AGE_MAX: Duration = Duration::from_secs(5);
+
+/// One fanout process.
+#[derive(Debug, Default)]
+pub struct Instance {
+    /// Events that rooms handed to their members, times members.
+    pub delivered: AtomicU64,
+    /// Events that a room knew already.
+    pub known: AtomicU64,
+    rooms: Mutex<HashMap<ChannelId, usize>>,
+    workers: Mutex<Vec<Arc<Worker>>>,
+}
+
+/// One worker, as others may look at it.
+#[derive(Debug)]
+pub struct Worker {
+    stats: Arc<Stats>,
+    heartbeat: Mutex<Heartbeat>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Heartbeat {
+    at: Instant,
+    delay: Duration,
+}
+
+impl Instance {
+    /// A worker begins.
+    pub fn add_worker(&self, stats: Arc<Stats>) -> Arc<Worker> {
+        let worker = Arc::new(Worker {
+            stats,
+            heartbeat: Mutex::new(Heartbeat {
+                at: Instant::now(),
+                delay: Duration::ZERO,
+            }),
+        });
+        self.workers.lock().push(worker.clone());
+        worker
+    }
+
+    /// Every worker's loop goes round.
+    pub fn is_alive(&self) -> bool {
+        let workers = self.workers.lock();
+        workers
+            .iter()
+            .all(|worker| worker.heartbeat.lock().at.elapsed() < HEARTBEAT_AGE_MAX)
+    }
+
+    /// By how much the slowest worker was late at its last heartbeat.
+    pub fn loop_delay(&self) -> Duration {
+        let workers = self.workers.lock();
+        let delays = workers.iter().map(|worker| worker.heartbeat.lock().delay);
+        delays.max().unwrap_or_default()
+    }
+
+    /// Open transports, and authenticated sockets.
+    pub fn connections(&self) -> (u64, u64) {
+        let workers = self.workers.lock();
+        let total = workers
+            .iter()
+            .map(|worker| worker.stats.connections())
+            .sum();
+        (
+            total,
+            workers.iter().map(|worker| worker.stats.sockets()).sum(),
+        )
+    }
+
+    /// A viewer has joined a channel on some worker.
+    pub fn on_joined(&self, channel: ChannelId) {
+        *self.rooms.lock().entry(channel).or_default() += 1;
+    }
+
+    /// A viewer has left a channel on some worker.
+    pub fn on_left(&self, channel: ChannelId) {
+        let mut rooms = self.rooms.lock();
+        if let Some(count) = rooms.get_mut(&channel) {
+            *count -= 1;
+            if *count == 0 {
+                rooms.remove(&channel);
+            }
+        }
+    }
+
+    /// The channels that somebody watches here, and how many do.
+    pub fn rooms(&self) -> Vec<(ChannelId, usize)> {
+        self.rooms
+            .lock()
+            .iter()
+            .map(|(channel, count)| (*channel, *count))
+            .collect()
+    }
+
+    /// Counts deliveries.
+    pub fn on_delivered(&self, members: usize) {
+        self.delivered.fetch_add(members as u64, Relaxed);
+    }
+}
+
+impl Worker {
+    /// The worker's loop has gone round, so much later than it wanted.
+    pub fn beat(&self, delay: Duration) {
+        *self.heartbeat.lock() = Heartbeat {
+            at: Instant::now(),
+            delay,
+        };
+    }
+}

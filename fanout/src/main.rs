@@ -1,0 +1,87 @@
+//! The binary `fanout`: the service, `fanout token`, `fanout health`.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use broker::{Nats, NatsSettings};
+use clap::{Parser, Subcommand};
+use fanout::auth::Keys;
+use fanout::token::TokenArgs;
+use fanout::{Fanout, FanoutSettings};
+use runtime::settings::{SettingsError, malformed};
+use runtime::start::{exit_code, install_tls};
+use runtime::{Health, Lifecycle, Settings, telemetry};
+use store::Store;
+
+/// Beyond the drain, for tasks to end.
+const FINISH: Duration = Duration::from_secs(15);
+
+#[derive(Parser)]
+#[command(
+    version,
+    about = "Pushes Discord's events to the viewers who may see them"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Prints a JWT.
+    Token(TokenArgs),
+    /// Exits with 0 if the service on this machine is healthy or degraded.
+    Health,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    install_tls();
+    let arguments = Arguments::parse();
+    exit_code(run(arguments.command).await)
+}
+
+async fn run(command: Option<Command>) -> anyhow::Result<()> {
+    let settings = Settings::from_process()?;
+    match command {
+        Some(Command::Token(token)) => print_token(&settings, &token),
+        Some(Command::Health) => runtime::start::probe(settings.number("PORT", 3001)?).await,
+        None => serve(settings).await,
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "what the command is for")]
+fn print_token(settings: &Settings, token: &TokenArgs) -> anyhow::Result<()> {
+    let keys = Keys::from_settings(settings)?;
+    let expires = settings.duration("JWT_EXPIRES_IN", Duration::from_hours(7 * 24))?;
+    let signed = token
+        .sign(&keys, expires)
+        .ok_or(SettingsError::Missing("JWT_PRIVATE_KEY"))?;
+    println!("{signed}");
+    Ok(())
+}
+
+async fn serve(settings: Settings) -> anyhow::Result<()> {
+    telemetry::init(&settings)?;
+    let fanout = FanoutSettings::read(&settings)?;
+    let nats = NatsSettings::new(settings.required("NATS_URL")?, "fanout");
+    let url = settings.required("DATABASE_URL")?;
+    let life = Lifecycle::new();
+    life.listen_to_signals()?;
+    let store = Store::open(url).await;
+    let store = store.map_err(|error| match error {
+        store::StoreError::Unsupported { .. } => malformed("DATABASE_URL", "a sqlite: URL").into(),
+        other => anyhow::Error::new(other).context("the database can't be opened"),
+    })?;
+    let broker = Nats::connect(nats)
+        .await
+        .context("the broker can't be reached")?;
+    let deadline = fanout.shutdown_grace + fanout.drain + FINISH;
+    Fanout::new(fanout, broker, store, Health::new(), life.clone())
+        .spawn()
+        .context("the port can't be listened on")?;
+    life.soft.cancelled().await;
+    life.finish(deadline).await;
+    Ok(())
+}

@@ -1,0 +1,106 @@
+//! Which pages may talk to us (contract.md §3): our own, and those of `FRONTEND_URL`.
+//!
+//! A handshake without `Origin` comes from no browser and is let in.
+
+use actix_socketio::HeaderMap;
+use actix_web::http::header::{HOST, ORIGIN};
+use actix_web::http::uri::Uri;
+use runtime::settings::{Settings, SettingsError, malformed};
+
+/// The origins that are let in.
+#[derive(Debug, Clone, Default)]
+pub struct Origins {
+    allowed: Vec<String>,
+}
+
+impl Origins {
+    /// The origins of `FRONTEND_URL` and of `PUBLIC_URL`.
+    ///
+    /// # Errors
+    /// One of them is no http or https URL.
+    pub fn from_settings(settings: &Settings) -> Result<Self, SettingsError> {
+        let mut allowed = Vec::new();
+        for name in ["FRONTEND_URL", "PUBLIC_URL"] {
+            for url in settings.list(name) {
+                allowed.push(origin(url).ok_or_else(|| malformed(name, "http or https URLs"))?);
+            }
+        }
+        Ok(Self { allowed })
+    }
+
+    /// Whether a request with these headers may come in.
+    pub fn admits(&self, headers: &HeaderMap) -> bool {
+        let Some(value) = headers.get(ORIGIN) else {
+            return true;
+        };
+        // `null` and what is no text are some page's, and not ours.
+        let Some(origin) = value.to_str().ok().and_then(origin) else {
+            return false;
+        };
+        self.allowed.contains(&origin) || is_own(&origin, headers)
+    }
+}
+
+/// The origin's host and port are those that the request was sent to.
+fn is_own(origin: &str, headers: &HeaderMap) -> bool {
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let authority = origin.split_once("://").map(|(_, authority)| authority);
+    host.zip(authority)
+        .is_some_and(|(host, authority)| host.eq_ignore_ascii_case(authority))
+}
+
+/// `scheme://host[:port]` of a URL, as browsers write it: lower case, without a default port.
+fn origin(url: &str) -> Option<String> {
+    let uri: Uri = url.trim_end_matches('/').parse().ok()?;
+    let scheme = uri.scheme_str()?.to_ascii_lowercase();
+    let default = match scheme.as_str() {
+        "http" => 80,
+        "https" => 443,
+        _ => return None,
+    };
+    let host = uri.host()?.to_ascii_lowercase();
+    let port = uri.port_u16().filter(|port| *port != default);
+    Some(match port {
+        Some(port) => format!("{scheme}://{host}:{port}"),
+        None => format!("{scheme}://{host}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admits(origin: Option<&'static str>) -> bool {
+        let mut settings = Settings::default();
+        settings.set(
+            "FRONTEND_URL",
+            "https://front.example, http://Dev.example:5173/",
+        );
+        let mut headers = HeaderMap::new();
+        headers.insert(HOST, "stream.example:3001".parse().unwrap());
+        if let Some(origin) = origin {
+            headers.insert(ORIGIN, origin.parse().unwrap());
+        }
+        Origins::from_settings(&settings).unwrap().admits(&headers)
+    }
+
+    #[test]
+    fn our_own_page_and_the_listed_front_ends_are_let_in_and_nobody_elses() {
+        let table = [
+            (None, true),
+            (Some("http://stream.example:3001"), true),
+            (Some("https://front.example"), true),
+            (Some("https://front.example:443"), true),
+            (Some("http://dev.example:5173"), true),
+            (Some("http://stream.example"), false),
+            (Some("http://front.example"), false),
+            (Some("https://evil.example"), false),
+            (Some("https://front.example.evil.example"), false),
+            (Some("null"), false),
+            (Some(""), false),
+        ];
+        for (origin, is_admitted) in table {
+            assert_eq!(admits(origin), is_admitted, "{origin:?}");
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Who listens where, on one worker: a channel's members, its recent messages, and the joins that wait for them.
+//!
+//! No await in here: everything happens at one position of the feed, so that a page, the membership and the
+//! next live event meet without a gap or a double.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use actix_socketio::Frame;
+use proto::ChannelId;
+use serde::Serialize;
+
+use crate::access::Directory;
+use crate::delivery::{Delivery, json, with_offset};
+use crate::history::{Applied, History, Messages};
+use crate::object::message_object;
+use crate::offset::Offset;
+use crate::session::ViewerKey;
+use crate::transport::{Link, Reply};
+
+/// Messages that a room keeps: two of the largest pages, so that deletions do not empty one at once.
+pub const ROOM_MESSAGES: u32 = 200;
+
+/// Events that may come while a room is being loaded (3 s at most). More, and the load has failed.
+const BUFFERED_MAX: usize = 20_000;
+
+/// A join that waits for the room.
+#[derive(Debug)]
+pub struct Join {
+    /// Who joins.
+    pub viewer: ViewerKey,
+    /// Messages of the page.
+    pub limit: u32,
+    /// Where the answer goes.
+    pub reply: Reply,
+}
+
+/// One channel on one worker.
+#[derive(Debug, Default)]
+pub struct Room {
+    members: BTreeMap<ViewerKey, Link>,
+    log: Option<Log>,
+    loading: Option<Loading>,
+    /// The feed sends this channel's events.
+    pub is_watched: bool,
+    /// Sweeps that have found nobody here.
+    pub idle_sweeps: u32,
+}
+
+#[derive(Debug)]
+struct Log {
+    messages: Messages,
+    /// The encoded pages, by their limit, until the next event.
+    pages: HashMap<u32, Frame>,
+}
+
+#[derive(Debug, Default)]
+struct Loading {
+    waiting: Vec<Join>,
+    buffered: Vec<Arc<Delivery>>,
+}
+
+/// A page as clients get it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PageObject<'a, M> {
+    /// The channel.
+    pub channel_id: String,
+    /// Oldest first.
+    pub messages: &'a [M],
+    /// There are older ones.
+    pub has_more: bool,
+    /// The oldest message's id, if there are older ones.
+    pub next_cursor: Option<String>,
+}
+
+impl Room {
+    /// Nobody is here and nobody is coming.
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty() && self.loading.is_none()
+    }
+
+    /// The room can answer a page of this many messages.
+    pub fn has_page(&self, limit: u32) -> bool {
+        self.log
+            .as_ref()
+            .is_some_and(|log| !log.messages.has_more || log.messages.len() >= limit as usize)
+    }
+
+    /// Lets a join wait for the room. True if the load has to be begun.
+    pub fn wait(&mut self, join: Join) -> bool {
+        let begins = self.loading.is_none();
+        self.loading.get_or_insert_default().waiting.push(join);
+        begins
+    }
+
+    /// The load is done: the joins that waited for it, and whether there is a page for them now.
+    pub fn on_loaded(&mut self, history: Option<History>) -> (Vec<Join>, bool) {
+        let Some(loading) = self.loading.take() else {
+            return (Vec::new(), false);
+        };
+        let history = history.filter(|_| loading.buffered.len() < BUFFERED_MAX);
+        let Some(history) = history else {
+            return (loading.waiting, false);
+        };
+        let mut messages = history.messages;
+        for delivery in loading.buffered {
+            if delivery.offset.sequence > history.complete_to {
+                messages.apply(&delivery.event);
+            }
+        }
+        messages.trim(ROOM_MESSAGES as usize);
+        self.log = Some(Log {
+            messages,
+            pages: HashMap::new(),
+        });
+        (loading.waiting, true)
+    }
+
+    /// An event of the channel: into the log, and to every member. How many got it.
+    pub fn on_event(&mut self, delivery: &Arc<Delivery>, directory: &Directory) -> usize {
+        if let Some(loading) = &mut self.loading
+            && loading.buffered.len() < BUFFERED_MAX
+        {
+            loading.buffered.push(delivery.clone());
+        }
+        let Some(log) = &mut self.log else {
+            return 0;
+        };
+        if log.messages.apply(&delivery.event) == Applied::Known {
+            return 0;
+        }
+        log.messages.trim(ROOM_MESSAGES as usize);
+        log.pages.clear();
+        let Some(frame) = delivery.frame(directory) else {
+            return 0;
+        };
+        self.members.values().for_each(|link| link.send(frame));
+        self.members.len()
+    }
+
+    /// The page of the newest messages at this position, encoded once for all who ask between two events.
+    pub fn page(
+        &mut self,
+        channel: ChannelId,
+        limit: u32,
+        position: Offset,
+        directory: &Directory,
+        guild: proto::GuildId,
+    ) -> Option<Frame> {
+        let log = self.log.as_mut()?;
+        if let Some(frame) = log.pages.get(&limit) {
+            return Some(frame.clone());
+        }
+        let newest: Vec<_> = log.messages.newest(limit as usize).collect();
+        let has_more = log.messages.has_more || newest.len() < log.messages.len();
+        let objects: Vec<_> = newest
+            .iter()
+            .map(|message| message_object(message, guild, directory))
+            .collect();
+        let oldest = newest.first().map(|message| message.id.to_string());
+        let page = json(&PageObject {
+            channel_id: channel.to_string(),
+            messages: &objects,
+            has_more,
+            next_cursor: oldest.filter(|_| has_more),
+        })?;
+        let frame = with_offset("messages_bulk", &page, position);
+        log.pages.insert(limit, frame.clone());
+        Some(frame)
+    }
+
+    /// A viewer is in. True if they were not.
+    pub fn enter(&mut self, viewer: ViewerKey, link: Link) -> bool {
+        self.idle_sweeps = 0;
+        self.members.insert(viewer, link).is_none()
+    }
+
+    /// A viewer is out. True if they were in.
+    pub fn leave(&mut self, viewer: ViewerKey) -> bool {
+        self.members.remove(&viewer).is_some()
+    }
+}
+
+/// The page of a viewer who may not read the history, or of a channel that has none.
+pub fn empty_page(channel: ChannelId, position: Offset) -> Option<Frame> {
+    let page = json(&PageObject::<()> {
+        channel_id: channel.to_string(),
+        messages: &[],
+        has_more: false,
+        next_cursor: None,
+    })?;
+    Some(with_offset("messages_bulk", &page, position))
+}

@@ -1,0 +1,67 @@
+//! Looks after the parts that others own, for the probes: broker, database, ingest.
+
+use std::time::Duration;
+
+use runtime::{Check, Health};
+use store::Store;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::feed::FeedHandle;
+
+/// Between two looks.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// A part that takes longer to answer is down.
+const ANSWER: Duration = Duration::from_secs(2);
+
+/// A broker that has been away for longer makes the instance unready (decisions.md, "Probes").
+const BROKER_PATIENCE: Duration = Duration::from_secs(30);
+
+/// The leader announces its head every 5 s; after three that did not come it counts as away.
+const HEAD_PATIENCE: Duration = Duration::from_secs(15);
+
+pub(super) struct Monitor {
+    pub(super) broker: watch::Receiver<bool>,
+    pub(super) store: Store,
+    pub(super) feed: FeedHandle,
+    pub(super) health: Health,
+    pub(super) stop: CancellationToken,
+}
+
+impl Monitor {
+    pub(super) async fn run(self) {
+        let mut connected_at = None;
+        let mut ticks = tokio::time::interval(LOOK);
+        self.health.hold("nats", "never connected");
+        self.health.set("redis", Check::Off);
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            self.look_at_broker(&mut connected_at);
+            let answered = tokio::time::timeout(ANSWER, self.store.ping()).await;
+            self.health
+                .set("database", check(matches!(answered, Ok(Ok(())))));
+            let is_heard = self.feed.head_age().is_some_and(|age| age < HEAD_PATIENCE);
+            self.health.set("ingest", check(is_heard));
+        }
+    }
+
+    fn look_at_broker(&self, connected_at: &mut Option<Instant>) {
+        let is_connected = *self.broker.borrow();
+        self.health.set("nats", check(is_connected));
+        if is_connected {
+            *connected_at = Some(Instant::now());
+            self.health.release("nats");
+        } else if connected_at.is_none_or(|at| at.elapsed() > BROKER_PATIENCE) {
+            self.health.hold("nats", "not connected");
+        }
+    }
+}
+
+fn check(is_up: bool) -> Check {
+    if is_up { Check::Up } else { Check::Down }
+}

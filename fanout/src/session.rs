@@ -1,0 +1,87 @@
+//! One viewer's state: who they are, what they have joined, what they were last told that they see.
+
+use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use proto::{ChannelId, GuildId};
+use serde_json::value::RawValue;
+
+use crate::auth::Principal;
+use crate::transport::Link;
+
+/// Channels that one viewer may have joined (decisions.md, "Joining and paging").
+pub const JOINED_MAX: usize = 50;
+
+/// Names a viewer on their worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ViewerKey(u64);
+
+impl ViewerKey {
+    /// The key of this number.
+    pub fn new(number: u64) -> Self {
+        Self(number)
+    }
+}
+
+/// What a connection's authentication has found.
+#[derive(Debug, Clone)]
+pub struct Session {
+    /// Who it is.
+    pub principal: Principal,
+    /// Nobody could say whether they are a member of every guild: a refusal may be wrong.
+    pub is_unresolved: bool,
+}
+
+/// A connected viewer.
+#[derive(Debug)]
+pub struct Viewer {
+    /// Who it is, and whether that is settled.
+    pub session: Session,
+    /// Where their events go.
+    pub link: Link,
+    /// What they have joined.
+    pub joined: BTreeSet<ChannelId>,
+    /// Joins that wait for their room.
+    pub joining: usize,
+    /// A hash of the channel list that they were last sent.
+    listed: u64,
+    /// The guilds of that list.
+    guilds: BTreeSet<u64>,
+}
+
+impl Viewer {
+    /// A viewer who has been told nothing yet.
+    pub fn new(session: Session, link: Link) -> Self {
+        Self {
+            session,
+            link,
+            joined: BTreeSet::new(),
+            joining: 0,
+            listed: 0,
+            guilds: BTreeSet::new(),
+        }
+    }
+
+    /// One more channel would be too many.
+    pub fn is_full(&self) -> bool {
+        self.joined.len() + self.joining >= JOINED_MAX
+    }
+
+    /// They see channels of this guild, for all they were told.
+    pub fn is_in(&self, guild: GuildId) -> bool {
+        self.guilds.contains(&guild.get())
+    }
+
+    /// Remembers whose channels they see.
+    pub fn set_guilds(&mut self, guilds: impl Iterator<Item = u64>) {
+        self.guilds = guilds.collect();
+    }
+
+    /// Remembers the list that is sent now. True if it is another one than the last.
+    pub fn is_news(&mut self, list: &RawValue) -> bool {
+        let mut hasher = DefaultHasher::new();
+        list.get().hash(&mut hasher);
+        let listed = hasher.finish();
+        std::mem::replace(&mut self.listed, listed) != listed
+    }
+}

@@ -1,0 +1,71 @@
+//! The fanout's settings, checked at the start (contract.md §4).
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use actix_socketio::Config;
+use runtime::settings::{Settings, SettingsError, malformed};
+use secrecy::SecretString;
+
+use crate::auth::Keys;
+use crate::origin::Origins;
+
+/// Everything that a fanout is told.
+#[derive(Debug, Clone)]
+pub struct FanoutSettings {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What verifies and signs tokens.
+    pub keys: Keys,
+    /// Whose pages may talk to it.
+    pub origins: Origins,
+    /// The transport's bounds.
+    pub socketio: Config,
+    /// What opens the details of the status routes.
+    pub ops_token: Option<SecretString>,
+    /// The name of the environment.
+    pub environment: String,
+    /// Not ready for so long before closing begins.
+    pub shutdown_grace: Duration,
+    /// Over so long the sockets are closed.
+    pub drain: Duration,
+}
+
+impl FanoutSettings {
+    /// Reads and checks the settings.
+    ///
+    /// # Errors
+    /// A required one is missing, or one is malformed.
+    pub fn read(settings: &Settings) -> Result<Self, SettingsError> {
+        let port = settings.number("PORT", 3001_u16)?;
+        Ok(Self {
+            address: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port),
+            keys: Keys::from_settings(settings)?,
+            origins: Origins::from_settings(settings)?,
+            socketio: socketio(settings)?,
+            ops_token: settings.secret("OPS_TOKEN"),
+            environment: settings.text("APP_ENV").unwrap_or("development").to_owned(),
+            shutdown_grace: settings.milliseconds("SHUTDOWN_GRACE_MS", Duration::from_secs(5))?,
+            drain: Duration::from_secs(settings.number("DRAIN_SECONDS", 20)?),
+        })
+    }
+}
+
+fn socketio(settings: &Settings) -> Result<Config, SettingsError> {
+    let default = Config::default();
+    let positive = |name: &'static str, value: usize| {
+        if value == 0 {
+            return Err(malformed(name, "more than 0"));
+        }
+        Ok(value)
+    };
+    let payload = settings.bytes("SOCKET_MAX_HTTP_BUFFER_SIZE", default.max_payload)?;
+    let queue = settings.bytes("SOCKET_QUEUE_MAX", default.queue_bytes_max)?;
+    Ok(Config {
+        ping_interval: settings.milliseconds("SOCKET_PING_INTERVAL", default.ping_interval)?,
+        ping_timeout: settings.milliseconds("SOCKET_PING_TIMEOUT", default.ping_timeout)?,
+        max_payload: positive("SOCKET_MAX_HTTP_BUFFER_SIZE", payload)?,
+        queue_bytes_max: positive("SOCKET_QUEUE_MAX", queue)?,
+        ..default
+    })
+}

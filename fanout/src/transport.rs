@@ -1,0 +1,118 @@
+//! A viewer's link, whichever transport carries it: where events go out, and where a request is answered.
+
+pub mod socketio;
+
+use actix_socketio::{Ack, Close, Frame, Socket};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::delivery::json;
+use crate::request::{Code, Refusal, Severity};
+
+/// Where a viewer's events go.
+#[derive(Debug, Clone)]
+pub enum Link {
+    /// A Socket.IO socket.
+    SocketIo(Socket),
+}
+
+impl Link {
+    /// Queues an event.
+    pub fn send(&self, frame: &Frame) {
+        match self {
+            Self::SocketIo(socket) => socket.send(frame),
+        }
+    }
+
+    /// Queues an event of one object.
+    pub fn emit(&self, name: &str, data: &impl Serialize) {
+        if let Some(data) = json(data) {
+            self.send(&Frame::event(name, &[&data]));
+        }
+    }
+
+    /// Closes the transport, so that the client comes back.
+    pub fn close(&self, close: Close) {
+        match self {
+            Self::SocketIo(socket) => socket.close(close),
+        }
+    }
+}
+
+/// Where a request is answered: its acknowledgement, or the `error` event if the client wants none.
+#[derive(Debug)]
+pub struct Reply {
+    link: Link,
+    ack: Option<Ack>,
+    /// `get_channels` answers a failure with an empty list beside it.
+    has_channels: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Failure<'a> {
+    success: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channel_id: Option<String>,
+    error: &'a str,
+    code: Code,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channels: Option<[(); 0]>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ErrorEvent<'a> {
+    code: Code,
+    message: &'a str,
+    severity: Severity,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channel_id: Option<String>,
+}
+
+impl Reply {
+    /// The answer to an event of this name.
+    pub fn new(link: Link, ack: Option<Ack>, event: &str) -> Self {
+        Self {
+            link,
+            ack,
+            has_channels: event == "get_channels",
+        }
+    }
+
+    /// Answers with this object, if an answer is wanted.
+    pub fn done(self, data: &impl Serialize) {
+        if let (Some(ack), Some(data)) = (self.ack, json(data)) {
+            send(ack, &data);
+        }
+    }
+
+    /// Answers with a refusal.
+    pub fn refuse(self, refusal: &Refusal) {
+        let channel_id = refusal.channel.map(|channel| channel.to_string());
+        let Some(ack) = self.ack else {
+            let event = ErrorEvent {
+                code: refusal.code,
+                message: refusal.text,
+                severity: refusal.code.severity(),
+                channel_id,
+            };
+            self.link.emit("error", &event);
+            return;
+        };
+        let failure = Failure {
+            success: false,
+            channel_id,
+            error: refusal.text,
+            code: refusal.code,
+            channels: self.has_channels.then_some([]),
+        };
+        if let Some(failure) = json(&failure) {
+            send(ack, &failure);
+        }
+    }
+}
+
+fn send(ack: Ack, data: &RawValue) {
+    ack.send(&[data]);
+}
