@@ -1,0 +1,215 @@
+//! The gateway's session, kept in the broker so that the next process resumes where the stream ends.
+//!
+//! What is kept is the sequence up to which every dispatch is settled, never the last that was received:
+//! after a crash a RESUME brings the rest again, and the stream drops the doubles.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker::{Broker, BrokerError, StreamState};
+use proto::identity::Dispatch;
+use runtime::time::now_ms;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::leader::{Tenure, bounded};
+use crate::status::Status;
+
+/// A session older than this is not resumed: the stream forgets identities after 15 minutes
+/// (decisions.md, the duplicate window).
+const AGE_MAX_MS: i64 = 10 * 60 * 1_000;
+/// How often the record is written at the most.
+const INTERVAL: Duration = Duration::from_millis(250);
+/// How often it is written while nothing happens, so that a quiet session does not look old.
+const QUIET: Duration = Duration::from_secs(30);
+/// How long one call may take.
+const CALL: Duration = Duration::from_secs(2);
+
+/// A session of the gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Session {
+    /// Discord's name for it.
+    pub(crate) id: String,
+    /// Ours: 64 random bits, minted at its IDENTIFY.
+    pub(crate) epoch: u64,
+    /// Where Discord wants it resumed; none after that failed.
+    pub(crate) resume_url: Option<String>,
+    /// The last dispatch that was received.
+    pub(crate) sequence: u64,
+}
+
+/// The record in the broker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Record {
+    session_id: String,
+    epoch: u64,
+    resume_url: Option<String>,
+    sequence: u64,
+    saved_at_ms: i64,
+    generation: u64,
+    stream_sequence: u64,
+}
+
+fn key(shard: u32) -> String {
+    format!("session-{shard}")
+}
+
+/// The session to resume, unless it is too old or the stream is not the one that it was published to.
+pub(crate) async fn load(
+    broker: &dyn Broker,
+    shard: u32,
+    stream: StreamState,
+) -> Result<Option<Session>, BrokerError> {
+    let Some(bytes) = bounded(CALL, broker.value(&key(shard))).await? else {
+        return Ok(None);
+    };
+    let Ok(record) = serde_json::from_slice::<Record>(&bytes) else {
+        tracing::warn!("the gateway's session can't be read; a new one begins");
+        return Ok(None);
+    };
+    if let Some(why) = unusable(&record, stream, now_ms()) {
+        tracing::warn!(
+            why,
+            "the gateway's session is not resumed; a new one begins"
+        );
+        return Ok(None);
+    }
+    Ok(Some(Session {
+        id: record.session_id,
+        epoch: record.epoch,
+        resume_url: record.resume_url,
+        sequence: record.sequence,
+    }))
+}
+
+fn unusable(record: &Record, stream: StreamState, now_ms: i64) -> Option<&'static str> {
+    if now_ms.saturating_sub(record.saved_at_ms) > AGE_MAX_MS {
+        return Some("it is older than 10 minutes");
+    }
+    if record.generation != stream.generation {
+        return Some("the stream is another one");
+    }
+    (record.stream_sequence > stream.last).then_some("the stream has lost acknowledged events")
+}
+
+/// Writes the record as the session moves.
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    pub(crate) broker: Arc<dyn Broker>,
+    pub(crate) tenure: Tenure,
+    pub(crate) shard: u32,
+    pub(crate) generation: u64,
+    pub(crate) status: Status,
+    /// The sending side, so that the end of the gateway is not the end of this.
+    pub(crate) sessions: watch::Sender<Option<Session>>,
+    pub(crate) reached: watch::Receiver<Option<Dispatch>>,
+    pub(crate) acknowledged: watch::Receiver<u64>,
+}
+
+impl Recorder {
+    /// Writes until told to stop, and then once more.
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        let mut sessions = self.sessions.subscribe();
+        let mut is_saved = true;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                changed = sessions.changed() => if changed.is_err() { break },
+                changed = self.reached.changed() => if changed.is_err() { break },
+                () = sleep(INTERVAL), if !is_saved => {}
+                () = sleep(QUIET) => if !self.status.is_connected() { continue },
+            }
+            is_saved = self.save().await;
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = sleep(INTERVAL) => {}
+            }
+        }
+        if !self.save().await {
+            tracing::warn!("the gateway's session could not be saved; the next start replays more");
+        }
+    }
+
+    /// True if there is nothing left to write.
+    async fn save(&self) -> bool {
+        let Some(record) = self.record() else {
+            return true;
+        };
+        // An old leader that wakes up must not overwrite the new one's session.
+        if !self.tenure.is_valid() {
+            return false;
+        }
+        let Ok(bytes) = serde_json::to_vec(&record) else {
+            return true;
+        };
+        let written = timeout(CALL, self.broker.set_value(&key(self.shard), bytes.into())).await;
+        match written {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "the gateway's session can't be saved");
+                false
+            }
+            Err(_) => false,
+        }
+    }
+
+    fn record(&self) -> Option<Record> {
+        let session = self.sessions.borrow().clone()?;
+        let reached = *self.reached.borrow();
+        let reached = reached.filter(|dispatch| dispatch.epoch == session.epoch);
+        let sequence = reached.map_or(session.sequence, |dispatch| dispatch.sequence);
+        Some(Record {
+            session_id: session.id,
+            epoch: session.epoch,
+            resume_url: session.resume_url,
+            sequence: sequence.max(session.sequence),
+            saved_at_ms: now_ms(),
+            generation: self.generation,
+            stream_sequence: *self.acknowledged.borrow(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> Record {
+        Record {
+            session_id: "s".into(),
+            epoch: u64::MAX,
+            resume_url: None,
+            sequence: 7,
+            saved_at_ms: 1_000_000,
+            generation: 3,
+            stream_sequence: 50,
+        }
+    }
+
+    #[test]
+    fn a_session_is_resumed_only_while_young_and_on_a_stream_that_lost_nothing() {
+        let stream = StreamState {
+            generation: 3,
+            first: 1,
+            last: 50,
+        };
+        let other = StreamState {
+            generation: 4,
+            ..stream
+        };
+        let behind = StreamState { last: 49, ..stream };
+        let now = 1_000_000;
+        assert_eq!(unusable(&record(), stream, now + AGE_MAX_MS), None);
+        assert!(unusable(&record(), stream, now + AGE_MAX_MS + 1).is_some());
+        assert!(unusable(&record(), other, now).is_some());
+        assert!(unusable(&record(), behind, now).is_some());
+    }
+
+    #[test]
+    fn a_record_reads_back() {
+        let bytes = serde_json::to_vec(&record()).unwrap();
+        assert_eq!(serde_json::from_slice::<Record>(&bytes).unwrap(), record());
+    }
+}

@@ -1,0 +1,335 @@
+//! One connection of one shard, from its dialling to its end, with a watchdog for each step.
+//!
+//! A connection is never revived: whatever ends it, the supervisor builds the next from the session. So the
+//! vendor's own reconnecting, which knows no patience (discord.md §2), never runs.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_util::Stream as _;
+use futures_util::future::poll_fn;
+use parking_lot::Mutex;
+use proto::identity::Dispatch;
+use runtime::time::now_ms;
+use runtime::{Check, Health};
+use serde::Deserialize;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use twilight_gateway::error::{ReceiveMessageError, ReceiveMessageErrorType};
+use twilight_gateway::{CloseFrame, Message, Shard, ShardState};
+
+use super::session::Session;
+use crate::frame::{Buffer, Peek};
+use crate::outcome::{Outcome, Outcomes, Refusal};
+use crate::roster::Roster;
+use crate::status::Status;
+
+/// How long Discord may take to its HELLO, dialling included.
+const HELLO: Duration = Duration::from_secs(20);
+/// How long from there to READY or RESUMED; IDENTIFY may wait 5 s for its turn.
+const READY: Duration = Duration::from_secs(30);
+/// How long a close may take.
+const CLOSE: Duration = Duration::from_secs(10);
+/// How long the close of a service that ends may take.
+const CLOSE_AT_END: Duration = Duration::from_secs(2);
+
+/// Close codes after which the session is gone (discord.md §3).
+const SESSION_GONE: [u16; 3] = [4003, 4007, 4009];
+
+/// How a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// It is lost; the session, if there is one, is to be resumed.
+    Lost(&'static str),
+    /// No connection came about.
+    Unreachable,
+    /// Discord does not know the session (op 9 `false`, or a close code that says so).
+    SessionGone,
+    /// We left, because the buffer is full.
+    Full,
+    /// We left, because we were told to.
+    Stopped,
+    /// Discord will not have us back (its close code).
+    Fatal(u16),
+}
+
+/// What a connection works with.
+#[derive(Debug, Clone)]
+pub(super) struct Line {
+    pub(super) number: u32,
+    pub(super) buffer: Buffer,
+    pub(super) outcomes: Outcomes,
+    pub(super) status: Status,
+    pub(super) roster: Roster,
+    pub(super) health: Health,
+    /// Whether the gateway tells of every change of a member.
+    pub(super) is_told_of_members: bool,
+    /// The session with the last received sequence: it outlives the task.
+    pub(super) session: Arc<Mutex<Option<Session>>>,
+    /// The session as it began or was resumed, for whoever records it.
+    pub(super) sessions: watch::Sender<Option<Session>>,
+}
+
+/// How far a connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Dialling,
+    Greeted,
+    Live,
+    Closing(End),
+}
+
+struct Connection {
+    line: Line,
+    shard: Shard,
+    phase: Phase,
+    deadline: Option<Instant>,
+}
+
+enum Polled {
+    Item(Option<Result<Message, ReceiveMessageError>>),
+    /// The connection broke without an item, and the vendor dials again.
+    Gone,
+}
+
+#[derive(Deserialize)]
+struct Ready {
+    session_id: String,
+    resume_gateway_url: String,
+}
+
+/// Holds one connection until it ends.
+pub(super) async fn run(line: Line, shard: Shard, stop: CancellationToken) -> End {
+    let connection = Connection {
+        line,
+        shard,
+        phase: Phase::Dialling,
+        deadline: Some(Instant::now() + HELLO),
+    };
+    connection.run(stop).await
+}
+
+impl Connection {
+    async fn run(mut self, stop: CancellationToken) -> End {
+        loop {
+            let deadline = self.deadline;
+            let late = async {
+                match deadline {
+                    Some(at) => sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let is_closing = matches!(self.phase, Phase::Closing(_));
+            let end = tokio::select! {
+                biased;
+                () = stop.cancelled(), if !is_closing => self.on_stop(),
+                () = late => Some(self.on_late()),
+                polled = poll(&mut self.shard) => self.on_polled(polled),
+            };
+            if let Some(end) = end {
+                return end;
+            }
+        }
+    }
+
+    fn on_stop(&mut self) -> Option<End> {
+        if self.phase == Phase::Dialling {
+            return Some(End::Stopped);
+        }
+        self.leave(End::Stopped, CLOSE_AT_END);
+        None
+    }
+
+    fn on_late(&self) -> End {
+        match self.phase {
+            Phase::Dialling => End::Lost("no HELLO in time"),
+            Phase::Greeted => End::Lost("no READY or RESUMED in time"),
+            Phase::Live => End::Lost("late"),
+            Phase::Closing(end) => end,
+        }
+    }
+
+    /// Closes with a code that keeps the session (4000).
+    fn leave(&mut self, end: End, patience: Duration) {
+        self.shard.close(CloseFrame::RESUME);
+        self.close(end, patience);
+    }
+
+    /// The close is under way.
+    fn close(&mut self, end: End, patience: Duration) {
+        self.phase = Phase::Closing(end);
+        self.deadline = Some(Instant::now() + patience);
+    }
+
+    fn on_polled(&mut self, polled: Polled) -> Option<End> {
+        match (polled, self.phase) {
+            (Polled::Item(Some(Ok(Message::Text(text)))), _) => self.on_text(text),
+            (Polled::Item(Some(Err(error))), _) => self.on_error(&error),
+            (Polled::Item(_) | Polled::Gone, Phase::Closing(end)) => Some(end),
+            (Polled::Item(Some(Ok(Message::Close(frame)))), _) => {
+                let code = frame.map_or(1005, |frame| frame.code);
+                Some(self.closed(code))
+            }
+            // The stream ends only after a fatal close, whose code came before.
+            (Polled::Item(None), _) => Some(End::Lost("the shard ended")),
+            (Polled::Gone, _) => Some(End::Lost("the connection broke")),
+        }
+    }
+
+    fn closed(&self, code: u16) -> End {
+        tracing::info!(code, "Discord closed the gateway's connection");
+        if self.shard.state() == ShardState::FatallyClosed {
+            return End::Fatal(code);
+        }
+        if SESSION_GONE.contains(&code) {
+            return End::SessionGone;
+        }
+        End::Lost("closed")
+    }
+
+    fn on_error(&mut self, error: &ReceiveMessageError) -> Option<End> {
+        match (error.kind(), self.phase) {
+            (ReceiveMessageErrorType::Reconnect, Phase::Closing(end)) => Some(end),
+            (ReceiveMessageErrorType::Reconnect, _) => Some(End::Unreachable),
+            (ReceiveMessageErrorType::Compression, _) => {
+                tracing::warn!("the gateway's compression broke; the shard resumes");
+                self.close(End::Lost("broken compression"), CLOSE);
+                None
+            }
+            (_, Phase::Closing(_)) => None,
+            _ => {
+                // The frame is in the error; it may hold a message, so it is counted and not shown.
+                tracing::error!("a frame of the gateway can't be read");
+                self.line.outcomes.on_received();
+                let refused = Outcome::Refused(Refusal::Malformed);
+                self.line.outcomes.on_settled(refused);
+                None
+            }
+        }
+    }
+
+    fn on_text(&mut self, text: String) -> Option<End> {
+        let peek = Peek::read(&text)?;
+        if let Phase::Closing(end) = self.phase {
+            // What comes while we leave is not received: a RESUME brings it again. A HELLO is a new connection.
+            return (peek.op == 10).then_some(end);
+        }
+        match peek.op {
+            0 => {
+                let sequence = peek.s?;
+                let is_ready = match peek.t.as_deref() {
+                    Some("READY") => self.on_ready(&peek, sequence),
+                    Some("RESUMED") => self.on_resumed(),
+                    _ => true,
+                };
+                if !is_ready {
+                    return None;
+                }
+                drop(peek);
+                self.on_dispatch(sequence, text)
+            }
+            7 => {
+                tracing::info!("Discord asks for a new connection");
+                self.close(End::Lost("asked to reconnect"), CLOSE);
+                None
+            }
+            9 => {
+                let is_resumable = peek.data() == "true";
+                tracing::warn!(is_resumable, "Discord says that the session is invalid");
+                let end = if is_resumable {
+                    End::Lost("told to resume")
+                } else {
+                    End::SessionGone
+                };
+                self.close(end, CLOSE);
+                None
+            }
+            10 => {
+                self.phase = Phase::Greeted;
+                self.deadline = Some(Instant::now() + READY);
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// A new session; false if the frame does not say which.
+    fn on_ready(&mut self, peek: &Peek<'_>, sequence: u64) -> bool {
+        let Ok(ready) = serde_json::from_str::<Ready>(peek.data()) else {
+            tracing::error!("READY names no session");
+            return false;
+        };
+        let session = Session {
+            id: ready.session_id,
+            epoch: rand::random(),
+            resume_url: Some(ready.resume_gateway_url),
+            sequence,
+        };
+        *self.line.session.lock() = Some(session.clone());
+        self.line.sessions.send_replace(Some(session));
+        self.line.roster.on_identified(self.line.is_told_of_members);
+        self.on_live(false);
+        true
+    }
+
+    fn on_resumed(&mut self) -> bool {
+        self.on_live(true);
+        true
+    }
+
+    fn on_live(&mut self, is_resumed: bool) {
+        tracing::info!(
+            shard = self.line.number,
+            is_resumed,
+            "the gateway is connected"
+        );
+        self.phase = Phase::Live;
+        self.deadline = None;
+        self.line.status.on_connected(is_resumed);
+        self.line.health.set("discord", Check::Up);
+    }
+
+    fn on_dispatch(&mut self, sequence: u64, text: String) -> Option<End> {
+        let epoch = {
+            let mut session = self.line.session.lock();
+            // A dispatch before READY belongs to nothing that could be resumed.
+            let session = session.as_mut()?;
+            session.sequence = sequence;
+            session.epoch
+        };
+        let dispatch = Dispatch {
+            epoch,
+            shard: self.line.number,
+            sequence,
+        };
+        let received_ms = now_ms();
+        self.line.status.on_dispatch(received_ms);
+        self.line.outcomes.on_received();
+        if !self.line.buffer.put(dispatch, text, received_ms) {
+            self.leave(End::Stopped, CLOSE_AT_END);
+        } else if self.line.buffer.is_full() {
+            tracing::warn!("the publish buffer is full; the gateway is left until it has drained");
+            self.leave(End::Full, CLOSE);
+        }
+        None
+    }
+}
+
+/// The next item, or the notice that the connection broke without one. Cancel-safe.
+async fn poll(shard: &mut Shard) -> Polled {
+    let is_disconnected = |shard: &Shard| matches!(shard.state(), ShardState::Disconnected { .. });
+    poll_fn(|context| {
+        let was_disconnected = is_disconnected(shard);
+        match Pin::new(&mut *shard).poll_next(context) {
+            Poll::Ready(item) => Poll::Ready(Polled::Item(item)),
+            Poll::Pending if !was_disconnected && is_disconnected(shard) => {
+                Poll::Ready(Polled::Gone)
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}

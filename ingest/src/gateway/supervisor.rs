@@ -1,0 +1,400 @@
+//! Brings the shard back whatever ends it: resumed where possible, anew where not, and never in a storm.
+//!
+//! Each connection runs in a task of its own, so that a panic of the vendor's code ends that connection
+//! alone. What Discord forbids for good (a wrong token, a wrong intent) ends the service with a sentence.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use reqwest::Url;
+use runtime::{Check, Health};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+use twilight_gateway::queue::InMemoryQueue;
+use twilight_gateway::{ConfigBuilder, Intents, Session as Resumable, Shard, ShardId};
+
+use super::session::Session;
+use super::shard::{self, End, Line};
+use crate::backoff::Backoff;
+use crate::frame::Buffer;
+use crate::outcome::Outcomes;
+use crate::rest::{Rest, RestError};
+use crate::roster::Roster;
+use crate::settings::IngestSettings;
+use crate::status::Status;
+
+/// The wait after a connection that had been good: Discord moves its connections all the time.
+const QUICK: Duration = Duration::from_millis(200);
+/// The first wait and the longest after connections that came to nothing (discord.md §2).
+const PATIENCE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
+/// A connection that held so long was good.
+const GOOD: Duration = Duration::from_secs(10);
+/// How long to wait before the budget of IDENTIFYs is read again, once it is used up.
+const BUDGET_WAIT_MAX: Duration = Duration::from_mins(10);
+/// Below this budget a warning is due: going over it makes Discord reset the token.
+const BUDGET_LOW: u32 = 50;
+
+/// What Discord will not have back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{sentence} (close code {code})")]
+pub struct Fatal {
+    /// The close code, or 4004 where the API refused the token.
+    pub code: u16,
+    sentence: &'static str,
+}
+
+impl Fatal {
+    fn of(code: u16) -> Self {
+        let sentence = match code {
+            4004 => "Discord refuses the bot token: check DISCORD_BOT_TOKEN",
+            4010 => "Discord refuses the shard's number",
+            4011 => "the bot is in too many guilds for one shard",
+            4012 => "Discord no longer speaks this version of the gateway",
+            4013 => "Discord does not know the intents",
+            4014 => "the bot may not use an intent: enable it in Discord's developer portal",
+            _ => "Discord closed the gateway for good",
+        };
+        Self { code, sentence }
+    }
+}
+
+/// How IDENTIFY is to be done.
+#[derive(Debug, Clone)]
+struct Plan {
+    url: String,
+    intents: Intents,
+}
+
+/// `GET /gateway/bot`.
+#[derive(Debug, Deserialize)]
+struct GatewayBot {
+    url: String,
+    #[serde(default)]
+    session_start_limit: Option<StartLimit>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+struct StartLimit {
+    total: u32,
+    remaining: u32,
+    /// Milliseconds.
+    reset_after: u64,
+    max_concurrency: u16,
+}
+
+#[derive(Debug, Deserialize)]
+struct Application {
+    #[serde(default)]
+    flags: u64,
+}
+
+/// Why no connection could be dialled.
+enum NoPlan {
+    Fatal(Fatal),
+    Later(Duration),
+}
+
+/// Keeps one shard connected.
+#[derive(Debug)]
+pub(crate) struct Supervisor {
+    token: SecretString,
+    gateway_url: Option<String>,
+    shard: ShardId,
+    rest: Rest,
+    health: Health,
+    line: Line,
+    queue: Option<InMemoryQueue>,
+    backoff: Backoff,
+    was_good: bool,
+    must_drain: bool,
+}
+
+/// What a supervisor is given.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) rest: Rest,
+    pub(crate) buffer: Buffer,
+    pub(crate) outcomes: Outcomes,
+    pub(crate) status: Status,
+    pub(crate) roster: Roster,
+    pub(crate) health: Health,
+    pub(crate) sessions: watch::Sender<Option<Session>>,
+}
+
+impl Supervisor {
+    /// A supervisor of shard 0 of 1, which resumes the session that `parts.sessions` holds.
+    pub(crate) fn new(settings: &IngestSettings, parts: Parts) -> Self {
+        let session = parts.sessions.borrow().clone();
+        let line = Line {
+            number: ShardId::ONE.number(),
+            buffer: parts.buffer,
+            outcomes: parts.outcomes,
+            status: parts.status,
+            roster: parts.roster,
+            health: parts.health.clone(),
+            is_told_of_members: false,
+            session: Arc::new(Mutex::new(session)),
+            sessions: parts.sessions,
+        };
+        Self {
+            token: settings.token.clone(),
+            gateway_url: settings.gateway_url.clone(),
+            shard: ShardId::ONE,
+            rest: parts.rest,
+            health: parts.health,
+            line,
+            queue: None,
+            backoff: Backoff::new(PATIENCE.0, PATIENCE.1),
+            was_good: true,
+            must_drain: false,
+        }
+    }
+
+    /// Keeps the shard connected until told to stop.
+    ///
+    /// # Errors
+    /// Discord will not have us back.
+    pub(crate) async fn run(mut self, stop: CancellationToken) -> Result<(), Fatal> {
+        self.health.set("discord", Check::Down);
+        loop {
+            let dialled = tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(()),
+                dialled = self.dial() => dialled,
+            };
+            let wait = match dialled {
+                Ok(shard) => self.connect(shard, &stop).await?,
+                Err(NoPlan::Fatal(fatal)) => return Err(fatal),
+                Err(NoPlan::Later(wait)) => Some(wait),
+            };
+            let Some(wait) = wait else {
+                return Ok(());
+            };
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                () = sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Builds the shard for the next connection: a RESUME needs nothing but the session, an IDENTIFY a plan.
+    async fn dial(&mut self) -> Result<Shard, NoPlan> {
+        if self.must_drain {
+            self.line.buffer.drained().await;
+            self.must_drain = false;
+        }
+        let session = self.line.session.lock().clone();
+        let resume_url = session
+            .as_ref()
+            .and_then(|session| session.resume_url.clone());
+        let resume_url = resume_url.filter(|url| is_gateway_url(url));
+        let plan = match &resume_url {
+            // Used for the RESUME alone: if Discord refuses it, this connection ends.
+            Some(url) => Plan {
+                url: url.clone(),
+                intents: Intents::GUILDS,
+            },
+            None => self.plan(session.is_some()).await?,
+        };
+        let queue = self.queue.get_or_insert_default().clone();
+        let token = self.token.expose_secret().to_owned();
+        let url = plan.url.trim_end_matches('/').to_owned();
+        let mut config = ConfigBuilder::new(token, plan.intents)
+            .proxy_url(url)
+            .queue(queue);
+        if let Some(session) = session {
+            config = config.session(Resumable::new(session.sequence, session.id));
+        }
+        if let Some(url) = resume_url {
+            config = config.resume_url(url.trim_end_matches('/').to_owned());
+        }
+        Ok(Shard::with_config(self.shard, config.build()))
+    }
+
+    /// Asks Discord where to connect, how often, and with which intents.
+    async fn plan(&mut self, is_resume: bool) -> Result<Plan, NoPlan> {
+        let bot = match self.rest.get::<GatewayBot>("/gateway/bot").await {
+            Ok(bot) => Some(bot),
+            Err(error) if self.gateway_url.is_some() => {
+                tracing::warn!(%error, "Discord's API does not say how often the bot may IDENTIFY");
+                None
+            }
+            Err(error) => return Err(self.no_plan(&error)),
+        };
+        let limit = bot.as_ref().and_then(|bot| bot.session_start_limit);
+        if let Some(limit) = limit.filter(|_| !is_resume) {
+            self.on_budget(limit)?;
+        }
+        let asked = bot.map(|bot| bot.url);
+        let url = self
+            .gateway_url
+            .clone()
+            .or(asked)
+            .filter(|url| is_gateway_url(url));
+        let Some(url) = url else {
+            tracing::error!("the gateway's address is no ws:// or wss:// address");
+            return Err(NoPlan::Later(self.backoff.next()));
+        };
+        let intents = self.intents().await?;
+        self.line.is_told_of_members = intents.contains(Intents::GUILD_MEMBERS);
+        Ok(Plan { url, intents })
+    }
+
+    fn no_plan(&mut self, error: &RestError) -> NoPlan {
+        if matches!(error, RestError::Unauthorized) {
+            return NoPlan::Fatal(Fatal::of(4004));
+        }
+        let wait = match error {
+            RestError::Limited(wait) => *wait,
+            _ => self.backoff.next(),
+        };
+        tracing::warn!(%error, ?wait, "Discord's API does not say where the gateway is");
+        NoPlan::Later(wait)
+    }
+
+    /// One queue for all IDENTIFYs of this process, kept at what Discord says.
+    fn on_budget(&mut self, limit: StartLimit) -> Result<(), NoPlan> {
+        let reset = Duration::from_millis(limit.reset_after);
+        if limit.remaining == 0 {
+            tracing::error!(?reset, "the day's IDENTIFYs are used up; waiting");
+            return Err(NoPlan::Later(reset.clamp(PATIENCE.0, BUDGET_WAIT_MAX)));
+        }
+        if limit.remaining < BUDGET_LOW && limit.remaining < limit.total {
+            tracing::warn!(
+                remaining = limit.remaining,
+                "few IDENTIFYs are left for today"
+            );
+        }
+        let concurrency = limit.max_concurrency.max(1);
+        if let Some(queue) = &self.queue {
+            queue.update(concurrency, limit.remaining, reset, limit.total);
+        } else {
+            let queue = InMemoryQueue::new(concurrency, limit.remaining, reset, limit.total);
+            self.queue = Some(queue);
+        }
+        Ok(())
+    }
+
+    /// The intents that the application may use: one that it may not is a fatal close (4014).
+    async fn intents(&mut self) -> Result<Intents, NoPlan> {
+        /// Application flags: the members intent, in full or for a bot in fewer than 100 guilds.
+        const MEMBERS: u64 = 1 << 14 | 1 << 15;
+        /// The same for the message content.
+        const CONTENT: u64 = 1 << 18 | 1 << 19;
+        let flags = match self.rest.get::<Application>("/applications/@me").await {
+            Ok(application) => application.flags,
+            Err(error @ (RestError::Refused(_) | RestError::Malformed(_))) => {
+                tracing::warn!(%error, "the application's intents are unknown; none is used that needs a permission");
+                0
+            }
+            Err(error) => return Err(self.no_plan(&error)),
+        };
+        let mut intents = Intents::GUILDS
+            | Intents::GUILD_MESSAGES
+            | Intents::GUILD_MESSAGE_REACTIONS
+            | Intents::GUILD_MESSAGE_TYPING;
+        if flags & MEMBERS != 0 {
+            intents |= Intents::GUILD_MEMBERS;
+        }
+        if flags & CONTENT != 0 {
+            intents |= Intents::MESSAGE_CONTENT;
+        } else {
+            tracing::warn!(
+                "the message content intent is off: messages of others come without text"
+            );
+        }
+        Ok(intents)
+    }
+
+    /// Holds one connection. Returns how long to wait before the next, or nothing if there is to be none.
+    async fn connect(
+        &mut self,
+        shard: Shard,
+        stop: &CancellationToken,
+    ) -> Result<Option<Duration>, Fatal> {
+        let begun = Instant::now();
+        let task = shard::run(self.line.clone(), shard, stop.child_token());
+        let ended = AbortOnDropHandle::new(tokio::spawn(task)).await;
+        let was_live = self.line.status.on_disconnected();
+        self.health.set("discord", Check::Down);
+        let end = ended.unwrap_or_else(|error| {
+            tracing::error!(panicked = error.is_panic(), "the shard's task crashed");
+            self.forget_resume_url();
+            End::Lost("crashed")
+        });
+        match end {
+            End::Stopped => return Ok(None),
+            End::Fatal(code) => return Err(Fatal::of(code)),
+            End::SessionGone => {
+                tracing::warn!("the session is gone: what was missed meanwhile is not replayed");
+                *self.line.session.lock() = None;
+            }
+            End::Unreachable => self.forget_resume_url(),
+            End::Lost(why) => tracing::info!(why, "the gateway's connection ended"),
+            End::Full => self.must_drain = true,
+        }
+        let wait = match end {
+            // What must pass first is the drain of the buffer; the connection was good.
+            End::Full => quick(),
+            _ => self.wait_after(was_live, begun.elapsed()),
+        };
+        tracing::info!(?end, ?wait, "the gateway is dialled again");
+        Ok(Some(wait))
+    }
+
+    /// Once quickly after a connection that was live, then patiently until one holds.
+    fn wait_after(&mut self, was_live: bool, held: Duration) -> Duration {
+        if was_live && (self.was_good || held >= GOOD) {
+            self.was_good = held >= GOOD;
+            self.backoff.reset();
+            return quick();
+        }
+        self.backoff.next()
+    }
+
+    fn forget_resume_url(&self) {
+        if let Some(session) = self.line.session.lock().as_mut() {
+            session.resume_url = None;
+        }
+    }
+}
+
+fn quick() -> Duration {
+    QUICK.mul_f64(rand::random_range(0.5..1.5))
+}
+
+/// Discord's address, or nothing that the vendor's code could dial.
+fn is_gateway_url(url: &str) -> bool {
+    Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "ws" | "wss") && url.has_host())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_addresses_that_can_be_dialled_are() {
+        for good in ["ws://127.0.0.1:4000/gateway", "wss://gateway.discord.gg/"] {
+            assert!(is_gateway_url(good), "{good}");
+        }
+        for bad in ["", "gateway", "http://x", "ws://", "wss:///x y"] {
+            assert!(!is_gateway_url(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn every_fatal_close_has_its_sentence() {
+        for code in [4004, 4010, 4011, 4012, 4013, 4014] {
+            let text = Fatal::of(code).to_string();
+            assert!(
+                text.contains(&code.to_string()) && !text.contains("for good"),
+                "{text}"
+            );
+        }
+    }
+}

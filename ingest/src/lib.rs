@@ -1,0 +1,27 @@
+//! Holds Discord's gateway and publishes its events, in order and once.
+//!
+//! gateway → decode → publish → archive, under one lease; the others stand by. Everything on the way ends in
+//! one counted outcome. Knows nothing of viewers.
+
+mod archive;
+mod backoff;
+mod decode;
+mod frame;
+mod gateway;
+pub mod http;
+mod ingest;
+mod leader;
+mod members;
+mod outcome;
+mod places;
+mod publish;
+mod rest;
+mod roster;
+mod settings;
+mod status;
+mod term;
+
+pub use gateway::Fatal;
+pub use ingest::{Ingest, IngestError};
+pub use settings::IngestSettings;
+pub use status::Status;

@@ -1,0 +1,159 @@
+//! The binary: reads the settings, wires broker, store and service, serves the probes.
+//!
+//! `ingest` runs the service, `ingest migrate` brings the schema up to date, `ingest health` asks the running
+//! one. Exit codes: 64 for a wrong setting or command line, 1 for anything else that ends it by itself.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::{App, HttpServer};
+use anyhow::{Context as _, bail};
+use broker::nats::ConnectError;
+use broker::{Nats, NatsSettings};
+use clap::{Parser, Subcommand};
+use ingest::http::Probes;
+use ingest::{Ingest, IngestSettings};
+use runtime::settings::malformed;
+use runtime::{Health, Lifecycle, Settings, SettingsError, start, telemetry};
+use store::{Store, StoreError};
+
+/// How long an orderly end may take: the drain of the buffer, the session and the archive's batch.
+const END_PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long `ingest health` waits.
+const HEALTH_PATIENCE: Duration = Duration::from_secs(3);
+
+#[derive(Debug, Parser)]
+#[command(name = "ingest", version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+enum Command {
+    /// Brings the database's schema up to date.
+    Migrate,
+    /// Exits 0 if the ingest of this machine is healthy or degraded, 1 otherwise.
+    Health,
+}
+
+fn main() -> ExitCode {
+    start::install_tls();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return wrong_usage(&error),
+    };
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return start::exit_code(Err(error.into())),
+    };
+    start::exit_code(runtime.block_on(run(arguments.command)))
+}
+
+/// Prints what the parser says; `--help` and `--version` are no errors.
+fn wrong_usage(error: &clap::Error) -> ExitCode {
+    if error.print().is_err() || error.use_stderr() {
+        return ExitCode::from(start::EXIT_USAGE);
+    }
+    ExitCode::SUCCESS
+}
+
+async fn run(command: Option<Command>) -> anyhow::Result<()> {
+    let settings = Settings::from_process()?;
+    match command {
+        None => serve(&settings).await,
+        Some(Command::Migrate) => migrate(&settings).await,
+        Some(Command::Health) => health(&settings).await,
+    }
+}
+
+async fn serve(settings: &Settings) -> anyhow::Result<()> {
+    telemetry::init(settings)?;
+    let read = IngestSettings::from(settings)?;
+    let port = settings.number("PORT", 3002_u16)?;
+    let nats = nats_settings(settings)?;
+
+    let lifecycle = Lifecycle::new();
+    lifecycle.listen_to_signals()?;
+    let health = Health::new();
+    let store = open_store(settings).await?;
+    let nats = connect(nats).await?;
+    let broker = Arc::clone(&nats);
+    let service = Ingest::new(read, broker, store.clone(), health, lifecycle.clone())?;
+    let probes = service.probes();
+    let server = probe_server(probes, port)?;
+    let probes = server.handle();
+    let serving = tokio::spawn(server);
+    let ended = service.spawn();
+
+    lifecycle.soft.cancelled().await;
+    lifecycle.finish(END_PATIENCE).await;
+    probes.stop(false).await;
+    serving.await.context("the probes' server crashed")??;
+    nats.close().await;
+    store.close().await;
+    match ended.await {
+        Ok(ended) => Ok(ended?),
+        Err(_) if lifecycle.hard.is_cancelled() => Ok(()),
+        Err(_) => bail!("the service crashed"),
+    }
+}
+
+fn probe_server(probes: Probes, port: u16) -> anyhow::Result<actix_web::dev::Server> {
+    let app = move || App::new().configure(|config| probes.clone().configure(config));
+    let server = HttpServer::new(app).workers(1).disable_signals();
+    let bound = server.bind(("0.0.0.0", port));
+    Ok(bound.with_context(|| format!("PORT {port}"))?.run())
+}
+
+fn nats_settings(settings: &Settings) -> Result<NatsSettings, SettingsError> {
+    let mut nats = NatsSettings::new(settings.required("NATS_URL")?, "ingest");
+    let file = |name| settings.text(name).map(PathBuf::from);
+    nats.credentials_file = file("NATS_CREDENTIALS_FILE");
+    nats.ca_file = file("NATS_CA_FILE");
+    Ok(nats)
+}
+
+async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
+    match Store::open(settings.required("DATABASE_URL")?).await {
+        Err(StoreError::Unsupported { .. }) => {
+            Err(malformed("DATABASE_URL", "the address of a supported database").into())
+        }
+        opened => opened.context("the database can't be opened"),
+    }
+}
+
+async fn connect(settings: NatsSettings) -> anyhow::Result<Arc<Nats>> {
+    match Nats::connect(settings).await {
+        Err(ConnectError::Url(_)) => {
+            Err(malformed("NATS_URL", "the addresses of a cluster").into())
+        }
+        connected => Ok(connected?),
+    }
+}
+
+async fn migrate(settings: &Settings) -> anyhow::Result<()> {
+    telemetry::init(settings)?;
+    let store = open_store(settings).await?;
+    store.migrate().await?;
+    store.close().await;
+    tracing::info!("the schema is up to date");
+    Ok(())
+}
+
+async fn health(settings: &Settings) -> anyhow::Result<()> {
+    let port = settings.number("PORT", 3002_u16)?;
+    let client = reqwest::Client::builder()
+        .timeout(HEALTH_PATIENCE)
+        .no_proxy()
+        .build()?;
+    let url = format!("http://127.0.0.1:{port}/api/health");
+    let body: serde_json::Value = client.get(url).send().await?.json().await?;
+    match body.get("status").and_then(serde_json::Value::as_str) {
+        Some("healthy" | "degraded") => Ok(()),
+        status => bail!("ingest is {}", status.unwrap_or("not itself")),
+    }
+}

@@ -1,0 +1,201 @@
+//! What became of each dispatch: exactly one counted outcome, so that nothing goes missing unseen.
+//!
+//! `received` minus the sum of the outcomes is what is still on its way. Knows no event's content.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+
+/// What became of one dispatch. Of several envelopes the gravest outcome counts: the order is the gravity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Outcome {
+    /// The stream held all of it already.
+    Duplicate,
+    /// The stream acknowledged it.
+    Published,
+    /// It makes no event.
+    Skipped(Skip),
+    /// It should have made an event and could not.
+    Refused(Refusal),
+}
+
+/// Why a dispatch makes no event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Skip {
+    /// READY and RESUMED: the session's own.
+    Session,
+    /// A kind that this version does not mirror.
+    NotMirrored,
+    /// A kind that this version has never heard of.
+    UnknownEvent,
+    /// Nobody but its receiver may see it.
+    DirectMessage,
+    /// Nobody but its receiver may see it (message flag 1 << 6).
+    Ephemeral,
+    /// An update without the text: the rest of the message is not in it.
+    Partial,
+    /// An outage of the guild changes nothing.
+    Outage,
+    /// It names no guild, and its channel is not known.
+    Unplaced,
+    /// The term ended before the stream had it: the next leader's RESUME brings it again.
+    HandedOver,
+    /// It lists nothing (a bulk deletion of no messages).
+    Empty,
+}
+
+/// Why a dispatch could not be published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Refusal {
+    /// An id that it can't be without is missing or malformed, or it is no JSON.
+    Malformed,
+    /// The broker refuses it for good.
+    Broker,
+}
+
+impl Outcome {
+    /// The outcome and its reason, as counters show them.
+    fn words(self) -> (&'static str, Option<&'static str>) {
+        match self {
+            Self::Duplicate => ("duplicate", None),
+            Self::Published => ("published", None),
+            Self::Skipped(skip) => ("skipped", Some(skip.word())),
+            Self::Refused(refusal) => ("refused", Some(refusal.word())),
+        }
+    }
+}
+
+impl Skip {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::NotMirrored => "not_mirrored",
+            Self::UnknownEvent => "unknown_event",
+            Self::DirectMessage => "direct_message",
+            Self::Ephemeral => "ephemeral",
+            Self::Partial => "partial",
+            Self::Outage => "outage",
+            Self::Unplaced => "unplaced",
+            Self::HandedOver => "handed_over",
+            Self::Empty => "empty",
+        }
+    }
+}
+
+impl Refusal {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Broker => "broker",
+        }
+    }
+}
+
+/// The counters. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Outcomes(Arc<Counters>);
+
+#[derive(Debug, Default)]
+struct Counters {
+    received: AtomicU64,
+    trimmed: AtomicU64,
+    settled: Mutex<BTreeMap<Outcome, u64>>,
+}
+
+impl Outcomes {
+    /// A dispatch came in.
+    pub(crate) fn on_received(&self) {
+        self.0.received.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A dispatch came to its end.
+    pub(crate) fn on_settled(&self, outcome: Outcome) {
+        *self.0.settled.lock().entry(outcome).or_default() += 1;
+    }
+
+    /// An envelope went without its raw JSON, being too large.
+    pub(crate) fn on_trimmed(&self) {
+        self.0.trimmed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Nobody will settle what is pending any more.
+    pub(crate) fn on_handed_over(&self) {
+        let mut settled = self.0.settled.lock();
+        let pending = self.received().saturating_sub(settled.values().sum());
+        if pending > 0 {
+            *settled
+                .entry(Outcome::Skipped(Skip::HandedOver))
+                .or_default() += pending;
+        }
+    }
+
+    /// How many dispatches came in.
+    pub(crate) fn received(&self) -> u64 {
+        self.0.received.load(Ordering::Relaxed)
+    }
+
+    /// How many ended so.
+    #[cfg(test)]
+    pub(crate) fn count(&self, outcome: Outcome) -> u64 {
+        self.0.settled.lock().get(&outcome).copied().unwrap_or(0)
+    }
+
+    /// The counters as `/api/status` shows them.
+    pub(crate) fn json(&self) -> Value {
+        let settled = self.0.settled.lock().clone();
+        let sum: u64 = settled.values().sum();
+        let mut fields = json!({
+            "received": self.received(),
+            "pending": self.received().saturating_sub(sum),
+            "trimmed": self.0.trimmed.load(Ordering::Relaxed),
+            "published": 0, "duplicate": 0, "skipped": {}, "refused": {},
+        });
+        for (outcome, count) in settled {
+            let place = match outcome.words() {
+                (word, None) => fields.get_mut(word),
+                (word, Some(why)) => fields
+                    .get_mut(word)
+                    .and_then(Value::as_object_mut)
+                    .map(|reasons| reasons.entry(why).or_insert(Value::Null)),
+            };
+            if let Some(place) = place {
+                *place = count.into();
+            }
+        }
+        fields
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_neither_settled_nor_lost_is_pending() {
+        let outcomes = Outcomes::default();
+        for _ in 0..4 {
+            outcomes.on_received();
+        }
+        outcomes.on_settled(Outcome::Published);
+        outcomes.on_settled(Outcome::Skipped(Skip::Partial));
+        outcomes.on_settled(Outcome::Skipped(Skip::Partial));
+        let json = outcomes.json();
+        assert_eq!(json["pending"], 1);
+        assert_eq!(json["published"], 1);
+        assert_eq!(json["skipped"], json!({ "partial": 2 }));
+        assert_eq!(json["refused"], json!({}));
+    }
+
+    #[test]
+    fn the_gravest_of_several_outcomes_counts() {
+        let refused = Outcome::Refused(Refusal::Broker);
+        assert_eq!(
+            Outcome::Duplicate.max(Outcome::Published),
+            Outcome::Published
+        );
+        assert_eq!(Outcome::Published.max(refused), refused);
+    }
+}

@@ -1,0 +1,326 @@
+//! Frames → envelopes → the stream: every event once and in order, whatever the broker does meanwhile.
+//!
+//! At most one publication a subject is under way (`lane.rs`), each until its end is known (`delivery.rs`),
+//! many subjects at once. The session's sequence moves only over settled dispatches (`progress.rs`). Ends
+//! when nobody puts frames or members in any more and all that came is settled. Knows no gateway and no SQL.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use broker::{Broker, Publication};
+use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use proto::event::Event;
+use proto::identity::Dispatch;
+use proto::{Envelope, GuildId, Subject, TraceParent, UserId};
+use runtime::Health;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::decode::{Origin, decode};
+use crate::frame::{Frame, Peek};
+use crate::leader::Tenure;
+use crate::outcome::{Outcome, Outcomes, Refusal, Skip};
+use crate::places::Places;
+use crate::roster::Roster;
+use delivery::{Courier, End, Trouble};
+use lane::{Lanes, Turn};
+use progress::Progress;
+
+mod delivery;
+pub(crate) mod head;
+mod lane;
+mod progress;
+
+/// Publications under way at once: enough to fill a round trip to a cluster, and a bound on what hangs
+/// while the broker is away.
+const UNDER_WAY_MAX: usize = 256;
+
+/// Kinds of events that were logged as unknown; beyond that they are counted alone.
+const UNKNOWN_KINDS_MAX: usize = 64;
+
+/// What a publisher works with.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    pub(crate) broker: Arc<dyn Broker>,
+    pub(crate) tenure: Tenure,
+    pub(crate) health: Health,
+    pub(crate) outcomes: Outcomes,
+    pub(crate) places: Places,
+    pub(crate) roster: Roster,
+    /// The last dispatch up to which all are settled.
+    pub(crate) reached: watch::Sender<Option<Dispatch>>,
+    /// The last sequence that the stream acknowledged.
+    pub(crate) acknowledged: watch::Sender<u64>,
+}
+
+/// A member that was asked of Discord, to be published between the gateway's events.
+#[derive(Debug)]
+pub(crate) struct Submission {
+    pub(crate) envelope: Envelope,
+    pub(crate) user: UserId,
+    /// Gets the sequence; dropped if the gateway's own event overtook it or the broker refuses it.
+    pub(crate) reply: oneshot::Sender<u64>,
+}
+
+/// Publishes until its inputs end.
+#[derive(Debug)]
+pub(crate) struct Publisher {
+    desk: Desk,
+    courier: Courier,
+    lanes: Lanes<Owner>,
+    progress: Progress,
+    under_way: FuturesUnordered<BoxFuture<'static, Delivered>>,
+    unknown_kinds: HashSet<String>,
+}
+
+/// Who wants to know how an envelope ended.
+#[derive(Debug)]
+enum Owner {
+    /// A dispatch, by its number in the progress, and the member that it is about.
+    Frame(u64, Option<About>),
+    Submission(oneshot::Sender<u64>),
+}
+
+/// The member that an event is about, and whether it is one from then on.
+#[derive(Debug, Clone, Copy)]
+struct About {
+    guild: GuildId,
+    user: UserId,
+    stays: bool,
+}
+
+#[derive(Debug)]
+struct Delivered {
+    subject: Subject,
+    owner: Owner,
+    end: End,
+    known: Option<u64>,
+}
+
+impl Publisher {
+    /// A publisher with nothing to do yet.
+    pub(crate) fn new(desk: Desk) -> Self {
+        let courier = Courier {
+            broker: Arc::clone(&desk.broker),
+            tenure: desk.tenure.clone(),
+            trouble: Arc::new(Trouble::new(desk.health.clone())),
+        };
+        Self {
+            desk,
+            courier,
+            lanes: Lanes::default(),
+            progress: Progress::default(),
+            under_way: FuturesUnordered::new(),
+            unknown_kinds: HashSet::new(),
+        }
+    }
+
+    /// Publishes what comes, until both inputs are closed and all is settled.
+    pub(crate) async fn run(
+        mut self,
+        mut frames: mpsc::UnboundedReceiver<Frame>,
+        mut submissions: mpsc::Receiver<Submission>,
+    ) {
+        let (mut has_frames, mut has_submissions) = (true, true);
+        loop {
+            while self.under_way.len() < UNDER_WAY_MAX
+                && let Some(turn) = self.lanes.take()
+            {
+                self.send(turn);
+            }
+            let is_idle = self.under_way.is_empty() && self.lanes.waiting() == 0;
+            if is_idle && !has_frames && !has_submissions {
+                return;
+            }
+            tokio::select! {
+                Some(delivered) = self.under_way.next(), if !self.under_way.is_empty() => {
+                    self.on_delivered(delivered);
+                }
+                frame = frames.recv(), if has_frames => match frame {
+                    Some(frame) => self.on_frame(frame),
+                    None => has_frames = false,
+                },
+                submission = submissions.recv(), if has_submissions => match submission {
+                    Some(submission) => self.on_submission(submission),
+                    None => has_submissions = false,
+                },
+            }
+        }
+    }
+
+    fn on_frame(&mut self, frame: Frame) {
+        let Frame {
+            dispatch,
+            text,
+            received_ms,
+            held,
+        } = frame;
+        let envelopes = match self.decode(&text, dispatch, received_ms) {
+            Ok(envelopes) => envelopes,
+            Err(outcome) => {
+                let number = self.progress.begin(dispatch, 0, held);
+                self.settle(number, outcome);
+                return;
+            }
+        };
+        let number = self.progress.begin(dispatch, envelopes.len(), held);
+        for envelope in envelopes {
+            self.desk.places.on_event(&envelope);
+            let member = member_of(&envelope);
+            if let Some(About { guild, user, .. }) = member {
+                self.desk.roster.on_queued(guild, user);
+            }
+            self.lanes.push(envelope, Owner::Frame(number, member));
+        }
+    }
+
+    fn decode(
+        &mut self,
+        text: &str,
+        dispatch: Dispatch,
+        received_ms: i64,
+    ) -> Result<Vec<Envelope>, Outcome> {
+        let peek = Peek::read(text).ok_or(Outcome::Refused(Refusal::Malformed))?;
+        let kind = peek.t.as_deref().unwrap_or_default();
+        let origin = Origin {
+            dispatch,
+            trace: TraceParent::new(rand::random(), rand::random(), true),
+            received_ms,
+        };
+        let places = self.desk.places.clone();
+        let decoded = decode(kind, peek.data(), origin, &|channel| {
+            places.guild_of(channel)
+        });
+        match &decoded {
+            Err(Outcome::Skipped(Skip::UnknownEvent)) => self.on_unknown(kind),
+            Err(Outcome::Refused(_)) => {
+                tracing::error!(
+                    kind,
+                    sequence = dispatch.sequence,
+                    "a dispatch can't be read"
+                );
+            }
+            _ => {}
+        }
+        decoded
+    }
+
+    fn on_unknown(&mut self, kind: &str) {
+        let is_new = self.unknown_kinds.len() < UNKNOWN_KINDS_MAX
+            && self.unknown_kinds.insert(kind.to_owned());
+        if is_new {
+            tracing::info!(
+                kind,
+                "a kind of event that this version does not know is skipped"
+            );
+        }
+    }
+
+    fn on_submission(&mut self, submission: Submission) {
+        let guild = submission.envelope.guild;
+        // What the gateway says is newer than what REST answered, or comes again.
+        if self.desk.roster.is_overtaken(guild, submission.user) {
+            return;
+        }
+        let owner = Owner::Submission(submission.reply);
+        self.lanes.push(submission.envelope, owner);
+    }
+
+    fn send(&mut self, turn: Turn<Owner>) {
+        let Turn {
+            subject,
+            envelope,
+            owner,
+            known,
+        } = turn;
+        let identity = envelope.identity.to_string();
+        let trace = envelope.trace;
+        let encoded = envelope.encode();
+        if encoded.is_trimmed {
+            self.desk.outcomes.on_trimmed();
+        }
+        let publication = Publication {
+            subject,
+            identity,
+            trace,
+            payload: encoded.payload,
+        };
+        let courier = self.courier.clone();
+        self.under_way.push(Box::pin(async move {
+            let (end, known) = courier.deliver(&publication, known).await;
+            Delivered {
+                subject,
+                owner,
+                end,
+                known,
+            }
+        }));
+    }
+
+    fn on_delivered(&mut self, delivered: Delivered) {
+        let Delivered {
+            subject,
+            owner,
+            end,
+            known,
+        } = delivered;
+        self.lanes.settle(subject, known);
+        let (outcome, sequence) = match end {
+            End::Stored(sequence) => (Outcome::Published, Some(sequence)),
+            End::Duplicate(sequence) => (Outcome::Duplicate, Some(sequence)),
+            End::Refused(why) => {
+                tracing::error!(%subject, %why, "the broker refuses an event for good");
+                (Outcome::Refused(Refusal::Broker), None)
+            }
+        };
+        if let Some(sequence) = sequence {
+            self.desk.acknowledged.send_if_modified(|last| {
+                let is_newer = sequence > *last;
+                *last = sequence.max(*last);
+                is_newer
+            });
+        }
+        match (owner, sequence) {
+            (Owner::Frame(number, member), sequence) => {
+                if let Some(About { guild, user, stays }) = member {
+                    self.desk.roster.on_settled(guild, user, stays, sequence);
+                }
+                self.settle(number, outcome);
+            }
+            (Owner::Submission(reply), Some(sequence)) => {
+                if reply.send(sequence).is_err() {
+                    tracing::debug!("whoever asked for a member is gone");
+                }
+            }
+            (Owner::Submission(_), None) => {}
+        }
+    }
+
+    fn settle(&mut self, number: u64, outcome: Outcome) {
+        let step = self.progress.settle(number, outcome);
+        if let Some(outcome) = step.settled {
+            self.desk.outcomes.on_settled(outcome);
+        }
+        if step.reached.is_some() {
+            self.desk.reached.send_replace(step.reached);
+        }
+    }
+}
+
+/// The member that an envelope is about, if it is about one.
+fn member_of(envelope: &Envelope) -> Option<About> {
+    let (user, stays) = match &envelope.event {
+        Event::MemberUpserted(member) => (member.user.as_ref()?.id, true),
+        Event::MemberRemoved(removed) => (removed.user_id, false),
+        _ => return None,
+    };
+    Some(About {
+        guild: envelope.guild,
+        user: UserId::new(user)?,
+        stays,
+    })
+}
+
+#[cfg(test)]
+mod tests;

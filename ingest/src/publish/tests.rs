@@ -1,0 +1,448 @@
+//! The publisher against a broker that loses requests and answers, refuses, and goes away, as a seed says.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use broker::{
+    BrokerError, Catchup, Embedded, EmbeddedSettings, Freshness, Lease, LiveReceiver, PublishError,
+    Requests, Stored, StreamSettings, StreamState, Unanswered,
+};
+use bytes::Bytes;
+use parking_lot::Mutex;
+use proto::envelope::Opened;
+use serde_json::{Value, json};
+use tokio::time::{Instant, timeout};
+
+use super::*;
+use crate::frame::Buffer;
+
+/// What may go wrong with one publication.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    None,
+    /// It never arrives.
+    Request,
+    /// It is stored, and nobody hears of it.
+    Answer,
+    /// Its expectation is said to be wrong.
+    Expectation,
+    /// The broker will never take it.
+    Refuse,
+    /// Its answer takes its time.
+    Slow,
+}
+
+type Script = Box<dyn Fn(u64, &Publication) -> Fault + Send + Sync>;
+
+/// A broker whose publications fail as its script says, by their running number.
+struct Faulty {
+    inner: Arc<Embedded>,
+    script: Script,
+    tries: Mutex<u64>,
+    under_way: Mutex<HashSet<Subject>>,
+}
+
+impl std::fmt::Debug for Faulty {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Faulty")
+    }
+}
+
+impl Faulty {
+    async fn try_publish(
+        &self,
+        fault: Fault,
+        publication: &Publication,
+        expected: u64,
+    ) -> Result<u64, PublishError> {
+        match fault {
+            Fault::None => self.inner.publish(publication, expected).await,
+            Fault::Request => Err(PublishError::Unknown("the request was lost".into())),
+            Fault::Answer => {
+                self.inner.publish(publication, expected).await?;
+                Err(PublishError::Unknown("the answer was lost".into()))
+            }
+            Fault::Expectation => Err(PublishError::Expectation),
+            Fault::Refuse => Err(PublishError::Refused("too large".into())),
+            Fault::Slow => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                self.inner.publish(publication, expected).await
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Broker for Faulty {
+    async fn publish(&self, publication: &Publication, expected: u64) -> Result<u64, PublishError> {
+        let number = {
+            let mut tries = self.tries.lock();
+            *tries += 1;
+            *tries
+        };
+        let is_first = self.under_way.lock().insert(publication.subject);
+        assert!(is_first, "two publications of one subject under way");
+        let fault = (self.script)(number, publication);
+        let answer = self.try_publish(fault, publication, expected).await;
+        self.under_way.lock().remove(&publication.subject);
+        answer
+    }
+
+    async fn provision(&self, settings: &StreamSettings) -> Result<StreamState, BrokerError> {
+        self.inner.provision(settings).await
+    }
+    async fn state(&self) -> Result<StreamState, BrokerError> {
+        self.inner.state().await
+    }
+    async fn last_of(&self, subject: Subject) -> Result<Option<Stored>, BrokerError> {
+        self.inner.last_of(subject).await
+    }
+    async fn read(
+        &self,
+        from: u64,
+        subject: Option<Subject>,
+        events_max: usize,
+        freshness: Freshness,
+    ) -> Result<Catchup, BrokerError> {
+        self.inner.read(from, subject, events_max, freshness).await
+    }
+    async fn live(&self) -> Result<Box<dyn LiveReceiver>, BrokerError> {
+        self.inner.live().await
+    }
+    async fn announce_head(&self, generation: u64, sequence: u64) -> Result<(), BrokerError> {
+        self.inner.announce_head(generation, sequence).await
+    }
+    async fn lease_acquire(&self, owner: &str) -> Result<Option<Lease>, BrokerError> {
+        self.inner.lease_acquire(owner).await
+    }
+    async fn lease_renew(&self, owner: &str, lease: Lease) -> Result<Option<Lease>, BrokerError> {
+        self.inner.lease_renew(owner, lease).await
+    }
+    async fn lease_release(&self, lease: Lease) -> Result<(), BrokerError> {
+        self.inner.lease_release(lease).await
+    }
+    async fn value(&self, key: &str) -> Result<Option<Bytes>, BrokerError> {
+        self.inner.value(key).await
+    }
+    async fn set_value(&self, key: &str, value: Bytes) -> Result<(), BrokerError> {
+        self.inner.set_value(key, value).await
+    }
+    async fn request(
+        &self,
+        subject: &str,
+        payload: Bytes,
+        patience: Duration,
+    ) -> Result<Bytes, Unanswered> {
+        self.inner.request(subject, payload, patience).await
+    }
+    async fn serve(&self, subject: &str) -> Result<Box<dyn Requests>, BrokerError> {
+        self.inner.serve(subject).await
+    }
+    fn is_connected(&self) -> watch::Receiver<bool> {
+        self.inner.is_connected()
+    }
+}
+
+/// How long a test waits for what must happen.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+struct Bench {
+    inner: Arc<Embedded>,
+    outcomes: Outcomes,
+    health: Health,
+    reached: watch::Receiver<Option<Dispatch>>,
+    used: watch::Receiver<usize>,
+    deadline: watch::Sender<Instant>,
+    buffer: Buffer,
+    roster: Roster,
+    submissions: mpsc::Sender<Submission>,
+    running: tokio::task::JoinHandle<()>,
+    sequence: u64,
+    _folder: Arc<tempfile::TempDir>,
+}
+
+async fn embedded() -> (Arc<Embedded>, Arc<tempfile::TempDir>) {
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let path = folder.path().join("log.sqlite");
+    let inner = Embedded::open(&path, EmbeddedSettings::default())
+        .await
+        .unwrap();
+    (inner, folder)
+}
+
+fn bench_on(
+    (inner, folder): &(Arc<Embedded>, Arc<tempfile::TempDir>),
+    script: impl Fn(u64, &Publication) -> Fault + Send + Sync + 'static,
+) -> Bench {
+    let inner = Arc::clone(inner);
+    let (deadline, tenure) = Tenure::until(Instant::now() + PATIENCE * 10);
+    let (health, outcomes, roster) = (Health::new(), Outcomes::default(), Roster::default());
+    let (used, used_seen) = watch::channel(0);
+    let (buffer, frames) = Buffer::new(1 << 20, used);
+    let (submissions, submitted) = mpsc::channel(8);
+    let (reached, reached_seen) = watch::channel(None);
+    let (acknowledged, _) = watch::channel(0);
+    let publisher = Publisher::new(Desk {
+        broker: Arc::new(Faulty {
+            inner: Arc::clone(&inner),
+            script: Box::new(script),
+            tries: Mutex::new(0),
+            under_way: Mutex::default(),
+        }),
+        tenure,
+        health: health.clone(),
+        outcomes: outcomes.clone(),
+        places: Places::default(),
+        roster: roster.clone(),
+        reached,
+        acknowledged,
+    });
+    Bench {
+        inner,
+        outcomes,
+        health,
+        reached: reached_seen,
+        used: used_seen,
+        deadline,
+        buffer,
+        roster,
+        submissions,
+        running: tokio::spawn(publisher.run(frames, submitted)),
+        sequence: 0,
+        _folder: Arc::clone(folder),
+    }
+}
+
+impl Bench {
+    /// The next dispatch of the session.
+    fn put(&mut self, kind: &str, data: &Value) {
+        self.sequence += 1;
+        let dispatch = Dispatch {
+            epoch: 7,
+            shard: 0,
+            sequence: self.sequence,
+        };
+        let text = json!({ "t": kind, "s": self.sequence, "op": 0, "d": data }).to_string();
+        self.outcomes.on_received();
+        assert!(self.buffer.put(dispatch, text, 1));
+    }
+
+    fn message(&mut self, channel: u64, id: u64) {
+        let (id, channel) = (id.to_string(), channel.to_string());
+        let data = json!({ "id": id, "channel_id": channel, "guild_id": "1", "content": id });
+        self.put("MESSAGE_CREATE", &data);
+    }
+
+    fn role(&mut self, id: u64) {
+        let data = json!({ "guild_id": "1", "role": { "id": id.to_string() } });
+        self.put("GUILD_ROLE_UPDATE", &data);
+    }
+
+    /// Ends the inputs, waits for the publisher, and returns all that the stream holds.
+    async fn finish(self) -> Vec<Stored> {
+        let Self {
+            inner,
+            outcomes,
+            mut reached,
+            used,
+            buffer,
+            submissions,
+            running,
+            sequence,
+            deadline,
+            _folder,
+            ..
+        } = self;
+        drop((buffer, submissions));
+        timeout(PATIENCE, running)
+            .await
+            .expect("in time")
+            .expect("no panic");
+        let last = reached
+            .borrow_and_update()
+            .map(|dispatch| dispatch.sequence);
+        assert_eq!(last, Some(sequence), "every dispatch is settled");
+        assert_eq!(*used.borrow(), 0, "nothing is left in the buffer");
+        assert_eq!(outcomes.json()["pending"], 0);
+        drop(deadline);
+        inner
+            .read(1, None, 10_000, Freshness::Leader)
+            .await
+            .unwrap()
+            .events
+    }
+}
+
+fn opened(stored: &Stored) -> Opened {
+    Opened::decode(stored.payload.clone()).unwrap()
+}
+
+/// Faults drawn from a seed; the same seed draws the same.
+fn drawn(seed: u64) -> impl Fn(u64, &Publication) -> Fault + Send + Sync {
+    move |number, _| {
+        let mixed = (number + seed).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40;
+        match mixed % 10 {
+            0 => Fault::Request,
+            1 | 2 => Fault::Answer,
+            3 => Fault::Expectation,
+            4 => Fault::Slow,
+            _ => Fault::None,
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_event_is_stored_once_and_in_order_whatever_is_lost() {
+    for seed in [1, 2, 3] {
+        let mut bench = bench_on(&embedded().await, drawn(seed));
+        for id in 1..=60 {
+            bench.message(100 + id % 5, 1_000 + id);
+        }
+        let outcomes = bench.outcomes.clone();
+        let stored = bench.finish().await;
+        let mut by_subject: BTreeMap<Subject, Vec<u64>> = BTreeMap::new();
+        for event in &stored {
+            let Event::MessageCreated(message) = opened(event).event else {
+                panic!("a creation");
+            };
+            by_subject
+                .entry(event.subject)
+                .or_default()
+                .push(message.id);
+        }
+        assert_eq!(stored.len(), 60, "seed {seed}");
+        for ids in by_subject.values() {
+            assert!(ids.is_sorted(), "seed {seed}: {ids:?}");
+        }
+        assert_eq!(outcomes.count(Outcome::Published), 60, "seed {seed}");
+    }
+}
+
+#[tokio::test]
+async fn a_channels_event_comes_after_all_earlier_events_of_its_guild() {
+    let slow_guild = |_: u64, publication: &Publication| match publication.subject {
+        Subject::Guild(_) => Fault::Slow,
+        Subject::Channel(_) => Fault::None,
+    };
+    let mut bench = bench_on(&embedded().await, slow_guild);
+    for round in 0..5 {
+        bench.role(50 + round);
+        bench.message(100, 1_000 + 2 * round);
+        bench.message(101, 1_001 + 2 * round);
+    }
+    let stored = bench.finish().await;
+    let mut roles = 0;
+    for event in &stored {
+        match opened(event).event {
+            Event::RoleUpserted(_) => roles += 1,
+            Event::MessageCreated(message) => assert!(roles > (message.id - 1_000) / 2),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(stored.len(), 15);
+}
+
+#[tokio::test]
+async fn a_replay_after_a_restart_is_counted_as_duplicate_and_stored_once() {
+    let home = embedded().await;
+    for round in 0..2 {
+        let mut bench = bench_on(&home, |_, _| Fault::None);
+        for id in 1..=20 {
+            bench.message(100, id);
+            bench.role(id);
+        }
+        let outcomes = bench.outcomes.clone();
+        assert_eq!(bench.finish().await.len(), 40);
+        let outcome = [Outcome::Published, Outcome::Duplicate][round];
+        assert_eq!(outcomes.count(outcome), 40);
+    }
+}
+
+#[tokio::test]
+async fn what_the_broker_refuses_for_good_is_counted_and_passed() {
+    let refuse = |_: u64, publication: &Publication| {
+        if publication.identity == "create-2" {
+            return Fault::Refuse;
+        }
+        Fault::None
+    };
+    let mut bench = bench_on(&embedded().await, refuse);
+    for id in 1..=3 {
+        bench.message(100, id);
+    }
+    bench.put("TYPING_START", &json!({}));
+    bench.put("MESSAGE_CREATE", &json!({ "id": "x" }));
+    let outcomes = bench.outcomes.clone();
+    assert_eq!(bench.finish().await.len(), 2);
+    assert_eq!(outcomes.count(Outcome::Published), 2);
+    assert_eq!(outcomes.count(Outcome::Refused(Refusal::Broker)), 1);
+    assert_eq!(outcomes.count(Outcome::Refused(Refusal::Malformed)), 1);
+    assert_eq!(outcomes.count(Outcome::Skipped(Skip::NotMirrored)), 1);
+}
+
+#[tokio::test]
+async fn three_refusals_in_a_row_make_it_unready_until_the_stream_takes_the_event() {
+    let mut bench = bench_on(&embedded().await, |number, _| {
+        if number <= 5 {
+            return Fault::Expectation;
+        }
+        Fault::None
+    });
+    let health = bench.health.clone();
+    bench.message(100, 1);
+    let unready = async {
+        while !health.unready().contains_key("stream") {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, unready).await.unwrap();
+    assert_eq!(bench.finish().await.len(), 1);
+    assert!(health.unready().is_empty());
+}
+
+#[tokio::test]
+async fn nothing_is_sent_while_the_lease_is_not_surely_ours() {
+    let mut bench = bench_on(&embedded().await, |_, _| Fault::None);
+    bench.deadline.send_replace(Instant::now());
+    bench.message(100, 1);
+    let mut reached = bench.reached.clone();
+    let early = timeout(Duration::from_millis(200), reached.changed()).await;
+    assert!(early.is_err(), "published without the lease");
+    assert!(*bench.used.borrow() > 0);
+    bench.deadline.send_replace(Instant::now() + PATIENCE);
+    assert_eq!(bench.finish().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_member_that_the_gateway_spoke_of_meanwhile_is_not_published_from_rest() {
+    let mut bench = bench_on(&embedded().await, |_, _| Fault::None);
+    let (guild, user) = (GuildId::new(1).unwrap(), UserId::new(5).unwrap());
+    let submission = |n, reply| Submission {
+        envelope: Envelope {
+            identity: proto::Identity::Member(1, guild, user, n),
+            trace: None,
+            guild,
+            channel: None,
+            received_ms: 0,
+            event: Event::MemberRemoved(proto::event::MemberRemoved { user_id: 5 }),
+        },
+        user,
+        reply,
+    };
+    let question = bench.roster.ask((guild, user));
+    let (reply, answer) = oneshot::channel();
+    bench.submissions.send(submission(1, reply)).await.unwrap();
+    assert_eq!(timeout(PATIENCE, answer).await.unwrap().unwrap(), 1);
+    bench.put(
+        "GUILD_MEMBER_ADD",
+        &json!({ "guild_id": "1", "user": { "id": "5" } }),
+    );
+    let mut reached = bench.reached.clone();
+    timeout(PATIENCE, reached.changed()).await.unwrap().unwrap();
+    let (reply, answer) = oneshot::channel();
+    bench.submissions.send(submission(2, reply)).await.unwrap();
+    assert!(timeout(PATIENCE, answer).await.unwrap().is_err());
+    drop(question);
+    assert_eq!(bench.finish().await.len(), 2);
+}

@@ -1,0 +1,126 @@
+//! Discord's REST API, as far as ingest asks it: thin, bounded, never retried for ever.
+//!
+//! One try takes 10 s at the most; a 429 that asks for a short wait is obeyed and tried once more, a longer
+//! one is an error (<https://docs.discord.com/developers/topics/rate-limits>). Never logs the token.
+
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::{Client, Response, StatusCode};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+/// How long one request may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest wait that a 429 may ask for before it is an error.
+const LIMITED_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// Why Discord's API did not give what was asked for.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RestError {
+    /// The bot's token is wrong.
+    #[error("Discord refuses the bot token")]
+    Unauthorized,
+    /// It will not answer this.
+    #[error("Discord refuses the request with status {0}")]
+    Refused(StatusCode),
+    /// It asks to wait.
+    #[error("Discord limits requests for {0:?}")]
+    Limited(Duration),
+    /// It is away, or did not answer in time.
+    #[error("Discord's API is away")]
+    Away(#[source] reqwest::Error),
+    /// It answers with an error of its own.
+    #[error("Discord's API fails with status {0}")]
+    Failing(StatusCode),
+    /// The answer is not what it should be.
+    #[error("Discord's answer is malformed")]
+    Malformed(#[source] serde_json::Error),
+    /// The client could not be made.
+    #[error("the HTTP client can't be made")]
+    Client(#[source] reqwest::Error),
+    /// The token holds characters that no header may.
+    #[error("the bot token is no text for a header")]
+    Token,
+}
+
+/// A client of the API.
+#[derive(Debug, Clone)]
+pub(crate) struct Rest {
+    client: Client,
+    base: String,
+}
+
+impl Rest {
+    /// A client for the API at `base` (`https://discord.com/api/v10`), as this bot.
+    pub(crate) fn new(base: &str, token: &SecretString) -> Result<Self, RestError> {
+        let mut authorization = HeaderValue::from_str(&format!("Bot {}", token.expose_secret()))
+            .map_err(|_| RestError::Token)?;
+        authorization.set_sensitive(true);
+        let client = Client::builder()
+            .user_agent(concat!(
+                "DiscordBot (https://github.com/discord-stream/discord-stream, ",
+                env!("CARGO_PKG_VERSION"),
+                ")"
+            ))
+            .default_headers(HeaderMap::from_iter([(AUTHORIZATION, authorization)]))
+            .timeout(TIMEOUT)
+            .build()
+            .map_err(RestError::Client)?;
+        let base = base.trim_end_matches('/').to_owned();
+        Ok(Self { client, base })
+    }
+
+    /// Gets a resource.
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, RestError> {
+        let text = self.get_text(path).await?;
+        serde_json::from_str(&text).map_err(RestError::Malformed)
+    }
+
+    /// Gets a resource's JSON.
+    pub(crate) async fn get_text(&self, path: &str) -> Result<String, RestError> {
+        match self.try_get(path).await {
+            Err(RestError::Limited(wait)) if wait <= LIMITED_WAIT_MAX => {
+                tokio::time::sleep(wait).await;
+                self.try_get(path).await
+            }
+            other => other,
+        }
+    }
+
+    async fn try_get(&self, path: &str) -> Result<String, RestError> {
+        let url = format!("{}{path}", self.base);
+        let response = self.client.get(url).send().await;
+        // Without the URL: an address may name a guild or a user.
+        let response = response.map_err(|error| RestError::Away(error.without_url()))?;
+        let status = response.status();
+        match status {
+            StatusCode::UNAUTHORIZED => Err(RestError::Unauthorized),
+            StatusCode::TOO_MANY_REQUESTS => Err(RestError::Limited(retry_after(response).await)),
+            _ if status.is_server_error() => Err(RestError::Failing(status)),
+            _ if !status.is_success() => Err(RestError::Refused(status)),
+            _ => {
+                let text = response.text().await;
+                text.map_err(|error| RestError::Away(error.without_url()))
+            }
+        }
+    }
+}
+
+/// How long a 429 asks to wait: its body says it exactly, its header in whole seconds.
+async fn retry_after(response: Response) -> Duration {
+    #[derive(Deserialize)]
+    struct Limited {
+        retry_after: f64,
+    }
+    /// Where neither says anything, as with a page of a proxy in between.
+    const UNSAID: Duration = Duration::from_mins(1);
+    let header = response.headers().get(RETRY_AFTER);
+    let header = header.and_then(|value| value.to_str().ok()?.parse::<f64>().ok());
+    let body = response.json::<Limited>().await.ok();
+    let seconds = body.map(|body| body.retry_after).or(header);
+    seconds
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .unwrap_or(UNSAID)
+}

@@ -1,0 +1,173 @@
+//! Which members were verified of late, and which are being asked of Discord right now.
+//!
+//! Kept by the publisher, in the order of the gateway's events, and read by whoever answers about members:
+//! a REST answer that a gateway event has overtaken is not published. Bounded; no I/O.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use proto::{GuildId, UserId};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// A user in a guild.
+pub(crate) type Key = (GuildId, UserId);
+
+/// Verdicts that are remembered; beyond that all are forgotten and asked anew.
+const VERDICTS_MAX: usize = 100_000;
+
+/// How long "not a member" is believed; `GUILD_MEMBER_ADD` ends it sooner (decisions.md, members).
+const ABSENT: Duration = Duration::from_mins(5);
+/// How long "a member" is believed without the members intent (decisions.md, members).
+const PRESENT_UNTOLD: Duration = Duration::from_mins(1);
+
+/// What the gateway has said of a member since it is being asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// Nothing.
+    Nothing,
+    /// An event is on its way to the stream.
+    Queued,
+    /// It has come to its end: a member or not, at this sequence; none if the stream refused it.
+    Settled(bool, Option<u64>),
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Verdict {
+    is_member: bool,
+    at: Instant,
+}
+
+/// The members. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Roster(Arc<Mutex<Book>>);
+
+#[derive(Debug, Default)]
+struct Book {
+    verdicts: HashMap<Key, Verdict>,
+    asked: HashMap<Key, watch::Sender<Heard>>,
+    is_told: bool,
+}
+
+/// A question under way; the gateway's word on it is noted until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Question {
+    key: Key,
+    roster: Roster,
+    pub(crate) heard: watch::Receiver<Heard>,
+}
+
+impl Drop for Question {
+    fn drop(&mut self) {
+        self.roster.0.lock().asked.remove(&self.key);
+    }
+}
+
+impl Roster {
+    /// A new session began: what was verified in the last one is not any more. `is_told`: the gateway tells
+    /// of every change of a member (the members intent).
+    pub(crate) fn on_identified(&self, is_told: bool) {
+        let book = &mut *self.0.lock();
+        book.verdicts.clear();
+        book.is_told = is_told;
+    }
+
+    /// An event about this member goes to the stream.
+    pub(crate) fn on_queued(&self, guild: GuildId, user: UserId) {
+        let book = &mut *self.0.lock();
+        let key = (guild, user);
+        // Unknown until the stream has it: an answer must name a sequence that holds it.
+        book.verdicts.remove(&key);
+        if let Some(question) = book.asked.get(&key) {
+            question.send_replace(Heard::Queued);
+        }
+    }
+
+    /// The stream holds an event about this member, at this sequence if it took it.
+    pub(crate) fn on_settled(
+        &self,
+        guild: GuildId,
+        user: UserId,
+        is_member: bool,
+        sequence: Option<u64>,
+    ) {
+        let key = (guild, user);
+        if sequence.is_some() {
+            self.verify(key, is_member);
+        }
+        if let Some(question) = self.0.lock().asked.get(&key) {
+            question.send_replace(Heard::Settled(is_member, sequence));
+        }
+    }
+
+    /// Whether the gateway has spoken of this member since it is being asked for.
+    pub(crate) fn is_overtaken(&self, guild: GuildId, user: UserId) -> bool {
+        let book = self.0.lock();
+        let question = book.asked.get(&(guild, user));
+        question.is_some_and(|heard| *heard.borrow() != Heard::Nothing)
+    }
+
+    /// Notes that this member was verified now.
+    pub(crate) fn verify(&self, key: Key, is_member: bool) {
+        let book = &mut *self.0.lock();
+        if book.verdicts.len() >= VERDICTS_MAX {
+            book.verdicts.clear();
+        }
+        let at = Instant::now();
+        book.verdicts.insert(key, Verdict { is_member, at });
+    }
+
+    /// What is believed of this member; none where Discord must be asked.
+    pub(crate) fn verdict(&self, key: Key) -> Option<bool> {
+        let book = self.0.lock();
+        let verdict = book.verdicts.get(&key)?;
+        let is_fresh = match (verdict.is_member, book.is_told) {
+            (true, true) => true,
+            (true, false) => verdict.at.elapsed() < PRESENT_UNTOLD,
+            (false, _) => verdict.at.elapsed() < ABSENT,
+        };
+        is_fresh.then_some(verdict.is_member)
+    }
+
+    /// Begins a question; one at a time a member.
+    pub(crate) fn ask(&self, key: Key) -> Question {
+        let sender = watch::Sender::new(Heard::Nothing);
+        let heard = sender.subscribe();
+        self.0.lock().asked.insert(key, sender);
+        Question {
+            key,
+            roster: self.clone(),
+            heard,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key() -> Key {
+        (GuildId::new(1).unwrap(), UserId::new(2).unwrap())
+    }
+
+    #[test]
+    fn the_gateways_word_overtakes_a_question_and_becomes_the_verdict_once_stored() {
+        let roster = Roster::default();
+        roster.on_identified(true);
+        let (guild, user) = key();
+        let question = roster.ask(key());
+        assert!(!roster.is_overtaken(guild, user));
+        roster.on_queued(guild, user);
+        assert!(roster.is_overtaken(guild, user));
+        assert_eq!(roster.verdict(key()), None);
+        roster.on_settled(guild, user, true, Some(9));
+        assert_eq!(*question.heard.borrow(), Heard::Settled(true, Some(9)));
+        drop(question);
+        assert!(!roster.is_overtaken(guild, user));
+        assert_eq!(roster.verdict(key()), Some(true));
+        roster.on_identified(true);
+        assert_eq!(roster.verdict(key()), None);
+    }
+}

@@ -1,0 +1,366 @@
+//! One term of leadership: the gateway, the publisher, the archive and the desk for members, wired together.
+//!
+//! A lost lease stops all of it at once; an orderly end leaves the gateway with a resumable close, drains the
+//! buffer, saves the session and finishes the archive's batch. Whatever ends it, nothing of it is left.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker::{Broker, BrokerError, StreamState};
+use proto::identity::Dispatch;
+use runtime::Health;
+use store::Store;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, sleep, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use crate::archive::Archive;
+use crate::backoff::Backoff;
+use crate::frame::Buffer;
+use crate::gateway::{self, Fatal, Recorder, Session, Supervisor};
+use crate::leader::{Tenure, bounded};
+use crate::members::{self, Members};
+use crate::places::Places;
+use crate::publish::{Desk, Publisher, Submission, head};
+use crate::rest::Rest;
+use crate::roster::Roster;
+use crate::settings::IngestSettings;
+use crate::status::Status;
+
+/// Members that wait to be published; whoever asks waits for a place.
+const SUBMISSIONS_MAX: usize = 64;
+/// How long the buffer may take to drain at an orderly end. What is left is replayed by the next RESUME.
+const DRAIN: Duration = Duration::from_secs(10);
+/// How long the session and the archive's batch may take after that.
+const FINISH: Duration = Duration::from_secs(5);
+/// How often the stream is asked whether it is still the same.
+const GENERATION_CHECK: Duration = Duration::from_secs(5);
+/// How long one call may take.
+const CALL: Duration = Duration::from_secs(5);
+/// The first wait before the broker is asked again, and the longest.
+const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+/// The shard of this service; there is one.
+const SHARD: u32 = 0;
+
+/// What a term works with, beyond what it makes itself.
+#[derive(Debug, Clone)]
+pub(crate) struct Parts {
+    pub(crate) settings: IngestSettings,
+    pub(crate) broker: Arc<dyn Broker>,
+    pub(crate) store: Store,
+    pub(crate) rest: Rest,
+    pub(crate) health: Health,
+    pub(crate) status: Status,
+}
+
+/// How a term ended.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// It was told to.
+    Stopped,
+    /// The lease is another's.
+    Lost,
+    /// Discord will not have us back.
+    Fatal(Fatal),
+    /// Something that should run for ever did not.
+    Broken(&'static str),
+}
+
+/// Which task ended.
+#[derive(Debug, PartialEq, Eq)]
+enum Task {
+    Gateway(Result<(), Fatal>),
+    Publisher,
+    Head,
+    Recorder,
+    Archive,
+    Members,
+}
+
+/// The tokens, in the order in which they are used.
+#[derive(Debug, Default)]
+struct Stops {
+    gateway: CancellationToken,
+    members: CancellationToken,
+    recorder: CancellationToken,
+    archive: CancellationToken,
+}
+
+/// What ends a term from outside.
+#[derive(Debug)]
+pub(crate) struct Ends<'a> {
+    /// In order.
+    pub(crate) soft: &'a CancellationToken,
+    /// At once.
+    pub(crate) lost: &'a CancellationToken,
+}
+
+/// Leads until told to stop, or until it can't.
+pub(crate) async fn run(parts: Parts, tenure: Tenure, ends: Ends<'_>) -> Ended {
+    let (stream, session) = tokio::select! {
+        () = ends.soft.cancelled() => return Ended::Stopped,
+        () = ends.lost.cancelled() => return Ended::Lost,
+        begun = begin(&parts) => begun,
+    };
+    tracing::info!(resumes = session.is_some(), last = stream.last, "leading");
+    let stops = Stops::default();
+    let mut tasks = spawn(&parts, &tenure, stream, session, &stops);
+    let ended = tokio::select! {
+        biased;
+        () = ends.lost.cancelled() => Ended::Lost,
+        () = ends.soft.cancelled() => tokio::select! {
+            () = finish(&stops, &mut tasks) => Ended::Stopped,
+            () = ends.lost.cancelled() => Ended::Lost,
+        },
+        () = another_generation(&*parts.broker, stream.generation) => {
+            Ended::Broken("the stream is another one")
+        }
+        Some(ended) = tasks.join_next() => early(ended),
+    };
+    tasks.shutdown().await;
+    parts.status.outcomes.on_handed_over();
+    ended
+}
+
+/// Where the stream is, and the session to resume.
+async fn begin(parts: &Parts) -> (StreamState, Option<Session>) {
+    let mut retry = Backoff::new(RETRY.0, RETRY.1);
+    loop {
+        match try_begin(parts).await {
+            Ok(begun) => return begun,
+            Err(error) => tracing::warn!(%error, "the term can't begin"),
+        }
+        sleep(retry.next()).await;
+    }
+}
+
+async fn try_begin(parts: &Parts) -> Result<(StreamState, Option<Session>), BrokerError> {
+    let stream = bounded(CALL, parts.broker.state()).await?;
+    let session = gateway::session::load(&*parts.broker, SHARD, stream).await?;
+    Ok((stream, session))
+}
+
+/// What the tasks share.
+struct Wiring<'a> {
+    parts: &'a Parts,
+    tenure: &'a Tenure,
+    stream: StreamState,
+    places: Places,
+    roster: Roster,
+    sessions: watch::Sender<Option<Session>>,
+    reached: watch::Receiver<Option<Dispatch>>,
+    acknowledged: watch::Receiver<u64>,
+    archived: watch::Receiver<u64>,
+}
+
+fn spawn(
+    parts: &Parts,
+    tenure: &Tenure,
+    stream: StreamState,
+    session: Option<Session>,
+    stops: &Stops,
+) -> JoinSet<Task> {
+    let (used, bytes) = watch::channel(0);
+    parts.status.on_buffer(bytes);
+    let (buffer, frames) = Buffer::new(parts.settings.buffer_bytes_max, used);
+    let (submissions, submitted) = mpsc::channel(SUBMISSIONS_MAX);
+    let sessions = watch::Sender::new(session);
+    let (reached, reached_seen) = watch::channel(None);
+    let (acknowledged, acknowledged_seen) = watch::channel(stream.last);
+    let (archived, archived_seen) = watch::channel(0);
+    let wiring = Wiring {
+        parts,
+        tenure,
+        stream,
+        places: Places::default(),
+        roster: Roster::default(),
+        sessions,
+        reached: reached_seen,
+        acknowledged: acknowledged_seen,
+        archived: archived_seen,
+    };
+    let supervisor = wiring.supervisor(buffer);
+    let publisher = wiring.publisher(reached, acknowledged);
+    let archive = wiring.archive(archived);
+    let members = wiring.members(submissions);
+
+    let mut tasks = JoinSet::new();
+    let stop = stops.gateway.clone();
+    tasks.spawn(async move { Task::Gateway(supervisor.run(stop).await) });
+    spawn_as(
+        &mut tasks,
+        Task::Publisher,
+        publisher.run(frames, submitted),
+    );
+    spawn_as(&mut tasks, Task::Head, wiring.heads());
+    let recorder = wiring.recorder().run(stops.recorder.clone());
+    spawn_as(&mut tasks, Task::Recorder, recorder);
+    spawn_as(
+        &mut tasks,
+        Task::Archive,
+        archive.run(stops.archive.clone()),
+    );
+    spawn_as(
+        &mut tasks,
+        Task::Members,
+        members.run(stops.members.clone()),
+    );
+    tasks
+}
+
+impl Wiring<'_> {
+    fn supervisor(&self, buffer: Buffer) -> Supervisor {
+        let parts = gateway::Parts {
+            rest: self.parts.rest.clone(),
+            buffer,
+            outcomes: self.parts.status.outcomes.clone(),
+            status: self.parts.status.clone(),
+            roster: self.roster.clone(),
+            health: self.parts.health.clone(),
+            sessions: self.sessions.clone(),
+        };
+        Supervisor::new(&self.parts.settings, parts)
+    }
+
+    fn publisher(
+        &self,
+        reached: watch::Sender<Option<Dispatch>>,
+        acknowledged: watch::Sender<u64>,
+    ) -> Publisher {
+        Publisher::new(Desk {
+            broker: Arc::clone(&self.parts.broker),
+            tenure: self.tenure.clone(),
+            health: self.parts.health.clone(),
+            outcomes: self.parts.status.outcomes.clone(),
+            places: self.places.clone(),
+            roster: self.roster.clone(),
+            reached,
+            acknowledged,
+        })
+    }
+
+    fn heads(&self) -> impl Future<Output = ()> + Send + use<> {
+        head::run(
+            Arc::clone(&self.parts.broker),
+            self.stream.generation,
+            self.acknowledged.clone(),
+            self.tenure.clone(),
+        )
+    }
+
+    fn recorder(&self) -> Recorder {
+        Recorder {
+            broker: Arc::clone(&self.parts.broker),
+            tenure: self.tenure.clone(),
+            shard: SHARD,
+            generation: self.stream.generation,
+            status: self.parts.status.clone(),
+            sessions: self.sessions.clone(),
+            reached: self.reached.clone(),
+            acknowledged: self.acknowledged.clone(),
+        }
+    }
+
+    fn archive(&self, archived: watch::Sender<u64>) -> Archive {
+        Archive {
+            broker: Arc::clone(&self.parts.broker),
+            store: self.parts.store.clone(),
+            tenure: self.tenure.clone(),
+            health: self.parts.health.clone(),
+            status: self.parts.status.clone(),
+            places: self.places.clone(),
+            acknowledged: self.acknowledged.clone(),
+            archived,
+        }
+    }
+
+    fn members(&self, submissions: mpsc::Sender<Submission>) -> Arc<Members> {
+        let parts = members::Parts {
+            broker: Arc::clone(&self.parts.broker),
+            store: self.parts.store.clone(),
+            rest: self.parts.rest.clone(),
+            roster: self.roster.clone(),
+            places: self.places.clone(),
+            submissions,
+            acknowledged: self.acknowledged.clone(),
+            archived: self.archived.clone(),
+        };
+        Members::new(parts, rand::random())
+    }
+}
+
+fn spawn_as(
+    tasks: &mut JoinSet<Task>,
+    name: Task,
+    task: impl Future<Output = ()> + Send + 'static,
+) {
+    tasks.spawn(async move {
+        task.await;
+        name
+    });
+}
+
+/// What the end of a task means that nobody asked to end.
+fn early(ended: Result<Task, JoinError>) -> Ended {
+    match ended {
+        Ok(Task::Gateway(Err(fatal))) => Ended::Fatal(fatal),
+        Ok(task) => {
+            tracing::error!(?task, "a task ended early");
+            Ended::Broken("a task ended early")
+        }
+        Err(_) => Ended::Broken("a task crashed"),
+    }
+}
+
+/// Returns once the stream is another one: all numbers that are known of it mean nothing then.
+async fn another_generation(broker: &dyn Broker, generation: u64) {
+    loop {
+        sleep(GENERATION_CHECK).await;
+        match bounded(CALL, broker.state()).await {
+            Ok(stream) if stream.generation != generation => return,
+            Ok(_) => {}
+            Err(error) => tracing::debug!(%error, "the stream's state can't be read"),
+        }
+    }
+}
+
+/// Ends what runs, in the order of the data: gateway, publisher, session and archive.
+async fn finish(stops: &Stops, tasks: &mut JoinSet<Task>) {
+    stops.gateway.cancel();
+    stops.members.cancel();
+    let drained = wait_for(tasks, Instant::now() + DRAIN, |task| {
+        *task == Task::Publisher
+    })
+    .await;
+    if !drained {
+        tracing::warn!("the buffer did not drain in time; the next start replays the rest");
+    }
+    stops.recorder.cancel();
+    stops.archive.cancel();
+    // Only those of the publisher's are left if it did not drain; they end with the set.
+    let mut left = 2;
+    let finished = wait_for(tasks, Instant::now() + FINISH, |task| {
+        left -= i32::from(matches!(task, Task::Recorder | Task::Archive));
+        left == 0
+    });
+    if !finished.await {
+        tracing::warn!("the session or the archive did not finish in time");
+    }
+}
+
+/// Waits until a task ends that was waited for; false if the deadline comes first.
+async fn wait_for(
+    tasks: &mut JoinSet<Task>,
+    deadline: Instant,
+    mut is_it: impl FnMut(&Task) -> bool,
+) -> bool {
+    while let Ok(Some(ended)) = timeout_at(deadline, tasks.join_next()).await {
+        match ended {
+            Ok(task) if is_it(&task) => return true,
+            Ok(_) => {}
+            Err(_) => tracing::error!("a task crashed while the term ended"),
+        }
+    }
+    tasks.is_empty()
+}

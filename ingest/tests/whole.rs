@@ -1,0 +1,276 @@
+//! The whole of ingest between a simulated Discord, an embedded broker and SQLite: events arrive once and in
+//! order over broken connections, restarts and kills.
+
+#[path = "whole/world.rs"]
+#[cfg(test)]
+mod world;
+
+use std::time::Duration;
+
+use proto::event::{Event, MemberStatus};
+use serde_json::json;
+
+use world::{World, eventually};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_guilds_and_what_is_said_reach_the_stream_and_sql() {
+    let world = World::new().await;
+    let service = world.start();
+    eventually("both guilds' snapshots", async || {
+        let ends = |event: &Event| matches!(event, Event::GuildSnapshotEnd(_));
+        world
+            .events()
+            .await
+            .iter()
+            .filter(|event| ends(event))
+            .count()
+            >= 2
+    })
+    .await;
+    let id = world.post("hello <b> \u{2028} 👍").await;
+    eventually("the message in the stream", async || {
+        let events = world.events().await;
+        events.iter().any(|event| {
+            matches!(event, Event::MessageCreated(message)
+                if message.id == id && message.content == "hello <b> \u{2028} 👍")
+        })
+    })
+    .await;
+    eventually("the message and its channel in SQL", async || {
+        let page = world.store.page(world.channel, None, 10).await.unwrap();
+        let directory = world.store.directory().await.unwrap();
+        page.messages.iter().any(|message| message.id == id) && directory.guilds.len() >= 2
+    })
+    .await;
+    let status = service.status.json();
+    assert_eq!(status["discord"]["connected"], true);
+    assert_eq!(status["discord"]["sessions"]["identified"], 1);
+    service.stop().await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn broken_connections_lose_nothing_and_double_nothing() {
+    let world = World::new().await;
+    let service = world.start();
+    service.connected().await;
+    world.load(150, 60).await;
+    for kind in ["drop", "reconnect", "drop"] {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        world.fault(&json!({ "kind": kind })).await;
+    }
+    world.arrived(150).await;
+    let stats = world.stats().await;
+    assert_eq!(stats["identifies"], 1, "{stats}");
+    assert!(stats["resumes"].as_u64() >= Some(2), "{stats}");
+    assert_eq!(service.status.json()["outcomes"]["refused"], json!({}));
+    service.stop().await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_ends_in_order_is_followed_without_an_identify() {
+    let world = World::new().await;
+    let service = world.start();
+    service.connected().await;
+    world.load(60, 60).await;
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    service.stop().await;
+    let service = world.start();
+    world.arrived(60).await;
+    let stats = world.stats().await;
+    assert_eq!(
+        (&stats["identifies"], &stats["resumes"]),
+        (&json!(1), &json!(1))
+    );
+    service.stop().await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_service_is_followed_by_the_next_within_five_seconds() {
+    let world = World::new().await;
+    let service = world.start();
+    service.connected().await;
+    world.load(250, 50).await;
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    service.kill().await;
+    let killed = tokio::time::Instant::now();
+    let service = world.start();
+    service.connected().await;
+    assert!(
+        killed.elapsed() < Duration::from_secs(6),
+        "{:?}",
+        killed.elapsed()
+    );
+    world.arrived(250).await;
+    assert_eq!(world.stats().await["identifies"], 1);
+    service.stop().await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_resume_is_followed_by_a_new_session_and_snapshots() {
+    let world = World::new().await;
+    let service = world.start();
+    service.connected().await;
+    world
+        .fault(&json!({ "kind": "invalid_session", "resumable": false }))
+        .await;
+    eventually("a second session", async || {
+        service.status.json()["discord"]["sessions"]["identified"] == 2
+    })
+    .await;
+    world.load(20, 100).await;
+    world.arrived(20).await;
+    let begins = |event: &&Event| matches!(event, Event::GuildSnapshotBegin(_));
+    assert!(world.events().await.iter().filter(begins).count() >= 4);
+    service.stop().await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_buffer_makes_it_leave_and_come_back_without_loss() {
+    let mut world = World::new().await;
+    world.buffer_bytes_max = 4_000;
+    let service = world.start();
+    service.connected().await;
+    world.load(40, 200).await;
+    world.arrived(40).await;
+    let stats = world.stats().await;
+    assert!(stats["resumes"].as_u64() >= Some(1), "{stats}");
+    assert_eq!(stats["identifies"], 1);
+    service.stop().await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_are_asked_of_discord_once_and_published() {
+    let world = World::new().await;
+    let service = world.start();
+    service.connected().await;
+    let guild = world.guild.get();
+    let mut answer = None;
+    eventually("an answer about a member", async || {
+        answer = world.ask_member(world.human, &[guild]).await;
+        answer.is_some()
+    })
+    .await;
+    let answer = answer.unwrap();
+    assert_eq!(answer.status(), MemberStatus::Member);
+    let upserts = async || {
+        let of = |event: &&Event| {
+            matches!(event, Event::MemberUpserted(member)
+                if member.user.as_ref().is_some_and(|user| user.id == world.human))
+        };
+        world.events().await.iter().filter(of).count()
+    };
+    assert_eq!(upserts().await, 1);
+    assert!(answer.sequence > 0);
+    let again = world.ask_member(world.human, &[guild]).await.unwrap();
+    assert_eq!(again.status(), MemberStatus::Member);
+    assert!(again.sequence >= answer.sequence);
+    assert_eq!(
+        upserts().await,
+        1,
+        "a verified member is not published again"
+    );
+    let stranger = world.ask_member(4_242, &[guild]).await.unwrap();
+    assert_eq!(stranger.status(), MemberStatus::NotMember);
+    service.stop().await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_service_stands_by_and_is_ready() {
+    let world = World::new().await;
+    let first = world.start();
+    first.connected().await;
+    let second = world.start();
+    eventually("the standby's readiness", async || {
+        second.health.unready().is_empty()
+    })
+    .await;
+    assert_eq!(
+        (first.status.role(), second.status.role()),
+        ("leader", "standby")
+    );
+    first.stop().await;
+    second.connected().await;
+    assert_eq!(second.status.role(), "leader");
+    assert_eq!(world.stats().await["identifies"], 1);
+    second.stop().await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_resume_address_is_given_up_and_the_session_is_not() {
+    let world = World::new().await;
+    world
+        .fault(&json!({ "kind": "dead_resume_url", "count": 1 }))
+        .await;
+    let service = world.start();
+    service.connected().await;
+    world.load(60, 60).await;
+    world.fault(&json!({ "kind": "drop" })).await;
+    world.arrived(60).await;
+    let stats = world.stats().await;
+    assert_eq!(stats["identifies"], 1, "{stats}");
+    assert!(stats["resumes"].as_u64() >= Some(1), "{stats}");
+    service.stop().await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_api_that_fails_at_the_start_is_asked_again() {
+    let world = World::new().await;
+    world
+        .fault(&json!({ "kind": "rest_5xx", "count": 2 }))
+        .await;
+    let service = world.start();
+    service.connected().await;
+    service.stop().await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_close_code_decides_what_comes_next() {
+    let world = World::new().await;
+    let service = world.start();
+    service.connected().await;
+    let sessions = |name: &str| service.status.json()["discord"]["sessions"][name].clone();
+    world.fault(&json!({ "kind": "close", "code": 4000 })).await;
+    eventually("a resumed session", async || sessions("resumed") == 1).await;
+    world.fault(&json!({ "kind": "close", "code": 4009 })).await;
+    eventually("a new session", async || sessions("identified") == 2).await;
+    world.fault(&json!({ "kind": "close", "code": 4014 })).await;
+    let error = service.failure().await.to_string();
+    assert!(error.contains("intent"), "{error}");
+    world.end().await;
+}
+
+/// Without patience the vendor's code dials thousands of times a second here.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_that_closes_at_once_is_not_dialled_in_a_storm() {
+    let mut world = World::new().await;
+    let (address, dialled) = world::closing_gateway().await;
+    world.gateway_url = Some(address);
+    let service = world.start();
+    eventually("three dials", async || *dialled.borrow() >= 3).await;
+    let before = *dialled.borrow();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(*dialled.borrow() - before <= 2, "a storm");
+    assert!(!service.status.is_connected());
+    service.stop().await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_token_ends_the_service_with_a_sentence() {
+    let mut world = World::new().await;
+    world.token = "wrong".into();
+    let service = world.start();
+    let error = service.failure().await.to_string();
+    assert!(error.contains("DISCORD_BOT_TOKEN"), "{error}");
+    world.end().await;
+}

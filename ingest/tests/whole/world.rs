@@ -1,0 +1,296 @@
+//! The world that ingest runs in: its simulated Discord, its broker and its database, each of one test alone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker::{Broker, Embedded, EmbeddedSettings, Freshness};
+use discord_sim::{Sim, SimConfig, SimHandle};
+use ingest::{Ingest, IngestError, IngestSettings, Status};
+use prost::Message as _;
+use proto::envelope::Opened;
+use proto::event::{Event, MemberAnswer, MemberReply, MemberRequest};
+use proto::{ChannelId, GuildId, Subject, subject};
+use runtime::{Health, Lifecycle, Settings};
+use serde_json::{Value, json};
+use store::Store;
+use tokio::net::TcpListener;
+use tokio::sync::{oneshot, watch};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_tungstenite::accept_async;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+
+/// How long anything that must happen may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until it is so.
+pub(crate) async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so().await {
+        assert!(Instant::now() < deadline, "{what} did not come");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A gateway that closes each connection as soon as it stands; how often it was dialled.
+pub(crate) async fn closing_gateway() -> (String, watch::Receiver<u32>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("ws://{}", listener.local_addr().unwrap());
+    let (count, dialled) = watch::channel(0);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            count.send_modify(|count| *count += 1);
+            if let Ok(mut socket) = accept_async(stream).await {
+                let frame = CloseFrame {
+                    code: 4000.into(),
+                    reason: "".into(),
+                };
+                socket.close(Some(frame)).await.ok();
+            }
+        }
+    });
+    (address, dialled)
+}
+
+/// What is around the service.
+pub(crate) struct World {
+    pub(crate) store: Store,
+    pub(crate) broker: Arc<Embedded>,
+    pub(crate) guild: GuildId,
+    pub(crate) channel: ChannelId,
+    /// A member of the guild who is no bot.
+    pub(crate) human: u64,
+    pub(crate) token: String,
+    pub(crate) buffer_bytes_max: usize,
+    pub(crate) gateway_url: Option<String>,
+    sim: SimHandle,
+    http: reqwest::Client,
+    _folder: tempfile::TempDir,
+}
+
+/// A running service.
+pub(crate) struct Service {
+    pub(crate) status: Status,
+    pub(crate) health: Health,
+    life: Lifecycle,
+    ended: oneshot::Receiver<Result<(), IngestError>>,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        runtime::start::install_tls();
+        let sim = Sim::start(SimConfig::default()).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log.sqlite");
+        let url = format!("sqlite://{}", folder.path().join("store.sqlite").display());
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let world = sim.world();
+        let guild = &world["guilds"][0];
+        let id = |value: &Value| value["id"].as_str().unwrap().parse::<u64>().unwrap();
+        let all = |name: &str| guild[name].as_array().unwrap().iter();
+        let is_text = |channel: &&Value| channel["type"] == 0 && channel["private"] == false;
+        let is_human =
+            |member: &&Value| member["bot"] == false && member["id"] != guild["owner_id"];
+        Self {
+            store: Store::open(&url).await.unwrap(),
+            broker: Embedded::open(&log, EmbeddedSettings::default())
+                .await
+                .unwrap(),
+            guild: GuildId::new(id(guild)).unwrap(),
+            channel: ChannelId::new(id(all("channels").find(is_text).unwrap())).unwrap(),
+            human: id(all("members").find(is_human).unwrap()),
+            token: sim.token().to_owned(),
+            buffer_bytes_max: 128 << 20,
+            gateway_url: None,
+            sim,
+            http,
+            _folder: folder,
+        }
+    }
+
+    /// Starts the service.
+    pub(crate) fn start(&self) -> Service {
+        let mut settings = Settings::default();
+        settings.set("DISCORD_BOT_TOKEN", self.token.as_str());
+        settings.set("DISCORD_API_URL", self.url("/api/v10"));
+        settings.set("PUBLISH_BUFFER_MAX", self.buffer_bytes_max.to_string());
+        if let Some(url) = &self.gateway_url {
+            settings.set("DISCORD_GATEWAY_URL", url.as_str());
+        }
+        let settings = IngestSettings::from(&settings).unwrap();
+        let (health, life) = (Health::new(), Lifecycle::new());
+        let broker = Arc::clone(&self.broker) as Arc<dyn Broker>;
+        let (of_health, of_life) = (health.clone(), life.clone());
+        let service = Ingest::new(settings, broker, self.store.clone(), of_health, of_life);
+        let service = service.unwrap();
+        Service {
+            status: service.status(),
+            health,
+            life,
+            ended: service.spawn(),
+        }
+    }
+
+    /// Ends the rest of the world.
+    pub(crate) async fn end(self) {
+        self.broker.close().await;
+        self.store.close().await;
+        self.sim.stop().await.unwrap();
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.sim.addr())
+    }
+
+    async fn send(&self, path: &str, body: &Value) -> Value {
+        let request = self.http.post(self.url(path)).json(body);
+        let request = request.header("Authorization", format!("Bot {}", self.token));
+        let response = request.send().await.unwrap();
+        assert!(
+            response.status().is_success(),
+            "{path}: {}",
+            response.status()
+        );
+        response.json().await.unwrap_or_default()
+    }
+
+    /// Posts a message and returns its id.
+    pub(crate) async fn post(&self, content: &str) -> u64 {
+        let path = format!("/api/v10/channels/{}/messages", self.channel);
+        let posted = self.send(&path, &json!({ "content": content })).await;
+        posted["id"].as_str().unwrap().parse().unwrap()
+    }
+
+    /// Begins a load of numbered messages.
+    pub(crate) async fn load(&self, count: u32, rate: u32) {
+        let channel = self.channel.to_string();
+        let load = json!({ "channelId": channel, "rate": rate, "count": count, "bytes": 400 });
+        self.send("/sim/load", &load).await;
+    }
+
+    pub(crate) async fn fault(&self, fault: &Value) {
+        self.send("/sim/faults", fault).await;
+    }
+
+    pub(crate) async fn stats(&self) -> Value {
+        let response = self.http.get(self.url("/sim/stats")).send().await.unwrap();
+        response.json().await.unwrap()
+    }
+
+    /// All events that the stream holds.
+    pub(crate) async fn events(&self) -> Vec<Event> {
+        self.read(None).await
+    }
+
+    async fn read(&self, subject: Option<Subject>) -> Vec<Event> {
+        let mut events = Vec::new();
+        let mut from = 1;
+        loop {
+            let read = self.broker.read(from, subject, 500, Freshness::Leader);
+            let stored = read.await.unwrap().events;
+            let Some(last) = stored.last() else {
+                return events;
+            };
+            from = last.sequence + 1;
+            let opened = stored
+                .iter()
+                .map(|event| Opened::decode(event.payload.clone()));
+            events.extend(opened.map(|opened| opened.unwrap().event));
+        }
+    }
+
+    /// Waits until the load has arrived, and checks that it did so once and in order, in the stream and in SQL.
+    pub(crate) async fn arrived(&self, count: u32) {
+        let mut numbers = Vec::new();
+        eventually("the whole load", async || {
+            let events = self.read(Some(Subject::Channel(self.channel))).await;
+            numbers = events.iter().filter_map(number).collect();
+            numbers.len() >= count as usize
+        })
+        .await;
+        assert_eq!(numbers, (1..=count).collect::<Vec<_>>());
+        let last = self.broker.state().await.unwrap().last;
+        eventually("the load in SQL", async || {
+            self.store.position().await.unwrap().sequence >= last
+        })
+        .await;
+        let page = self.store.page(self.channel, None, 100).await.unwrap();
+        let texts = page
+            .messages
+            .iter()
+            .filter_map(|message| numbered(&message.content));
+        let stored: Vec<u32> = texts.collect();
+        // A page holds 100, and other messages of the channel may be among them.
+        let all: Vec<u32> = (1..=count).collect();
+        let newest = &all[all.len() - stored.len()..];
+        assert!(stored.len() > 10 && stored == newest, "{stored:?}");
+    }
+
+    /// Asks as a fanout does; none if nobody answers in time.
+    pub(crate) async fn ask_member(&self, user_id: u64, guild_ids: &[u64]) -> Option<MemberAnswer> {
+        let request = MemberRequest {
+            user_id,
+            guild_ids: guild_ids.to_vec(),
+        };
+        let payload = request.encode_to_vec().into();
+        let patience = Duration::from_secs(2);
+        let reply = self
+            .broker
+            .request(subject::RPC_MEMBER, payload, patience)
+            .await
+            .ok()?;
+        MemberReply::decode(reply)
+            .unwrap()
+            .answers
+            .into_iter()
+            .next()
+    }
+}
+
+fn number(event: &Event) -> Option<u32> {
+    match event {
+        Event::MessageCreated(message) => numbered(&message.content),
+        _ => None,
+    }
+}
+
+/// The `n` of a message of the load.
+fn numbered(content: &str) -> Option<u32> {
+    content.strip_prefix("n=")?.split(';').next()?.parse().ok()
+}
+
+impl Service {
+    /// Waits until the gateway is connected.
+    pub(crate) async fn connected(&self) {
+        eventually("the gateway's connection", async || {
+            self.status.is_connected()
+        })
+        .await;
+    }
+
+    /// Ends it in order.
+    pub(crate) async fn stop(self) {
+        self.life.soft.cancel();
+        self.life.finish(PATIENCE).await;
+        assert!(!self.life.hard.is_cancelled(), "it did not end in time");
+        self.ended.await.unwrap().unwrap();
+        let outcomes = &self.status.json()["outcomes"];
+        assert_eq!(outcomes["pending"], 0, "{outcomes}");
+    }
+
+    /// Ends it as a kill does: nothing is saved, given back or closed.
+    pub(crate) async fn kill(self) {
+        self.life.hard.cancel();
+        timeout(PATIENCE, self.ended)
+            .await
+            .unwrap()
+            .unwrap()
+            .unwrap();
+    }
+
+    /// Waits until it ends by itself.
+    pub(crate) async fn failure(self) -> IngestError {
+        let ended = timeout(PATIENCE, self.ended).await.unwrap().unwrap();
+        self.life.finish(PATIENCE).await;
+        ended.unwrap_err()
+    }
+}

@@ -1,0 +1,61 @@
+//! What dies, and what viewers who stay connected see of it: nothing.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde_json::json;
+use tests::{Client, Home, World};
+
+/// Messages a second, as many as the issue asks for, for 16 s.
+const RATE: u32 = 50;
+const COUNT: u32 = 800;
+
+/// How long what was killed stays away.
+const AWAY: Duration = Duration::from_secs(2);
+
+/// Runs a load while `fault` happens to the world, and checks that every socket saw each message once, in order.
+async fn unharmed_by(
+    fault: impl AsyncFnOnce(&mut World) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let mut world = World::start(Home::Distributed).await?;
+    let channel = world.public_channel()?.to_owned();
+    let mut settings = crate::scenario::settings(&world)?;
+    settings["count"] = json!(COUNT);
+    let mut client = Client::start("recorder.mjs", &settings)?;
+    client.ready().await?;
+    world.load(&channel, RATE, COUNT).await?;
+    // A few seconds of the load before the fault, most of it behind.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    fault(&mut world).await?;
+    let seen = client.result().await?;
+    let sockets = seen.as_array().context("one entry a socket")?;
+    assert_eq!(sockets.len(), 4);
+    let expected: Vec<u32> = (1..=COUNT).collect();
+    for socket in sockets {
+        assert_eq!(socket["disconnects"], 0);
+        assert_eq!(socket["numbers"], json!(expected));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_killed_ingest_that_comes_back_loses_and_doubles_nothing() -> anyhow::Result<()> {
+    unharmed_by(async |world| {
+        world.kill_ingest().await?;
+        tokio::time::sleep(AWAY).await;
+        world.start_ingest()
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_killed_nats_server_that_comes_back_loses_and_doubles_nothing() -> anyhow::Result<()> {
+    unharmed_by(async |world| {
+        let nats = world.nats.as_mut().context("the home has a broker")?;
+        nats.kill();
+        tokio::time::sleep(AWAY).await;
+        nats.restart();
+        Ok(())
+    })
+    .await
+}

