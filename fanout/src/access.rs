@@ -5,6 +5,8 @@
 
 mod directory;
 mod permissions;
+#[cfg(test)]
+mod tests;
 
 pub use directory::{Change, Directory};
 pub(crate) use permissions::kind;

@@ -30,6 +30,8 @@ struct Demo {
     rng: StdRng,
     /// Conversations not yet had in this round.
     left: Vec<&'static str>,
+    /// Whether the conversation is where visitors arrive.
+    is_at_the_door: bool,
 }
 
 /// What a line asks for.
@@ -48,6 +50,7 @@ pub(crate) async fn run(sim: Arc<Shared>, seed: u64) {
         sim,
         rng: StdRng::seed_from_u64(seed),
         left: Vec::new(),
+        is_at_the_door: false,
     };
     tokio::select! {
         () = stopping.cancelled() => {}
@@ -81,7 +84,8 @@ impl Demo {
         self.left.pop()
     }
 
-    /// A public text channel that exists now, and three of its guild's members.
+    /// A public text channel that exists now, and three of its guild's members. Every other conversation is in
+    /// the topmost channel: whoever opens a page on this lands there.
     fn gather(&mut self) -> Option<(Snowflake, Vec<Snowflake>)> {
         let state = self.sim.state();
         let world = &state.world;
@@ -91,7 +95,12 @@ impl Demo {
             .flat_map(|guild| world.channels_of(guild))
             .filter(|channel| channel.kind == Kind::TEXT && channel.overwrites.is_empty())
             .collect();
-        let channel = channels.choose(&mut self.rng)?;
+        self.is_at_the_door = !self.is_at_the_door;
+        let topmost = channels
+            .iter()
+            .min_by_key(|channel| (channel.guild_id, channel.position));
+        let anywhere = channels.choose(&mut self.rng);
+        let channel = topmost.filter(|_| self.is_at_the_door).or(anywhere)?;
         let humans = world.humans_of(channel.guild_id);
         let speakers: Vec<_> = humans.sample(&mut self.rng, 3).copied().collect();
         (!speakers.is_empty()).then_some((channel.id, speakers))
