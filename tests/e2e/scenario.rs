@@ -64,3 +64,10 @@ async fn a_private_channel_leaves_no_trace_with_who_may_not_see_it_on_two_fanout
 -> anyhow::Result<()> {
     privacy(Home::Distributed).await
 }
+
+#[tokio::test]
+async fn what_breaks_the_rules_is_closed_and_nobody_else_notices() -> anyhow::Result<()> {
+    let world = World::start(Home::Standalone).await?;
+    Client::start("hostile.mjs", &settings(&world)?)?.result().await?;
+    Ok(())
+}
