@@ -68,7 +68,7 @@ pub struct History {
 /// `target` at least.
 ///
 /// # Errors
-/// The database or the broker is away, or slower than [`PAGE_TIME_MAX`].
+/// The database or the broker is away, or slower than 3 s.
 pub async fn read(
     store: &Store,
     broker: &dyn Broker,

@@ -192,7 +192,7 @@ impl Ingest {
         self.parts.health.release("broker");
     }
 
-    /// Keeps the checks of the broker and of SQL true.
+    /// Keeps the checks of the broker and of SQL true, and the readiness once the end has begun.
     async fn watch_parts(&self) -> std::convert::Infallible {
         let broker = async {
             let mut connected = self.parts.broker.is_connected();
@@ -213,9 +213,15 @@ impl Ingest {
                 sleep(DATABASE_CHECK).await;
             }
         };
+        let end = async {
+            self.lifecycle.soft.cancelled().await;
+            self.parts.health.hold("service", "draining");
+            std::future::pending().await
+        };
         tokio::select! {
             never = broker => never,
             never = database => never,
+            never = end => never,
         }
     }
 }

@@ -338,7 +338,7 @@ async fn finish(stops: &Stops, tasks: &mut JoinSet<Task>) {
     }
     stops.recorder.cancel();
     stops.archive.cancel();
-    // Only those of the publisher's are left if it did not drain; they end with the set.
+    // A publisher that did not drain is left over; it ends with the set.
     let mut left = 2;
     let finished = wait_for(tasks, Instant::now() + FINISH, |task| {
         left -= i32::from(matches!(task, Task::Recorder | Task::Archive));

@@ -5,8 +5,10 @@
 #[cfg(test)]
 mod world;
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use broker::Broker as _;
 use proto::event::{Event, MemberStatus};
 use serde_json::json;
 
@@ -55,8 +57,8 @@ async fn broken_connections_lose_nothing_and_double_nothing() {
     let service = world.start();
     service.connected().await;
     world.load(150, 60).await;
-    for kind in ["drop", "reconnect", "drop"] {
-        tokio::time::sleep(Duration::from_millis(500)).await;
+    for (reached, kind) in [(30, "drop"), (60, "reconnect"), (90, "drop")] {
+        world.arriving(reached).await;
         world.fault(&json!({ "kind": kind })).await;
     }
     world.arrived(150).await;
@@ -74,7 +76,7 @@ async fn a_service_that_ends_in_order_is_followed_without_an_identify() {
     let service = world.start();
     service.connected().await;
     world.load(60, 60).await;
-    tokio::time::sleep(Duration::from_millis(400)).await;
+    world.arriving(20).await;
     service.stop().await;
     let service = world.start();
     world.arrived(60).await;
@@ -93,7 +95,7 @@ async fn a_killed_service_is_followed_by_the_next_within_five_seconds() {
     let service = world.start();
     service.connected().await;
     world.load(250, 50).await;
-    tokio::time::sleep(Duration::from_millis(700)).await;
+    world.arriving(35).await;
     service.kill().await;
     let killed = tokio::time::Instant::now();
     let service = world.start();
@@ -212,6 +214,7 @@ async fn a_dead_resume_address_is_given_up_and_the_session_is_not() {
     let service = world.start();
     service.connected().await;
     world.load(60, 60).await;
+    world.arriving(10).await;
     world.fault(&json!({ "kind": "drop" })).await;
     world.arrived(60).await;
     let stats = world.stats().await;
@@ -226,6 +229,19 @@ async fn an_api_that_fails_at_the_start_is_asked_again() {
     let world = World::new().await;
     world
         .fault(&json!({ "kind": "rest_5xx", "count": 2 }))
+        .await;
+    let service = world.start();
+    service.connected().await;
+    service.stop().await;
+    world.end().await;
+}
+
+/// The vendor's code waits for a HELLO for ever; ours for 20 s.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_that_never_greets_is_left_and_dialled_again() {
+    let world = World::new().await;
+    world
+        .fault(&json!({ "kind": "no_hello", "count": 1, "seconds": 60 }))
         .await;
     let service = world.start();
     service.connected().await;
@@ -261,6 +277,37 @@ async fn a_gateway_that_closes_at_once_is_not_dialled_in_a_storm() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(*dialled.borrow() - before <= 2, "a storm");
     assert!(!service.status.is_connected());
+    service.stop().await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_whose_lease_another_took_stands_by_and_loses_nothing() {
+    let world = World::new().await;
+    let service = world.start();
+    service.connected().await;
+    world.load(400, 40).await;
+    world.arriving(20).await;
+    let mut taken = None;
+    eventually("the other's lease", async || {
+        // More than a lease lasts: it ends while its holder believes that it has it.
+        world.ahead_ms.fetch_add(4_001, Ordering::Relaxed);
+        taken = world.broker.lease_acquire("another").await.unwrap();
+        taken.is_some()
+    })
+    .await;
+    let mut lease = taken.unwrap();
+    eventually("the standby", async || {
+        let renewed = world.broker.lease_renew("another", lease).await.unwrap();
+        lease = renewed.expect("nobody else takes it");
+        service.status.role() == "standby"
+    })
+    .await;
+    assert!(!service.status.is_connected());
+    world.broker.lease_release(lease).await.unwrap();
+    service.connected().await;
+    world.arrived(400).await;
+    assert_eq!(world.stats().await["identifies"], 1);
     service.stop().await;
     world.end().await;
 }

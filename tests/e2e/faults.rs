@@ -51,11 +51,9 @@ async fn a_killed_ingest_that_comes_back_loses_and_doubles_nothing() -> anyhow::
 #[tokio::test]
 async fn a_killed_nats_server_that_comes_back_loses_and_doubles_nothing() -> anyhow::Result<()> {
     unharmed_by(async |world| {
-        let nats = world.nats.as_mut().context("the home has a broker")?;
-        nats.kill();
+        world.kill_nats()?;
         tokio::time::sleep(AWAY).await;
-        nats.restart();
-        Ok(())
+        world.restart_nats()
     })
     .await
 }

@@ -6,13 +6,12 @@
 #![expect(
     clippy::indexing_slicing,
     clippy::panic,
-    clippy::missing_panics_doc,
     reason = "a harness: what is missing fails the test that asked for it"
 )]
 
 pub mod clients;
 #[path = "../../proto/broker/tests/contract/nats_server.rs"]
-pub mod nats_server;
+mod nats_server;
 pub mod process;
 pub mod world;
 

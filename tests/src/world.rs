@@ -33,7 +33,7 @@ pub struct World {
     /// The fanouts' base addresses.
     pub urls: Vec<String>,
     /// The broker, in the distributed home.
-    pub nats: Option<NatsServer>,
+    nats: Option<NatsServer>,
     folder: TempDir,
     ingest: Option<Process>,
     /// The simulator and the fanouts: they live as long as the world.
@@ -99,6 +99,27 @@ impl World {
     pub async fn kill_ingest(&mut self) -> anyhow::Result<()> {
         let mut ingest = self.ingest.take().context("ingest runs")?;
         ingest.kill().await
+    }
+
+    /// Ends the broker's server as a crash would.
+    ///
+    /// # Errors
+    /// This home has none.
+    pub fn kill_nats(&mut self) -> anyhow::Result<()> {
+        self.nats.as_mut().context("this home has a broker")?.kill();
+        Ok(())
+    }
+
+    /// Starts the broker's server again, on its port and its data.
+    ///
+    /// # Errors
+    /// This home has none.
+    pub fn restart_nats(&mut self) -> anyhow::Result<()> {
+        self.nats
+            .as_mut()
+            .context("this home has a broker")?
+            .restart();
+        Ok(())
     }
 
     async fn start_fanout(&mut self, name: &str) -> anyhow::Result<()> {

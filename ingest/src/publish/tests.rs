@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use broker::{
-    BrokerError, Catchup, Embedded, EmbeddedSettings, Freshness, Lease, LiveReceiver, PublishError,
-    Requests, Stored, StreamSettings, StreamState, Unanswered,
+    BrokerError, Catchup, Embedded, EmbeddedSettings, Freshness, Lease, LiveItem, LiveReceiver,
+    PublishError, Requests, Stored, StreamSettings, StreamState, Unanswered,
 };
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -399,6 +399,33 @@ async fn three_refusals_in_a_row_make_it_unready_until_the_stream_takes_the_even
     timeout(PATIENCE, unready).await.unwrap();
     assert_eq!(bench.finish().await.len(), 1);
     assert!(health.unready().is_empty());
+}
+
+#[tokio::test]
+async fn the_feeds_hear_of_an_acknowledgement_at_once_and_again() {
+    let (inner, _folder) = embedded().await;
+    let mut live = inner.live().await.unwrap();
+    let (_deadline, tenure) = Tenure::until(Instant::now() + PATIENCE);
+    let (acknowledged, seen) = watch::channel(3);
+    let announcing = head::run(Arc::clone(&inner) as Arc<dyn Broker>, 9, seen, tenure);
+    let announcing = tokio::spawn(announcing);
+    let mut next = async || {
+        let item = timeout(PATIENCE, live.next()).await.unwrap().unwrap();
+        (item, Instant::now())
+    };
+    assert_eq!(next().await.0, LiveItem::Head(9, 3));
+    acknowledged.send_replace(4);
+    let sent = Instant::now();
+    let (first, at) = next().await;
+    let (second, _) = next().await;
+    assert_eq!(
+        (first, second),
+        (LiveItem::Head(9, 4), LiveItem::Head(9, 4))
+    );
+    // It came within the quiet time of another announcement, so it waits for that one's repetition.
+    assert!(at - sent < Duration::from_secs(3));
+    drop(acknowledged);
+    timeout(PATIENCE, announcing).await.unwrap().unwrap();
 }
 
 #[tokio::test]

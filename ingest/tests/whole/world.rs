@@ -1,9 +1,10 @@
 //! The world that ingest runs in: its simulated Discord, its broker and its database, each of one test alone.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use broker::{Broker, Embedded, EmbeddedSettings, Freshness};
+use broker::{Broker, Clock, Embedded, EmbeddedSettings, Freshness};
 use discord_sim::{Sim, SimConfig, SimHandle};
 use ingest::{Ingest, IngestError, IngestSettings, Status};
 use prost::Message as _;
@@ -62,6 +63,8 @@ pub(crate) struct World {
     pub(crate) token: String,
     pub(crate) buffer_bytes_max: usize,
     pub(crate) gateway_url: Option<String>,
+    /// How far the broker's clock is ahead.
+    pub(crate) ahead_ms: Arc<AtomicU64>,
     sim: SimHandle,
     http: reqwest::Client,
     _folder: tempfile::TempDir,
@@ -84,6 +87,14 @@ impl World {
         let url = format!("sqlite://{}", folder.path().join("store.sqlite").display());
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let world = sim.world();
+        let ahead_ms = Arc::new(AtomicU64::new(0));
+        let settings = EmbeddedSettings {
+            clock: Clock::new({
+                let ahead_ms = Arc::clone(&ahead_ms);
+                move || Clock::system().now_ms() + ahead_ms.load(Ordering::Relaxed)
+            }),
+            ..EmbeddedSettings::default()
+        };
         let guild = &world["guilds"][0];
         let id = |value: &Value| value["id"].as_str().unwrap().parse::<u64>().unwrap();
         let all = |name: &str| guild[name].as_array().unwrap().iter();
@@ -92,15 +103,14 @@ impl World {
             |member: &&Value| member["bot"] == false && member["id"] != guild["owner_id"];
         Self {
             store: Store::open(&url).await.unwrap(),
-            broker: Embedded::open(&log, EmbeddedSettings::default())
-                .await
-                .unwrap(),
+            broker: Embedded::open(&log, settings).await.unwrap(),
             guild: GuildId::new(id(guild)).unwrap(),
             channel: ChannelId::new(id(all("channels").find(is_text).unwrap())).unwrap(),
             human: id(all("members").find(is_human).unwrap()),
             token: sim.token().to_owned(),
             buffer_bytes_max: 128 << 20,
             gateway_url: None,
+            ahead_ms,
             sim,
             http,
             _folder: folder,
@@ -196,6 +206,15 @@ impl World {
                 .map(|event| Opened::decode(event.payload.clone()));
             events.extend(opened.map(|opened| opened.unwrap().event));
         }
+    }
+
+    /// Waits until so much of a load has arrived.
+    pub(crate) async fn arriving(&self, count: usize) {
+        eventually("the first of the load", async || {
+            let events = self.read(Some(Subject::Channel(self.channel))).await;
+            events.iter().filter_map(number).count() >= count
+        })
+        .await;
     }
 
     /// Waits until the load has arrived, and checks that it did so once and in order, in the stream and in SQL.

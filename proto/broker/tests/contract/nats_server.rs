@@ -21,7 +21,7 @@ const PORTS: std::ops::Range<u16> = 10_000..30_000;
 
 /// A running, or killed, server.
 #[derive(Debug)]
-pub struct NatsServer {
+pub(crate) struct NatsServer {
     folder: TempDir,
     port: u16,
     child: Option<Child>,
@@ -29,7 +29,7 @@ pub struct NatsServer {
 
 impl NatsServer {
     /// Starts a server on a free port.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let mut server = Self::prepared();
         // Another test may take a free port first; then this server ends, and the next port is tried.
         for _ in 0..20 {
@@ -42,7 +42,7 @@ impl NatsServer {
     }
 
     /// A server that has a port and a folder, and is not started yet.
-    pub fn prepared() -> Self {
+    pub(crate) fn prepared() -> Self {
         Self {
             folder: tempfile::tempdir().expect("the tests have a temporary folder"),
             port: free_port(),
@@ -51,12 +51,12 @@ impl NatsServer {
     }
 
     /// Where clients find it.
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
     }
 
     /// Kills it as a power cut would (SIGKILL).
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().expect("the server is our child");
             child.wait().expect("the server is our child");
@@ -64,7 +64,7 @@ impl NatsServer {
     }
 
     /// Starts it on the port and folder that it has.
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.kill();
         assert!(self.try_start(), "nats-server does not start again");
     }
