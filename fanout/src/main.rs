@@ -10,7 +10,7 @@ use fanout::auth::Keys;
 use fanout::token::TokenArgs;
 use fanout::{Fanout, FanoutSettings};
 use runtime::settings::{SettingsError, malformed};
-use runtime::start::{exit_code, install_tls};
+use runtime::start::{exit_code, install_tls, parse};
 use runtime::{Health, Lifecycle, Settings, telemetry};
 use store::Store;
 
@@ -38,8 +38,10 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     install_tls();
-    let arguments = Arguments::parse();
-    exit_code(run(arguments.command).await)
+    match parse::<Arguments>() {
+        Ok(arguments) => exit_code(run(arguments.command).await),
+        Err(code) => code,
+    }
 }
 
 async fn run(command: Option<Command>) -> anyhow::Result<()> {

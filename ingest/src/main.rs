@@ -22,9 +22,6 @@ use store::{Store, StoreError};
 /// How long an orderly end may take: the drain of the buffer, the session and the archive's batch.
 const END_PATIENCE: Duration = Duration::from_secs(20);
 
-/// How long `ingest health` waits.
-const HEALTH_PATIENCE: Duration = Duration::from_secs(3);
-
 #[derive(Debug, Parser)]
 #[command(name = "ingest", version, about)]
 struct Arguments {
@@ -42,9 +39,9 @@ enum Command {
 
 fn main() -> ExitCode {
     start::install_tls();
-    let arguments = match Arguments::try_parse() {
+    let arguments: Arguments = match start::parse() {
         Ok(arguments) => arguments,
-        Err(error) => return wrong_usage(&error),
+        Err(code) => return code,
     };
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
@@ -53,20 +50,12 @@ fn main() -> ExitCode {
     start::exit_code(runtime.block_on(run(arguments.command)))
 }
 
-/// Prints what the parser says; `--help` and `--version` are no errors.
-fn wrong_usage(error: &clap::Error) -> ExitCode {
-    if error.print().is_err() || error.use_stderr() {
-        return ExitCode::from(start::EXIT_USAGE);
-    }
-    ExitCode::SUCCESS
-}
-
 async fn run(command: Option<Command>) -> anyhow::Result<()> {
     let settings = Settings::from_process()?;
     match command {
         None => serve(&settings).await,
         Some(Command::Migrate) => migrate(&settings).await,
-        Some(Command::Health) => health(&settings).await,
+        Some(Command::Health) => start::probe(settings.number("PORT", 3002)?).await,
     }
 }
 
@@ -142,18 +131,4 @@ async fn migrate(settings: &Settings) -> anyhow::Result<()> {
     store.close().await;
     tracing::info!("the schema is up to date");
     Ok(())
-}
-
-async fn health(settings: &Settings) -> anyhow::Result<()> {
-    let port = settings.number("PORT", 3002_u16)?;
-    let client = reqwest::Client::builder()
-        .timeout(HEALTH_PATIENCE)
-        .no_proxy()
-        .build()?;
-    let url = format!("http://127.0.0.1:{port}/api/health");
-    let body: serde_json::Value = client.get(url).send().await?.json().await?;
-    match body.get("status").and_then(serde_json::Value::as_str) {
-        Some("healthy" | "degraded") => Ok(()),
-        status => bail!("ingest is {}", status.unwrap_or("not itself")),
-    }
 }

@@ -19,7 +19,6 @@ use proto::event::{
     Event, Member, MemberAnswer, MemberRemoved, MemberReply, MemberRequest, MemberStatus,
 };
 use proto::{Envelope, GuildId, Identity, TraceParent, UserId, subject};
-use reqwest::StatusCode;
 use runtime::time::now_ms;
 use store::{Store, StoreError};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -253,11 +252,8 @@ impl Members {
         };
         let path = format!("/guilds/{guild}/members/{user}");
         match self.parts.rest.get_text(&path).await {
-            Ok(text) => match decode_member(&text) {
-                Some(member) => Ok(Some(member)),
-                None => Err(RestError::Refused(StatusCode::OK)),
-            },
-            Err(RestError::Refused(StatusCode::NOT_FOUND)) => Ok(None),
+            Ok(text) => decode_member(&text).map(Some).ok_or(RestError::Unfitting),
+            Err(RestError::Missing) => Ok(None),
             Err(error) => Err(error),
         }
     }

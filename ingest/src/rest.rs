@@ -22,6 +22,9 @@ pub(crate) enum RestError {
     /// The bot's token is wrong.
     #[error("Discord refuses the bot token")]
     Unauthorized,
+    /// There is no such thing, as far as the bot may know.
+    #[error("Discord knows no such thing")]
+    Missing,
     /// It will not answer this.
     #[error("Discord refuses the request with status {0}")]
     Refused(StatusCode),
@@ -37,6 +40,9 @@ pub(crate) enum RestError {
     /// The answer is not what it should be.
     #[error("Discord's answer is malformed")]
     Malformed(#[source] serde_json::Error),
+    /// The answer is JSON, and not of what was asked.
+    #[error("Discord's answer is of something else")]
+    Unfitting,
     /// The client could not be made.
     #[error("the HTTP client can't be made")]
     Client(#[source] reqwest::Error),
@@ -97,6 +103,7 @@ impl Rest {
         let status = response.status();
         match status {
             StatusCode::UNAUTHORIZED => Err(RestError::Unauthorized),
+            StatusCode::NOT_FOUND => Err(RestError::Missing),
             StatusCode::TOO_MANY_REQUESTS => Err(RestError::Limited(retry_after(response).await)),
             _ if status.is_server_error() => Err(RestError::Failing(status)),
             _ if !status.is_success() => Err(RestError::Refused(status)),

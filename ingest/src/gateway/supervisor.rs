@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use reqwest::Url;
 use runtime::{Check, Health};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
@@ -370,7 +369,7 @@ fn quick() -> Duration {
 
 /// Discord's address, or nothing that the vendor's code could dial.
 fn is_gateway_url(url: &str) -> bool {
-    Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "ws" | "wss") && url.has_host())
+    url::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "ws" | "wss") && url.has_host())
 }
 
 #[cfg(test)]

@@ -17,6 +17,19 @@ pub fn install_tls() {
     }
 }
 
+/// Reads the command line. The error is the code to exit with: what there is to say is printed already.
+///
+/// # Errors
+/// A wrong command line, or one that asks for help or the version (then the code is 0).
+pub fn parse<A: clap::Parser>() -> Result<A, ExitCode> {
+    A::try_parse().map_err(|error| {
+        if error.print().is_err() || error.use_stderr() {
+            return ExitCode::from(EXIT_USAGE);
+        }
+        ExitCode::SUCCESS
+    })
+}
+
 /// The exit code of a result; an error is printed with its causes on standard error.
 #[expect(
     clippy::print_stderr,
