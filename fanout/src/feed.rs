@@ -27,6 +27,7 @@ mod catchup;
 mod handle;
 mod start;
 
+pub(crate) use handle::WORKERS_MAX;
 pub use handle::{FeedHandle, Inbox, Ticket};
 
 /// A feed that is below the announced head for so long reads what is missing (decisions.md, "The tail").
@@ -96,6 +97,8 @@ pub struct Feed {
     /// Who waits for which sequence.
     waiting: Vec<(usize, u64, Ticket)>,
     directory: Option<Directory>,
+    /// Workers have begun; before, nothing is sent to them.
+    is_open: bool,
     /// What the stream should have by now, and until when its events may still come by themselves.
     head: Option<(u64, Instant)>,
     pulse: Arc<handle::Pulse>,
@@ -120,6 +123,7 @@ impl Feed {
                 End::Broken(why) => {
                     tracing::warn!(why, "the feed starts anew");
                     self.directory = None;
+                    self.is_open = false;
                     self.watched.clear();
                     self.waiting.clear();
                     self.send_all(&Item::Broken).await;
@@ -132,10 +136,10 @@ impl Feed {
         let Some((mut live, head)) = self.start().await else {
             return End::Stopped;
         };
-        self.health.release("directory");
         if let Some(end) = self.catch_up(head).await {
             return end;
         }
+        self.open().await;
         loop {
             let deadline = self.head.map(|(_, until)| until);
             tokio::select! {
@@ -223,6 +227,9 @@ impl Feed {
         self.pulse.on_event(opened.received_ms);
         if let Some(directory) = &mut self.directory {
             directory.apply(opened.guild, &opened.event);
+        }
+        if !self.is_open {
+            return;
         }
         let item = Item::Directory(Arc::new(DirectoryEvent {
             sequence: stored.sequence,
@@ -312,7 +319,7 @@ impl Feed {
 
     /// The beginning for a worker that comes now.
     fn start_item(&self) -> Option<Item> {
-        let directory = self.directory.clone()?;
+        let directory = self.directory.clone().filter(|_| self.is_open)?;
         let offset = *self.position.borrow();
         Some(Item::Start(Arc::new(Start { offset, directory })))
     }

@@ -28,6 +28,8 @@ const READ_EVENTS: usize = 500;
 pub struct Messages {
     by_id: BTreeMap<u64, Message>,
     deleted: BTreeSet<u64>,
+    /// The oldest message that was read, deleted or not: where an older page begins.
+    oldest: Option<u64>,
     /// There are older ones.
     pub has_more: bool,
 }
@@ -99,6 +101,13 @@ async fn read_unbounded(
         messages: Messages::new(page.messages, page.has_more),
         complete_to: if known { page.position.sequence } else { 0 },
     };
+    if history.complete_to < target.sequence {
+        let first = broker.state().await.map_err(|_| NoPage::Late)?.first;
+        // What lies between SQL and the stream's first event would be missing from the page.
+        if history.complete_to + 1 < first {
+            return Err(NoPage::Generation);
+        }
+    }
     while history.complete_to < target.sequence {
         let read = broker
             .read(
@@ -130,14 +139,24 @@ async fn read_unbounded(
 impl Messages {
     /// A run of messages.
     pub fn new(messages: Vec<Message>, has_more: bool) -> Self {
+        let by_id: BTreeMap<_, _> = messages
+            .into_iter()
+            .map(|message| (message.id, message))
+            .collect();
         Self {
-            by_id: messages
-                .into_iter()
-                .map(|message| (message.id, message))
-                .collect(),
+            oldest: by_id.first_key_value().map(|(id, _)| *id),
+            by_id,
             deleted: BTreeSet::new(),
             has_more,
         }
+    }
+
+    /// Where the page before the newest `limit` begins; none if there is nothing before them.
+    pub fn cursor(&self, limit: usize) -> Option<u64> {
+        if self.by_id.len() > limit {
+            return self.newest(limit).next().map(|message| message.id);
+        }
+        self.oldest.filter(|_| self.has_more)
     }
 
     /// How many there are.
@@ -200,6 +219,7 @@ impl Messages {
     pub fn trim(&mut self, most: usize) {
         while self.by_id.len() > most {
             self.by_id.pop_first();
+            self.oldest = self.by_id.first_key_value().map(|(id, _)| *id);
             self.has_more = true;
         }
         while self.deleted.len() > most {
@@ -262,6 +282,17 @@ mod tests {
         let mut messages = Messages::new((1..=5).map(|id| message(id, "x")).collect(), false);
         messages.trim(3);
         assert!(messages.has_more && messages.len() == 3);
+    }
+
+    #[test]
+    fn who_pages_back_goes_on_even_where_all_of_a_page_was_deleted() {
+        let mut messages = Messages::new(vec![message(3, "c"), message(4, "d")], true);
+        assert_eq!((messages.cursor(1), messages.cursor(2)), (Some(4), Some(3)));
+        for message_id in [3, 4] {
+            messages.apply(&Event::MessageDeleted(MessageDeleted { message_id }));
+        }
+        assert_eq!(messages.cursor(2), Some(3));
+        assert_eq!(Messages::new(vec![message(3, "c")], false).cursor(1), None);
     }
 
     #[test]

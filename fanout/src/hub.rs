@@ -5,17 +5,18 @@
 //! as it is then, and access is decided again.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use broker::Broker;
 use proto::{ChannelId, GuildId};
 use runtime::time::now_ms;
 use store::Store;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
-use crate::access::{Change, Directory, Grant};
+use crate::access::Directory;
 use crate::feed::{FeedHandle, Inbox, Item, Ticket};
 use crate::instance::Instance;
 use crate::offset::Offset;
@@ -27,10 +28,13 @@ mod joining;
 mod membership;
 mod viewers;
 
-/// Items that are handled before sockets, joins and pings get their turn.
-const ITEMS_A_TURN: usize = 256;
+/// How long a worker may be busy before sockets, joins and pings get their turn (decisions.md, "Fairness").
+const TURN_TIME_MAX: Duration = Duration::from_millis(2);
 
-/// Sweeps (one every ten seconds) for which an empty room is kept: who reloads a page finds it warm.
+/// Between two looks for rooms that nobody needs.
+const SWEEP: Duration = Duration::from_secs(10);
+
+/// Sweeps for which an empty room is kept: who reloads a page finds it warm.
 const IDLE_SWEEPS_MAX: u32 = 6;
 
 /// The state of one worker.
@@ -43,6 +47,8 @@ pub struct Hub {
     worker: Cell<usize>,
     next_key: Cell<u64>,
     begun: watch::Sender<bool>,
+    /// Somebody is to be sent another list.
+    unlisted: Notify,
     state: RefCell<State>,
 }
 
@@ -53,6 +59,10 @@ struct State {
     viewers: HashMap<ViewerKey, Viewer>,
     rooms: HashMap<ChannelId, Room>,
     tickets: HashMap<Ticket, oneshot::Sender<u64>>,
+    /// Who may have to be sent another list.
+    unlisted: BTreeSet<ViewerKey>,
+    /// Counts the feed's beginnings and ends: what was begun in another one is void.
+    epoch: u64,
 }
 
 impl Hub {
@@ -72,12 +82,15 @@ impl Hub {
             worker: Cell::new(0),
             next_key: Cell::new(0),
             begun: watch::Sender::new(false),
+            unlisted: Notify::new(),
             state: RefCell::new(State {
                 directory: Directory::default(),
                 position,
                 viewers: HashMap::new(),
                 rooms: HashMap::new(),
                 tickets: HashMap::new(),
+                unlisted: BTreeSet::new(),
+                epoch: 0,
             }),
         })
     }
@@ -89,17 +102,20 @@ impl Hub {
         };
         self.worker.set(inbox.worker);
         let sweeper = actix_rt::spawn(self.clone().sweep());
+        let lister = actix_rt::spawn(self.clone().send_lists());
         while let Some(item) = inbox.items.recv().await {
             self.on_item(item);
             self.on_waiting(&mut inbox);
             tokio::task::yield_now().await;
         }
         sweeper.abort();
+        lister.abort();
     }
 
     /// What has come meanwhile goes out together with the first.
     fn on_waiting(&self, inbox: &mut Inbox) {
-        for _ in 1..ITEMS_A_TURN {
+        let began = Instant::now();
+        while began.elapsed() < TURN_TIME_MAX {
             let Ok(item) = inbox.items.try_recv() else {
                 return;
             };
@@ -111,6 +127,7 @@ impl Hub {
         let state = &mut *self.state.borrow_mut();
         match item {
             Item::Start(start) => {
+                self.on_broken(state);
                 state.directory = start.directory.clone();
                 state.position = start.offset;
                 self.begun.send_replace(true);
@@ -127,6 +144,7 @@ impl Hub {
             Item::Directory(event) => {
                 state.position.sequence = event.sequence;
                 let change = state.directory.apply(event.guild, &event.event);
+                state.rooms.values_mut().for_each(Room::forget_pages);
                 self.on_change(state, change);
             }
             Item::Reached(ticket, position) => {
@@ -141,32 +159,10 @@ impl Hub {
         }
     }
 
-    /// Who might see something else now is told, and put out of what they no longer see.
-    fn on_change(&self, state: &mut State, change: Change) {
-        let is_affected = |viewer: &Viewer, directory: &Directory| match (
-            change,
-            &viewer.session.principal.grant,
-        ) {
-            (Change::Nobody, _) | (Change::Member(..), Grant::Embed(_)) => false,
-            (Change::Member(_, user), Grant::User(own)) => *own == user,
-            (Change::Guild(guild), Grant::User(own)) => {
-                directory.is_member(guild, *own) || viewer.is_in(guild)
-            }
-            (Change::Guild(_), Grant::Embed(_)) => true,
-        };
-        let affected = state
-            .viewers
-            .iter()
-            .filter(|(_, viewer)| is_affected(viewer, &state.directory));
-        let affected: Vec<ViewerKey> = affected.map(|(key, _)| *key).collect();
-        for key in affected {
-            self.recheck(state, key);
-        }
-    }
-
     /// Nothing that was built on the feed holds any more: clients come back when it has begun anew.
     fn on_broken(&self, state: &mut State) {
         self.begun.send_replace(false);
+        state.epoch += 1;
         state.tickets.clear();
         let rooms = std::mem::take(&mut state.rooms);
         for (_, mut room) in rooms {
@@ -176,6 +172,7 @@ impl Hub {
                 .for_each(|join| join.reply.refuse(&joining::unavailable(None)));
         }
         for viewer in state.viewers.values_mut() {
+            viewer.joining.clear();
             for channel in std::mem::take(&mut viewer.joined) {
                 self.instance.on_left(channel);
             }
@@ -185,7 +182,7 @@ impl Hub {
 
     /// Lets rooms go in which nobody has been for a while.
     async fn sweep(self: Rc<Self>) {
-        let mut ticks = tokio::time::interval(std::time::Duration::from_secs(10));
+        let mut ticks = tokio::time::interval(SWEEP);
         loop {
             ticks.tick().await;
             let state = &mut *self.state.borrow_mut();

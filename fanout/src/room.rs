@@ -7,13 +7,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use actix_socketio::Frame;
-use proto::ChannelId;
+use proto::{ChannelId, GuildId};
 use serde::Serialize;
 
 use crate::access::Directory;
 use crate::delivery::{Delivery, json, with_offset};
 use crate::history::{Applied, History, Messages};
-use crate::object::message_object;
+use crate::object::{MessageObject, message_object};
 use crate::offset::Offset;
 use crate::session::ViewerKey;
 use crate::transport::{Link, Reply};
@@ -24,13 +24,16 @@ pub const ROOM_MESSAGES: u32 = 200;
 /// Events that may come while a room is being loaded (3 s at most). More, and the load has failed.
 const BUFFERED_MAX: usize = 20_000;
 
+/// Encoded pages that a room keeps: one for each limit that clients usually ask with.
+const PAGES_MAX: usize = 4;
+
 /// A join that waits for the room.
 #[derive(Debug)]
 pub struct Join {
     /// Who joins.
     pub viewer: ViewerKey,
-    /// Messages of the page.
-    pub limit: u32,
+    /// Messages of the page, if the viewer said how many.
+    pub limit: Option<u32>,
     /// Where the answer goes.
     pub reply: Reply,
 }
@@ -61,17 +64,50 @@ struct Loading {
 }
 
 /// A page as clients get it.
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct PageObject<'a, M> {
-    /// The channel.
-    pub channel_id: String,
-    /// Oldest first.
-    pub messages: &'a [M],
-    /// There are older ones.
-    pub has_more: bool,
-    /// The oldest message's id, if there are older ones.
-    pub next_cursor: Option<String>,
+pub struct PageObject<'a> {
+    channel_id: String,
+    messages: Vec<MessageObject<'a>>,
+    has_more: bool,
+    next_cursor: Option<String>,
+}
+
+impl<'a> PageObject<'a> {
+    /// The newest messages of a run, oldest first.
+    pub fn new(
+        channel: ChannelId,
+        run: &'a Messages,
+        limit: u32,
+        guild: GuildId,
+        directory: &'a Directory,
+    ) -> Self {
+        let cursor = run.cursor(limit as usize);
+        let newest = run.newest(limit as usize);
+        Self {
+            channel_id: channel.to_string(),
+            messages: newest
+                .map(|message| message_object(message, guild, directory))
+                .collect(),
+            has_more: cursor.is_some(),
+            next_cursor: cursor.map(|id| id.to_string()),
+        }
+    }
+
+    /// What a viewer gets who may not read the history.
+    pub fn empty(channel: ChannelId) -> Self {
+        Self {
+            channel_id: channel.to_string(),
+            messages: Vec::new(),
+            has_more: false,
+            next_cursor: None,
+        }
+    }
+
+    /// The page as an event, at this position.
+    pub fn frame(&self, position: Offset) -> Option<Frame> {
+        Some(with_offset("messages_bulk", &json(self)?, position))
+    }
 }
 
 impl Room {
@@ -92,6 +128,22 @@ impl Room {
         let begins = self.loading.is_none();
         self.loading.get_or_insert_default().waiting.push(join);
         begins
+    }
+
+    /// Takes a viewer's waiting joins back.
+    pub fn cancel(&mut self, viewer: ViewerKey) -> Vec<Join> {
+        let Some(loading) = &mut self.loading else {
+            return Vec::new();
+        };
+        let waiting = std::mem::take(&mut loading.waiting).into_iter();
+        let (cancelled, waiting) = waiting.partition(|join| join.viewer == viewer);
+        loading.waiting = waiting;
+        cancelled
+    }
+
+    /// Who is here.
+    pub fn members(&self) -> impl Iterator<Item = ViewerKey> {
+        self.members.keys().copied()
     }
 
     /// The load is done: the joins that waited for it, and whether there is a page for them now.
@@ -115,6 +167,13 @@ impl Room {
             pages: HashMap::new(),
         });
         (loading.waiting, true)
+    }
+
+    /// Forgets encoded pages: names in them may have changed.
+    pub fn forget_pages(&mut self) {
+        if let Some(log) = &mut self.log {
+            log.pages.clear();
+        }
     }
 
     /// An event of the channel: into the log, and to every member. How many got it.
@@ -146,26 +205,17 @@ impl Room {
         limit: u32,
         position: Offset,
         directory: &Directory,
-        guild: proto::GuildId,
+        guild: GuildId,
     ) -> Option<Frame> {
         let log = self.log.as_mut()?;
         if let Some(frame) = log.pages.get(&limit) {
             return Some(frame.clone());
         }
-        let newest: Vec<_> = log.messages.newest(limit as usize).collect();
-        let has_more = log.messages.has_more || newest.len() < log.messages.len();
-        let objects: Vec<_> = newest
-            .iter()
-            .map(|message| message_object(message, guild, directory))
-            .collect();
-        let oldest = newest.first().map(|message| message.id.to_string());
-        let page = json(&PageObject {
-            channel_id: channel.to_string(),
-            messages: &objects,
-            has_more,
-            next_cursor: oldest.filter(|_| has_more),
-        })?;
-        let frame = with_offset("messages_bulk", &page, position);
+        let page = PageObject::new(channel, &log.messages, limit, guild, directory);
+        let frame = page.frame(position)?;
+        if log.pages.len() >= PAGES_MAX {
+            log.pages.clear();
+        }
         log.pages.insert(limit, frame.clone());
         Some(frame)
     }
@@ -180,15 +230,4 @@ impl Room {
     pub fn leave(&mut self, viewer: ViewerKey) -> bool {
         self.members.remove(&viewer).is_some()
     }
-}
-
-/// The page of a viewer who may not read the history, or of a channel that has none.
-pub fn empty_page(channel: ChannelId, position: Offset) -> Option<Frame> {
-    let page = json(&PageObject::<()> {
-        channel_id: channel.to_string(),
-        messages: &[],
-        has_more: false,
-        next_cursor: None,
-    })?;
-    Some(with_offset("messages_bulk", &page, position))
 }

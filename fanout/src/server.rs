@@ -19,7 +19,7 @@ use runtime::{Health, Lifecycle};
 use store::Store;
 use tokio_util::sync::CancellationToken;
 
-use crate::feed::{Feed, FeedHandle};
+use crate::feed::{Feed, FeedHandle, WORKERS_MAX};
 use crate::http::{self, Web};
 use crate::hub::Hub;
 use crate::instance::{Instance, Worker};
@@ -144,6 +144,7 @@ fn serve(listener: TcpListener, parts: &Parts) -> std::io::Result<Server> {
     let parts = parts.clone();
     let server = Server::build()
         .disable_signals()
+        .workers(workers())
         .shutdown_timeout(1)
         .listen("fanout", listener, move || {
             let upgrade = parts.worker();
@@ -167,6 +168,12 @@ fn serve(listener: TcpListener, parts: &Parts) -> std::io::Result<Server> {
                 .tcp()
         })?;
     Ok(server.run())
+}
+
+/// One a core, as many as the feed has places for.
+fn workers() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    cores.min(WORKERS_MAX)
 }
 
 /// No upgrade request passes through the app: the path is looked at here, all else in the transport.
@@ -206,8 +213,13 @@ impl Parts {
         );
         let upgrade = Rc::new(Upgrade::new(self.settings.socketio.clone(), host));
         let worker = self.instance.add_worker(upgrade.stats());
-        actix_rt::spawn(hub.run());
-        actix_rt::spawn(beat(worker));
+        // A worker whose hub has ended delivers nothing: its heart must not go on beating.
+        actix_rt::spawn(async move {
+            tokio::select! {
+                () = hub.run() => {}
+                () = beat(worker) => {}
+            }
+        });
         let (drain, over) = (self.drain.clone(), self.settings.drain);
         actix_rt::spawn({
             let upgrade = upgrade.clone();

@@ -12,6 +12,9 @@ use crate::transport::Link;
 /// Channels that one viewer may have joined (decisions.md, "Joining and paging").
 pub const JOINED_MAX: usize = 50;
 
+/// Pages that may be read for one viewer at a time: as many as a client asks for at once when it opens.
+pub const PAGING_MAX: usize = 8;
+
 /// Names a viewer on their worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ViewerKey(u64);
@@ -41,8 +44,10 @@ pub struct Viewer {
     pub link: Link,
     /// What they have joined.
     pub joined: BTreeSet<ChannelId>,
-    /// Joins that wait for their room.
-    pub joining: usize,
+    /// What they are about to join.
+    pub joining: BTreeSet<ChannelId>,
+    /// Pages that are being read for them.
+    pub paging: usize,
     /// A hash of the channel list that they were last sent.
     listed: u64,
     /// The guilds of that list.
@@ -56,7 +61,8 @@ impl Viewer {
             session,
             link,
             joined: BTreeSet::new(),
-            joining: 0,
+            joining: BTreeSet::new(),
+            paging: 0,
             listed: 0,
             guilds: BTreeSet::new(),
         }
@@ -64,7 +70,7 @@ impl Viewer {
 
     /// One more channel would be too many.
     pub fn is_full(&self) -> bool {
-        self.joined.len() + self.joining >= JOINED_MAX
+        self.joined.union(&self.joining).count() >= JOINED_MAX
     }
 
     /// They see channels of this guild, for all they were told.

@@ -9,6 +9,9 @@ use serde_json::value::RawValue;
 use crate::delivery::json;
 use crate::request::{Code, Refusal, Severity};
 
+/// Half of the default of `SOCKET_QUEUE_MAX`.
+const LADEN_BYTES: usize = 512 * 1024;
+
 /// Where a viewer's events go.
 #[derive(Debug, Clone)]
 pub enum Link {
@@ -29,6 +32,15 @@ impl Link {
         if let Some(data) = json(data) {
             self.send(&Frame::event(name, &[&data]));
         }
+    }
+
+    /// So much waits for this client that a page more could be too much: a page has seldom more than half a
+    /// mebibyte, and twice that is the queue's bound.
+    pub fn is_laden(&self) -> bool {
+        let queued = match self {
+            Self::SocketIo(socket) => socket.queued_bytes(),
+        };
+        queued > LADEN_BYTES
     }
 
     /// Closes the transport, so that the client comes back.

@@ -193,6 +193,22 @@ async function leaving(client, other) {
   assert.equal(client.all('message').length, count);
 }
 
+async function switching(client) {
+  const quick = guild.channels.filter((one) => one.type === 0 && !one.private && one.id !== channel).slice(0, 2);
+  for (const { id } of quick) {
+    const answers = Promise.all([
+      client.ask('join_channel', { channelId: id }), client.ask('leave_channel', { channelId: id }),
+      client.ask('join_channel', { channelId: id }), client.ask('join_channel', { channelId: id }),
+    ]);
+    const [, left, joined, again] = await answers;
+    assert.deepEqual([left.success, joined.success, again.alreadyJoined], [true, true, true]);
+    await client.ask('leave_channel', { channelId: id });
+    const posted = await discord('POST', `/channels/${id}/messages`, { content: 'nobody is here', author_id: humans[0].id });
+    await client.ask('get_messages', { channelId: id });
+    assert.ok(!client.all('message').some(([message]) => message.id === posted.id), 'who has left has left');
+  }
+}
+
 async function emptyChannels(client) {
   const forum = guild.channels.find((one) => one.type === 15);
   assert.equal((await client.ask('join_channel', { channelId: forum.id })).success, true);
@@ -222,6 +238,7 @@ assert.equal(page.messages.find(({ id }) => id === told.posted[0].id).content, '
 await paging(rootClient, told);
 await badInput(discordClient);
 await leaving(discordClient, rootClient);
+await switching(discordClient);
 await emptyChannels(rootClient);
 assert.ok(clients.every(({ socket }) => socket.connected), 'nothing of this has cost a connection');
 for (const client of [...clients, late]) client.close();

@@ -126,5 +126,13 @@ assert.deepEqual(finds(insideRaw.text(), from), [], 'the same for who had the ro
 // And given back: seen again.
 await discord('PATCH', `/guilds/${guild.id}/members/${insider.id}`, { roles: insider.roles });
 await inside.first(([name, channels]) => name === 'channels_list' && inside.all('channels_list').length > lists.length && channels.some(({ id }) => id === hidden.id), 'the channel again');
+
+// The role itself is deleted, of which Discord says nothing to its members: out as well.
+assert.equal((await inside.ask('join_channel', { channelId: hidden.id })).success, true);
+await discord('DELETE', `/guilds/${guild.id}/roles/${role}`);
+await inside.first(() => inside.all('channel_left').length === 2, 'out of the channel again');
+await say(hidden.id, `${SECRETS[1]} for nobody`);
+assert.equal((await inside.ask('get_messages', { channelId: hidden.id })).code, 'FORBIDDEN');
+assert.ok(!JSON.stringify(inside.events.slice(inside.events.findLastIndex(([name]) => name === 'channel_left'))).includes(SECRETS[1]));
 for (const client of [inside, insideRaw, outside]) client.close();
 console.log(JSON.stringify({ frames: outside.frames.length, revocationMs: Math.round(took) }));

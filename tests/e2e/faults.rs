@@ -49,6 +49,17 @@ async fn a_killed_ingest_that_comes_back_loses_and_doubles_nothing() -> anyhow::
 }
 
 #[tokio::test]
+async fn who_comes_while_ingest_is_away_is_let_in_when_it_is_back() -> anyhow::Result<()> {
+    let mut world = World::start(Home::Distributed).await?;
+    world.kill_ingest().await?;
+    let mut client = Client::start("unresolved.mjs", &crate::scenario::settings(&world)?)?;
+    client.ready().await?;
+    world.start_ingest()?;
+    client.result().await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_killed_nats_server_that_comes_back_loses_and_doubles_nothing() -> anyhow::Result<()> {
     unharmed_by(async |world| {
         world.kill_nats()?;

@@ -66,6 +66,16 @@ async fn a_private_channel_leaves_no_trace_with_who_may_not_see_it_on_two_fanout
 }
 
 #[tokio::test]
+async fn a_burst_of_directory_changes_delays_nobody_for_long() -> anyhow::Result<()> {
+    let world = World::start(Home::Standalone).await?;
+    let result = Client::start("burst.mjs", &settings(&world)?)?
+        .result()
+        .await?;
+    println!("burst: {result}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_breaks_the_rules_is_closed_and_nobody_else_notices() -> anyhow::Result<()> {
     let world = World::start(Home::Standalone).await?;
     Client::start("hostile.mjs", &settings(&world)?)?

@@ -5,9 +5,12 @@
 
 use std::collections::HashMap;
 
-use proto::event::{Channel, Event, Guild, GuildSnapshotBegin, GuildSnapshotPart, Member, Role};
+use proto::event::{
+    Channel, Event, Guild, GuildSnapshotBegin, GuildSnapshotPart, Member, Role,
+    ThreadMembersChanged,
+};
 use proto::{ChannelId, GuildId, UserId};
-use store::GuildDirectory;
+use store::DirectorySnapshot;
 
 use super::permissions::{self, Access, Grant, MemberView};
 
@@ -19,14 +22,18 @@ pub struct Directory {
     places: HashMap<ChannelId, GuildId>,
 }
 
-/// Whose sight an event may have changed.
+/// What an event may have changed for viewers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// Nobody's.
-    Nobody,
-    /// Anybody's in the guild.
+    /// Nothing.
+    Nothing,
+    /// What the members of a guild are shown of what they see.
+    Listing(GuildId),
+    /// Who sees one channel, and what is below it.
+    Channel(GuildId, ChannelId),
+    /// Who sees what in the whole guild.
     Guild(GuildId),
-    /// One member's.
+    /// What one member sees.
     Member(GuildId, UserId),
 }
 
@@ -53,10 +60,10 @@ struct Pending {
 }
 
 impl Directory {
-    /// The directory as SQL has it.
-    pub fn new(guilds: Vec<GuildDirectory>) -> Self {
+    /// The directory as SQL has it, with the snapshots that were on their way.
+    pub fn new(snapshot: DirectorySnapshot) -> Self {
         let mut directory = Self::default();
-        for stored in guilds {
+        for stored in snapshot.guilds {
             let Some(id) = GuildId::new(stored.guild.id) else {
                 continue;
             };
@@ -77,27 +84,32 @@ impl Directory {
             directory.place(id, &view);
             directory.guilds.insert(id, view);
         }
+        for (guild, events) in snapshot.unfinished {
+            for event in events {
+                directory.apply(guild, &event);
+            }
+        }
         directory
     }
 
     /// Applies an event of a guild's subject.
     pub fn apply(&mut self, guild: GuildId, event: &Event) -> Change {
-        let whole = Change::Guild(guild);
         match event {
             Event::GuildRemoved(_) => {
                 self.guilds.remove(&guild);
                 self.places.retain(|_, place| *place != guild);
-                return whole;
+                return Change::Guild(guild);
             }
             Event::GuildSnapshotEnd(end) => {
                 let view = self.guilds.entry(guild).or_default();
                 if !view.swap(&end.version) {
-                    return Change::Nobody;
+                    return Change::Nothing;
                 }
-                let view = view.clone();
+                let channels: Vec<u64> = view.channels.keys().copied().collect();
                 self.places.retain(|_, place| *place != guild);
-                self.place(guild, &view);
-                return whole;
+                let ids = channels.into_iter().filter_map(ChannelId::new);
+                self.places.extend(ids.map(|id| (id, guild)));
+                return Change::Guild(guild);
             }
             Event::ChannelUpserted(channel) => {
                 if let Some(id) = ChannelId::new(channel.id) {
@@ -108,13 +120,15 @@ impl Directory {
             _ => {}
         }
         let view = self.guilds.entry(guild).or_default();
-        match view.apply(event) {
-            Applied::Nothing => Change::Nobody,
-            Applied::Whole => whole,
-            Applied::Member(user) => {
-                UserId::new(user).map_or(Change::Nobody, |user| Change::Member(guild, user))
-            }
-        }
+        let channel = |id| ChannelId::new(id).map(|id| Change::Channel(guild, id));
+        let change = match view.apply(event) {
+            Applied::Nothing => None,
+            Applied::Listing => Some(Change::Listing(guild)),
+            Applied::Whole => Some(Change::Guild(guild)),
+            Applied::Channel(id) => channel(id),
+            Applied::Member(user) => UserId::new(user).map(|user| Change::Member(guild, user)),
+        };
+        change.unwrap_or(Change::Nothing)
     }
 
     /// What this grant may do in a channel at this time; none if it may not see it, or if there is none.
@@ -163,13 +177,14 @@ impl Directory {
         self.places.contains_key(&channel)
     }
 
-    /// The channel's type, by Discord's number.
-    pub fn channel_kind(&self, channel: ChannelId) -> Option<u32> {
-        let guild = self.guilds.get(self.places.get(&channel)?)?;
-        guild
-            .channels
-            .get(&channel.get())
-            .map(|channel| channel.kind)
+    /// A channel is another one, or a thread of it.
+    pub fn is_below(&self, channel: ChannelId, other: ChannelId) -> bool {
+        let guild = self
+            .places
+            .get(&channel)
+            .and_then(|guild| self.guilds.get(guild));
+        let known = guild.and_then(|guild| guild.channels.get(&channel.get()));
+        channel == other || known.is_some_and(|channel| goes_with(channel, other.get()))
     }
 
     /// What any guild knows of this user.
@@ -228,6 +243,8 @@ fn goes_with(channel: &Channel, id: u64) -> bool {
 
 enum Applied {
     Nothing,
+    Listing,
+    Channel(u64),
     Whole,
     Member(u64),
 }
@@ -259,6 +276,10 @@ impl GuildView {
         self.role_bits(self.guild.id)
     }
 
+    pub(super) fn has_role(&self, role: u64) -> bool {
+        self.roles.contains_key(&role)
+    }
+
     pub(super) fn role_bits(&self, role: u64) -> u64 {
         self.roles.get(&role).map_or(0, |role| role.permissions)
     }
@@ -285,22 +306,21 @@ impl GuildView {
         match event {
             Event::GuildSnapshotBegin(begin) => self.begin(begin),
             Event::GuildSnapshotPart(part) => self.extend(part),
-            Event::GuildUpdated(guild) => {
-                self.guild = guild.clone();
-                return Applied::Whole;
-            }
-            Event::ChannelUpserted(channel) => {
-                self.upsert_channel(channel);
-                return Applied::Whole;
-            }
+            Event::GuildUpdated(guild) => return self.update(guild),
+            Event::ChannelUpserted(channel) => return self.upsert_channel(channel),
             Event::ChannelDeleted(deleted) => {
-                self.channels
-                    .retain(|_, channel| !goes_with(channel, deleted.channel_id));
-                return Applied::Whole;
+                let id = deleted.channel_id;
+                self.channels.retain(|_, channel| !goes_with(channel, id));
+                return Applied::Channel(id);
             }
             Event::RoleUpserted(role) => {
-                self.roles.insert(role.id, role.clone());
-                return Applied::Whole;
+                let known = self.roles.insert(role.id, role.clone());
+                let is_same = known.is_some_and(|known| known.permissions == role.permissions);
+                return if is_same {
+                    Applied::Nothing
+                } else {
+                    Applied::Whole
+                };
             }
             Event::RoleDeleted(deleted) => {
                 self.roles.remove(&deleted.role_id);
@@ -315,29 +335,57 @@ impl GuildView {
                 self.members.remove(&removed.user_id);
                 return Applied::Member(removed.user_id);
             }
-            Event::ThreadMembersChanged(changed) => {
-                if let Some(thread) = self.channels.get_mut(&changed.thread_id) {
-                    thread
-                        .thread_members
-                        .retain(|id| !changed.removed.contains(id));
-                    thread.thread_members.extend(&changed.added);
-                    return Applied::Whole;
-                }
-            }
+            Event::ThreadMembersChanged(changed) => return self.change_thread(changed),
             _ => {}
         }
         Applied::Nothing
     }
 
+    fn update(&mut self, guild: &Guild) -> Applied {
+        let is_same_owner = self.guild.owner_id == guild.owner_id;
+        self.guild = guild.clone();
+        if is_same_owner {
+            Applied::Listing
+        } else {
+            Applied::Whole
+        }
+    }
+
     /// An update of a thread names no members: those that are known stay.
-    fn upsert_channel(&mut self, channel: &Channel) {
+    fn upsert_channel(&mut self, channel: &Channel) -> Applied {
         let mut channel = channel.clone();
-        if channel.thread_members.is_empty()
-            && let Some(known) = self.channels.get(&channel.id)
-        {
+        let Some(known) = self.channels.get(&channel.id) else {
+            let id = channel.id;
+            self.channels.insert(id, channel);
+            return Applied::Channel(id);
+        };
+        if channel.thread_members.is_empty() {
             channel.thread_members.clone_from(&known.thread_members);
         }
-        self.channels.insert(channel.id, channel);
+        let is_as_open = known.overwrites == channel.overwrites
+            && (known.kind, known.parent_id) == (channel.kind, channel.parent_id);
+        let id = channel.id;
+        self.channels.insert(id, channel);
+        if is_as_open {
+            Applied::Listing
+        } else {
+            Applied::Channel(id)
+        }
+    }
+
+    /// Who is in a public thread decides nothing.
+    fn change_thread(&mut self, changed: &ThreadMembersChanged) -> Applied {
+        let Some(thread) = self.channels.get_mut(&changed.thread_id) else {
+            return Applied::Nothing;
+        };
+        thread
+            .thread_members
+            .retain(|id| !changed.removed.contains(id));
+        thread.thread_members.extend(&changed.added);
+        if thread.kind == permissions::kind::PRIVATE_THREAD {
+            return Applied::Channel(thread.id);
+        }
+        Applied::Nothing
     }
 
     fn begin(&mut self, begin: &GuildSnapshotBegin) {

@@ -64,6 +64,10 @@ pub(super) fn access(
     grant: &Grant,
     now_ms: i64,
 ) -> Option<Access> {
+    // A guild of which only stray events are known decides nothing.
+    if guild.id() == 0 {
+        return None;
+    }
     let viewer = match grant {
         Grant::User(user) => Some(guild.member(*user)?),
         Grant::Embed(channels) => {
@@ -138,10 +142,9 @@ fn overwritten(
         return bits;
     };
     let (mut allow, mut deny) = (0, 0);
-    for overwrite in overwrites
-        .iter()
-        .filter(|o| !o.member && o.id != guild.id())
-    {
+    // Discord deletes a role without a word about its members and overwrites: it must exist to count.
+    let is_role = |o: &&Overwrite| !o.member && o.id != guild.id() && guild.has_role(o.id);
+    for overwrite in overwrites.iter().filter(is_role) {
         if member.roles().contains(&overwrite.id) {
             allow |= overwrite.allow;
             deny |= overwrite.deny;

@@ -6,7 +6,7 @@ use proto::event::{
     Member, MemberRemoved, Overwrite, Role, RoleDeleted, ThreadMembersChanged, User,
 };
 use proto::{ChannelId, GuildId, UserId};
-use store::GuildDirectory;
+use store::{DirectorySnapshot, GuildDirectory, Position};
 use twilight_model::channel::ChannelType;
 use twilight_model::channel::permission_overwrite::{PermissionOverwrite, PermissionOverwriteType};
 use twilight_model::guild::Permissions;
@@ -78,16 +78,20 @@ fn overwrite(id: u64, member: bool, allow: u64, deny: u64) -> Overwrite {
 }
 
 fn directory(roles: Vec<Role>, channels: Vec<Channel>, members: Vec<Member>) -> Directory {
-    Directory::new(vec![GuildDirectory {
-        guild: Guild {
-            id: GUILD,
-            owner_id: OWNER,
-            ..Guild::default()
-        },
-        roles,
-        channels,
-        members,
-    }])
+    Directory::new(DirectorySnapshot {
+        position: Position::default(),
+        guilds: vec![GuildDirectory {
+            guild: Guild {
+                id: GUILD,
+                owner_id: OWNER,
+                ..Guild::default()
+            },
+            roles,
+            channels,
+            members,
+        }],
+        unfinished: Vec::new(),
+    })
 }
 
 fn access_of(directory: &Directory, user: u64, channel: u64) -> Option<Access> {
@@ -323,9 +327,17 @@ fn events_change_who_sees_what_and_say_whom_they_may_concern() {
         assert_eq!(sees(&guild, MEMBER, 300), is_seen, "{event:?}");
     };
     let (one, whole) = (Change::Member(guild_id(), user), Change::Guild(guild_id()));
+    let place = Change::Channel(guild_id(), ChannelId::new(300).unwrap());
+    let listing = Change::Listing(guild_id());
     then(Event::MemberUpserted(member(MEMBER, &[201])), one, true);
     then(Event::MemberUpserted(member(MEMBER, &[])), one, false);
-    then(Event::ChannelUpserted(channel(300, 0)), whole, true);
+    then(Event::ChannelUpserted(channel(300, 0)), place, true);
+    then(Event::ChannelUpserted(channel(300, 0)), listing, true);
+    then(
+        Event::RoleUpserted(role(GUILD, VIEW)),
+        Change::Nothing,
+        true,
+    );
     then(Event::RoleUpserted(role(GUILD, 0)), whole, false);
     then(Event::RoleUpserted(role(GUILD, VIEW)), whole, true);
     then(
@@ -336,7 +348,7 @@ fn events_change_who_sees_what_and_say_whom_they_may_concern() {
     then(Event::MemberUpserted(member(MEMBER, &[])), one, true);
     then(
         Event::ChannelDeleted(ChannelDeleted { channel_id: 300 }),
-        whole,
+        place,
         false,
     );
     then(
@@ -374,8 +386,8 @@ fn snapshot(version: &str, channels: Vec<Channel>, announced: u32) -> [Event; 3]
 fn a_snapshot_takes_hold_at_its_end_and_only_whole() {
     let mut guild = plain(VIEW, vec![channel(300, 0)]);
     let [begin, part, end] = snapshot("a", vec![channel(301, 0)], 1);
-    assert_eq!(guild.apply(guild_id(), &begin), Change::Nobody);
-    assert_eq!(guild.apply(guild_id(), &part), Change::Nobody);
+    assert_eq!(guild.apply(guild_id(), &begin), Change::Nothing);
+    assert_eq!(guild.apply(guild_id(), &part), Change::Nothing);
     assert!(sees(&guild, MEMBER, 300) && !sees(&guild, MEMBER, 301));
     assert_eq!(guild.apply(guild_id(), &end), Change::Guild(guild_id()));
     assert!(
@@ -387,7 +399,53 @@ fn a_snapshot_takes_hold_at_its_end_and_only_whole() {
     let [.., other_end] = snapshot("c", Vec::new(), 0);
     let [short_begin, short_part, short_end] = snapshot("d", vec![channel(303, 0)], 2);
     for event in [begin, part, other_end, short_begin, short_part, short_end] {
-        assert_eq!(guild.apply(guild_id(), &event), Change::Nobody, "{event:?}");
+        assert_eq!(
+            guild.apply(guild_id(), &event),
+            Change::Nothing,
+            "{event:?}"
+        );
     }
     assert!(sees(&guild, MEMBER, 301) && !sees(&guild, MEMBER, 302) && !sees(&guild, MEMBER, 303));
+}
+
+#[test]
+fn a_deleted_role_opens_nothing_any_more() {
+    let opens = Channel {
+        overwrites: vec![
+            overwrite(GUILD, false, 0, VIEW),
+            overwrite(201, false, VIEW, 0),
+        ],
+        ..channel(300, 0)
+    };
+    let roles = vec![role(GUILD, VIEW), role(201, 0)];
+    let mut guild = directory(roles, vec![opens], vec![member(MEMBER, &[201])]);
+    assert!(sees(&guild, MEMBER, 300));
+    // Discord says nothing of the members who had it, nor of the overwrites that name it.
+    guild.apply(
+        guild_id(),
+        &Event::RoleDeleted(RoleDeleted { role_id: 201 }),
+    );
+    assert!(!sees(&guild, MEMBER, 300));
+}
+
+#[test]
+fn a_snapshot_that_was_on_its_way_when_the_directory_was_read_ends_with_what_follows() {
+    let [begin, part, end] = snapshot("a", vec![channel(301, 0)], 1);
+    let mut directory = Directory::new(DirectorySnapshot {
+        position: Position::default(),
+        guilds: Vec::new(),
+        unfinished: vec![(guild_id(), vec![begin, part])],
+    });
+    assert!(!sees(&directory, OWNER, 301));
+    assert_eq!(directory.apply(guild_id(), &end), Change::Guild(guild_id()));
+    assert!(sees(&directory, OWNER, 301));
+}
+
+#[test]
+fn a_guild_of_which_only_stray_events_are_known_shows_nothing() {
+    let mut directory = Directory::default();
+    directory.apply(guild_id(), &Event::ChannelUpserted(channel(301, 0)));
+    directory.apply(guild_id(), &Event::RoleUpserted(role(GUILD, VIEW)));
+    directory.apply(guild_id(), &Event::MemberUpserted(member(MEMBER, &[])));
+    assert!(!sees(&directory, MEMBER, 301));
 }

@@ -16,7 +16,7 @@ use super::{Command, Feed, Item};
 use crate::offset::Offset;
 
 /// A watched channel is a bit a worker, in 64.
-pub(super) const WORKERS_MAX: usize = 64;
+pub(crate) const WORKERS_MAX: usize = 64;
 
 /// Items that may wait for one worker; a full queue holds the feed back until the worker has gone on.
 const INBOX_ITEMS: usize = 16_384;
@@ -100,6 +100,7 @@ impl Feed {
             watched: std::collections::HashMap::new(),
             waiting: Vec::new(),
             directory: None,
+            is_open: false,
             head: None,
             pulse: handle.pulse.clone(),
         };

@@ -24,6 +24,8 @@ pub(super) enum NotYet {
     NotMigrated,
     #[error("the archive has not reached this stream")]
     ArchiveBehind,
+    #[error("the stream has lost events that the database holds")]
+    StreamBehind,
 }
 
 impl Feed {
@@ -42,7 +44,7 @@ impl Feed {
             match self.meanwhile(begin).await? {
                 Ok((live, state, snapshot)) => {
                     self.on_broker(false);
-                    self.begin_at(state.generation, snapshot).await;
+                    self.begin_at(state.generation, snapshot);
                     return Some((live, state.last));
                 }
                 Err(why) => {
@@ -58,7 +60,7 @@ impl Feed {
         }
     }
 
-    async fn begin_at(&mut self, generation: u64, snapshot: DirectorySnapshot) {
+    fn begin_at(&mut self, generation: u64, snapshot: DirectorySnapshot) {
         let sequence = if snapshot.position.generation == generation {
             snapshot.position.sequence
         } else {
@@ -70,7 +72,13 @@ impl Feed {
         });
         tracing::info!(sequence, guilds = snapshot.guilds.len(), "the feed begins");
         self.head = None;
-        self.directory = Some(Directory::new(snapshot.guilds));
+        self.directory = Some(Directory::new(snapshot));
+    }
+
+    /// The feed stands where the stream stood when it began: workers begin, and the instance is ready.
+    pub(super) async fn open(&mut self) {
+        self.is_open = true;
+        self.health.release("directory");
         if let Some(item) = self.start_item() {
             self.send_all(&item).await;
         }
@@ -85,8 +93,9 @@ async fn begin(
         return Err(NotYet::NotMigrated);
     }
     let live = broker.live().await?;
-    let state = broker.state().await?;
     let snapshot = store.directory().await?;
+    // Asked last, so that the stream is at least as long as what SQL has of it.
+    let state = broker.state().await?;
     let known = snapshot.position.generation == state.generation;
     let next = if known {
         snapshot.position.sequence + 1
@@ -96,6 +105,9 @@ async fn begin(
     // What lies between SQL and the stream's first event would be missing from the directory.
     if next < state.first {
         return Err(NotYet::ArchiveBehind);
+    }
+    if known && snapshot.position.sequence > state.last {
+        return Err(NotYet::StreamBehind);
     }
     Ok((live, state, snapshot))
 }

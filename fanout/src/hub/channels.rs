@@ -1,17 +1,24 @@
 //! What a viewer sees: the list that they are sent, and what happens when it changes.
 
-use proto::ChannelId;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use actix_socketio::Frame;
+use proto::{ChannelId, GuildId, UserId};
 use runtime::time::now_ms;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use actix_socketio::Frame;
-
-use super::{Hub, State};
+use super::joining::unavailable;
+use super::{Hub, State, TURN_TIME_MAX};
+use crate::access::{Change, Grant};
 use crate::delivery::json;
 use crate::object::channel_object;
-use crate::session::ViewerKey;
+use crate::session::{Viewer, ViewerKey};
 use crate::transport::Reply;
+
+/// Between two rounds of lists.
+const LISTS_PAUSE: Duration = Duration::from_millis(50);
 
 #[derive(Serialize)]
 struct Listed<'a> {
@@ -29,31 +36,55 @@ struct ChannelLeft {
 impl Hub {
     pub(super) fn get_channels(&self, key: ViewerKey, reply: Reply) {
         let state = &mut *self.state.borrow_mut();
-        if let Some(list) = state.list(key) {
-            reply.done(&Listed {
-                success: true,
-                channels: &list,
-            });
-        }
-    }
-
-    /// Puts a viewer out of what they no longer see, and sends the list if it is another one than the last.
-    pub(super) fn recheck(&self, state: &mut State, key: ViewerKey) {
-        let joined = state.viewers.get(&key).map(|viewer| viewer.joined.clone());
-        for channel in joined.into_iter().flatten() {
-            if state.access(key, channel).is_none() {
-                self.put_out(state, key, channel);
-            }
-        }
+        let viewer = state.viewers.get(&key);
+        let is_unresolved = viewer.is_some_and(|viewer| viewer.session.is_unresolved);
         let Some(list) = state.channel_list(key) else {
             return;
         };
-        if state
-            .viewers
-            .get_mut(&key)
-            .is_some_and(|viewer| viewer.is_news(&list))
-        {
-            state.list(key);
+        if is_unresolved && list.get() == "[]" {
+            return reply.refuse(&unavailable(None));
+        }
+        state.send_list(key, &list);
+        reply.done(&Listed {
+            success: true,
+            channels: &list,
+        });
+    }
+
+    /// An event has changed what somebody sees: who no longer sees a channel is out of it before anything
+    /// later is delivered; the new lists follow in [`Self::send_lists`], one for many changes.
+    pub(super) fn on_change(&self, state: &mut State, change: Change) {
+        let hidden = state.hidden_by(change);
+        for (key, channel) in hidden {
+            self.put_out(state, key, channel);
+        }
+        let shown = state.shown_by(change);
+        if !shown.is_empty() {
+            state.unlisted.extend(shown);
+            self.unlisted.notify_one();
+        }
+    }
+
+    /// Sends the lists that have changed, a few at a time: other rooms, joins and pings go between.
+    pub(super) async fn send_lists(self: Rc<Self>) {
+        loop {
+            self.unlisted.notified().await;
+            loop {
+                let began = Instant::now();
+                while began.elapsed() < TURN_TIME_MAX {
+                    let state = &mut *self.state.borrow_mut();
+                    let Some(key) = state.unlisted.pop_first() else {
+                        break;
+                    };
+                    state.list_if_new(key);
+                }
+                if self.state.borrow().unlisted.is_empty() {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+            // A burst of changes (channels put into another order) becomes few lists.
+            tokio::time::sleep(LISTS_PAUSE).await;
         }
     }
 
@@ -80,15 +111,83 @@ impl Hub {
 }
 
 impl State {
-    /// Sends a viewer the list, under its name and its alias.
-    pub(super) fn list(&mut self, key: ViewerKey) -> Option<Box<RawValue>> {
-        let list = self.channel_list(key)?;
-        let viewer = self.viewers.get_mut(&key)?;
-        viewer.is_news(&list);
-        for name in ["channels_list", "channels"] {
-            viewer.link.send(&Frame::event(name, &[&list]));
+    /// Who is in a channel that they no longer see. A change of one channel touches the rooms at and below it.
+    fn hidden_by(&self, change: Change) -> Vec<(ViewerKey, ChannelId)> {
+        let directory = &self.directory;
+        let concerns = |room: ChannelId, viewer: ViewerKey| match change {
+            Change::Nothing | Change::Listing(_) => false,
+            Change::Guild(guild) => directory.guild_of(room).is_none_or(|own| own == guild),
+            Change::Channel(_, channel) => {
+                directory.is_below(room, channel) || !directory.has_channel(room)
+            }
+            Change::Member(_, user) => self.is(viewer, user),
+        };
+        let here = self
+            .rooms
+            .iter()
+            .flat_map(|(id, room)| room.members().map(|key| (key, *id)));
+        here.filter(|(key, room)| concerns(*room, *key) && self.access(*key, *room).is_none())
+            .collect()
+    }
+
+    /// Who may have to be shown another list.
+    fn shown_by(&self, change: Change) -> Vec<ViewerKey> {
+        let concerns = |key: ViewerKey, viewer: &Viewer| match change {
+            Change::Nothing => false,
+            Change::Listing(guild) | Change::Channel(guild, _) | Change::Guild(guild) => {
+                viewer.is_in(guild) || self.may_be_in(viewer, guild)
+            }
+            Change::Member(_, user) => self.is(key, user),
+        };
+        let viewers = self.viewers.iter();
+        viewers
+            .filter(|(key, viewer)| concerns(**key, viewer))
+            .map(|(key, _)| *key)
+            .collect()
+    }
+
+    fn is(&self, key: ViewerKey, user: UserId) -> bool {
+        let viewer = self.viewers.get(&key);
+        viewer.is_some_and(|viewer| viewer.session.principal.grant == Grant::User(user))
+    }
+
+    fn may_be_in(&self, viewer: &Viewer, guild: GuildId) -> bool {
+        match &viewer.session.principal.grant {
+            Grant::User(user) => self.directory.is_member(guild, *user),
+            Grant::Embed(channels) => channels
+                .iter()
+                .any(|channel| self.directory.guild_of(*channel) == Some(guild)),
         }
-        Some(list)
+    }
+
+    /// Sends a viewer the list, under its name and its alias.
+    pub(super) fn list(&mut self, key: ViewerKey) {
+        if let Some(list) = self.channel_list(key) {
+            self.send_list(key, &list);
+        }
+    }
+
+    fn list_if_new(&mut self, key: ViewerKey) {
+        let Some(list) = self.channel_list(key) else {
+            return;
+        };
+        if self
+            .viewers
+            .get_mut(&key)
+            .is_some_and(|viewer| viewer.is_news(&list))
+        {
+            self.send_list(key, &list);
+        }
+    }
+
+    fn send_list(&mut self, key: ViewerKey, list: &RawValue) {
+        let Some(viewer) = self.viewers.get_mut(&key) else {
+            return;
+        };
+        viewer.is_news(list);
+        for name in ["channels_list", "channels"] {
+            viewer.link.send(&Frame::event(name, &[list]));
+        }
     }
 
     /// The list, and beside it which guilds it is of.

@@ -1,17 +1,25 @@
 //! Joins and pages: a room is loaded once, however many wait for it, and served at one position of the feed.
 
 use std::rc::Rc;
+use std::time::Duration;
 
-use proto::{ChannelId, MessageId};
+use proto::{ChannelId, GuildId, MessageId};
 use serde::Serialize;
+use tokio::time::timeout;
 
 use super::{Hub, State};
+use crate::access::Access;
 use crate::history::{self, History};
-use crate::object::message_object;
 use crate::request::{Code, Refusal, page_limit};
-use crate::room::{Join, PageObject, ROOM_MESSAGES, empty_page};
-use crate::session::ViewerKey;
+use crate::room::{Join, PageObject, ROOM_MESSAGES};
+use crate::session::{PAGING_MAX, ViewerKey};
 use crate::transport::Reply;
+
+/// A page that has not been read, and reached by the feed, by then is answered with `UNAVAILABLE`.
+const LOAD_TIME_MAX: Duration = Duration::from_secs(4);
+
+/// How long a page waits for a viewer whose queue is half full.
+const LADEN_PAUSE: Duration = Duration::from_millis(50);
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -23,10 +31,17 @@ struct Joined {
 }
 
 #[derive(Serialize)]
-struct Paged<'a, M> {
+#[serde(rename_all = "camelCase")]
+struct Left {
+    success: bool,
+    channel_id: String,
+}
+
+#[derive(Serialize)]
+struct Paged<'a> {
     success: bool,
     #[serde(flatten)]
-    page: PageObject<'a, M>,
+    page: PageObject<'a>,
 }
 
 /// A dependency is away.
@@ -34,9 +49,8 @@ pub(super) fn unavailable(channel: Option<ChannelId>) -> Refusal {
     Refusal::new(Code::Unavailable, "not available now, try again", channel)
 }
 
-/// The viewer may not, or there is no such channel: nobody learns which, and the id is not repeated.
-fn forbidden() -> Refusal {
-    Refusal::new(Code::Forbidden, "no access to this channel", None)
+fn not_joined() -> Refusal {
+    Refusal::new(Code::NotJoined, "the channel is not joined", None)
 }
 
 impl Hub {
@@ -55,86 +69,46 @@ impl Hub {
         if is_joined && limit.is_none() {
             return reply.done(&joined(channel, true));
         }
-        if !is_joined && viewer.is_full() {
+        if !is_joined && !viewer.joining.contains(&channel) && viewer.is_full() {
             let text = "channelId: at most 50 channels can be joined";
             return reply.refuse(&Refusal::new(Code::BadRequest, text, None));
         }
-        let limit = page_limit(limit);
-        if state.access(key, channel).is_none() {
-            return self.join_unseen(state, key, channel, limit, reply);
+        if let Err(refusal) = state.access_or_refusal(key, channel) {
+            return reply.refuse(&refusal);
         }
-        self.join_seen(state, key, channel, limit, reply);
-    }
-
-    /// Serves a join from the room, or lets it wait for the room.
-    fn join_seen(
-        self: &Rc<Self>,
-        state: &mut State,
-        key: ViewerKey,
-        channel: ChannelId,
-        limit: u32,
-        reply: Reply,
-    ) {
         let join = Join {
             viewer: key,
             limit,
             reply,
         };
         let room = state.rooms.entry(channel).or_default();
-        if room.has_page(limit) {
+        if room.has_page(page_limit(limit)) {
             return self.admit(state, channel, join);
         }
         if room.wait(join) {
-            actix_rt::spawn(self.clone().load(channel));
+            actix_rt::spawn(self.clone().load(channel, state.epoch));
         }
         if let Some(viewer) = state.viewers.get_mut(&key) {
-            viewer.joining += 1;
+            viewer.joining.insert(channel);
         }
     }
 
-    /// A channel that the viewer does not see is forbidden, unless nobody could say whether they are a member.
-    fn join_unseen(
-        self: &Rc<Self>,
-        state: &State,
-        key: ViewerKey,
-        channel: ChannelId,
-        limit: u32,
-        reply: Reply,
-    ) {
-        let viewer = state.viewers.get(&key);
-        let Some(viewer) = viewer.filter(|viewer| viewer.session.is_unresolved) else {
-            return reply.refuse(&forbidden());
-        };
-        let grant = viewer.session.principal.grant.clone();
-        let hub = self.clone();
-        actix_rt::spawn(async move {
-            let is_resolved = hub.resolve(&grant).await;
-            let state = &mut *hub.state.borrow_mut();
-            let Some(viewer) = state.viewers.get_mut(&key) else {
-                return;
-            };
-            viewer.session.is_unresolved = !is_resolved;
-            if state.access(key, channel).is_some() {
-                hub.join_seen(state, key, channel, limit, reply);
-            } else if is_resolved {
-                reply.refuse(&forbidden());
-            } else {
-                reply.refuse(&unavailable(None));
-            }
-        });
-    }
-
-    /// Loads a room and serves the joins that waited for it.
-    async fn load(self: Rc<Self>, channel: ChannelId) {
-        let history = self.load_history(channel).await;
+    /// Loads a room and serves the joins that waited for it, unless the feed broke meanwhile: then they were
+    /// refused, and what was loaded belongs to a feed that is no more.
+    async fn load(self: Rc<Self>, channel: ChannelId, epoch: u64) {
+        let loading = self.load_history(channel);
+        let history = timeout(LOAD_TIME_MAX, loading).await.ok().flatten();
         let state = &mut *self.state.borrow_mut();
+        if state.epoch != epoch {
+            return;
+        }
         let Some(room) = state.rooms.get_mut(&channel) else {
             return;
         };
         let (joins, is_loaded) = room.on_loaded(history);
         for join in joins {
             if let Some(viewer) = state.viewers.get_mut(&join.viewer) {
-                viewer.joining -= 1;
+                viewer.joining.remove(&channel);
             }
             if is_loaded {
                 self.admit(state, channel, join);
@@ -148,42 +122,36 @@ impl Hub {
         let is_watched = self.state.borrow().rooms.get(&channel)?.is_watched;
         if !is_watched {
             self.watch(channel).await?;
-            self.state.borrow_mut().rooms.get_mut(&channel)?.is_watched = true;
+            let state = &mut *self.state.borrow_mut();
+            state.rooms.get_mut(&channel)?.is_watched = true;
         }
-        self.read_reached(channel, None, ROOM_MESSAGES).await
+        self.read(channel, None, ROOM_MESSAGES).await
     }
 
-    /// Reads a page, and waits until this worker has handled all that is in it: SQL may be ahead of the feed,
-    /// and a page must not show what was posted after a right that the worker still believes in was taken.
-    async fn read_reached(
-        &self,
-        channel: ChannelId,
-        before: Option<MessageId>,
-        limit: u32,
-    ) -> Option<History> {
-        let history = self.read(channel, before, limit).await?;
-        if history.complete_to > self.position().sequence {
-            self.reach(history.complete_to).await?;
-        }
-        Some(history)
-    }
-
+    /// Reads a page, complete to where the feed stands now, and waits until this worker has handled all that
+    /// is in it: SQL may be ahead of the feed, and a page must not show what was posted after a right that the
+    /// worker still believes in was taken.
     async fn read(
         &self,
         channel: ChannelId,
         before: Option<MessageId>,
         limit: u32,
     ) -> Option<History> {
-        let target = self.position();
+        let target = self.feed.position();
         let read = history::read(&self.store, &*self.broker, channel, before, limit, target).await;
-        read.inspect_err(|error| tracing::warn!(%error, "a page could not be read"))
-            .ok()
+        let read = read.inspect_err(|error| tracing::warn!(%error, "a page could not be read"));
+        let history = read.ok()?;
+        if history.complete_to > self.position().sequence {
+            self.reach(history.complete_to).await?;
+        }
+        Some(history)
     }
 
     /// The page, the answer, and from here on the live events. Access is decided now, at this position.
-    fn admit(&self, state: &mut State, channel: ChannelId, join: Join) {
-        let Some((access, guild)) = state.access(join.viewer, channel) else {
-            return join.reply.refuse(&forbidden());
+    fn admit(self: &Rc<Self>, state: &mut State, channel: ChannelId, join: Join) {
+        let (access, guild) = match state.access_or_refusal(join.viewer, channel) {
+            Ok(granted) => granted,
+            Err(refusal) => return join.reply.refuse(&refusal),
         };
         let (Some(viewer), Some(room)) = (
             state.viewers.get_mut(&join.viewer),
@@ -191,20 +159,70 @@ impl Hub {
         ) else {
             return;
         };
+        let is_again = viewer.joined.contains(&channel);
+        if is_again && join.limit.is_none() {
+            return join.reply.done(&joined(channel, true));
+        }
+        if viewer.link.is_laden() {
+            viewer.joining.insert(channel);
+            actix_rt::spawn(self.clone().admit_later(channel, join, state.epoch));
+            return;
+        }
+        let limit = page_limit(join.limit);
         let page = if access.can_read_history {
-            room.page(channel, join.limit, state.position, &state.directory, guild)
+            room.page(channel, limit, state.position, &state.directory, guild)
         } else {
-            empty_page(channel, state.position)
+            PageObject::empty(channel).frame(state.position)
         };
         let Some(page) = page else {
             return join.reply.refuse(&unavailable(Some(channel)));
         };
         viewer.link.send(&page);
-        let is_new = viewer.joined.insert(channel);
+        viewer.joined.insert(channel);
         if room.enter(join.viewer, viewer.link.clone()) {
             self.instance.on_joined(channel);
         }
-        join.reply.done(&joined(channel, !is_new));
+        join.reply.done(&joined(channel, is_again));
+    }
+
+    /// A viewer with a slow line gets one page after the other: all of them at once would overflow their queue.
+    async fn admit_later(self: Rc<Self>, channel: ChannelId, join: Join, epoch: u64) {
+        tokio::time::sleep(LADEN_PAUSE).await;
+        let state = &mut *self.state.borrow_mut();
+        let viewer = state.viewers.get_mut(&join.viewer);
+        let is_wanted = viewer.is_some_and(|viewer| viewer.joining.remove(&channel));
+        if !is_wanted || state.epoch != epoch {
+            return join.reply.refuse(&not_joined());
+        }
+        if state.rooms.contains_key(&channel) {
+            self.admit(state, channel, join);
+        } else {
+            join.reply.refuse(&unavailable(Some(channel)));
+        }
+    }
+
+    pub(super) fn leave(&self, key: ViewerKey, channel: ChannelId, reply: Reply) {
+        let state = &mut *self.state.borrow_mut();
+        let room = state.rooms.get_mut(&channel);
+        let cancelled = room.map(|room| (room.leave(key), room.cancel(key)));
+        for join in cancelled.into_iter().flat_map(|(_, joins)| joins) {
+            join.reply.refuse(&not_joined());
+        }
+        let Some(viewer) = state.viewers.get_mut(&key) else {
+            return;
+        };
+        let was_joining = viewer.joining.remove(&channel);
+        let was_joined = viewer.joined.remove(&channel);
+        if was_joined {
+            self.instance.on_left(channel);
+        }
+        if !was_joined && !was_joining {
+            return reply.refuse(&not_joined());
+        }
+        reply.done(&Left {
+            success: true,
+            channel_id: channel.to_string(),
+        });
     }
 
     pub(super) fn get_messages(
@@ -215,42 +233,61 @@ impl Hub {
         limit: u32,
         reply: Reply,
     ) {
+        let state = &mut *self.state.borrow_mut();
+        if let Err(refusal) = state.access_or_refusal(key, channel) {
+            return reply.refuse(&refusal);
+        }
+        let Some(viewer) = state
+            .viewers
+            .get_mut(&key)
+            .filter(|v| v.paging < PAGING_MAX)
+        else {
+            return reply.refuse(&unavailable(Some(channel)));
+        };
+        viewer.paging += 1;
         let hub = self.clone();
         actix_rt::spawn(async move {
-            if hub.state.borrow().access(key, channel).is_none() {
-                return reply.refuse(&forbidden());
+            let history = timeout(LOAD_TIME_MAX, hub.read(channel, before, limit)).await;
+            let state = &mut *hub.state.borrow_mut();
+            if let Some(viewer) = state.viewers.get_mut(&key) {
+                viewer.paging -= 1;
             }
-            let history = hub.read_reached(channel, before, limit).await;
-            let state = &*hub.state.borrow();
             // What was seen when the question came may be hidden by now.
-            let Some((access, guild)) = state.access(key, channel) else {
-                return reply.refuse(&forbidden());
+            let (access, guild) = match state.access_or_refusal(key, channel) {
+                Ok(granted) => granted,
+                Err(refusal) => return reply.refuse(&refusal),
             };
-            let Some(history) = history else {
+            let Some(history) = history.ok().flatten() else {
                 return reply.refuse(&unavailable(Some(channel)));
             };
-            let (newest, has_more) = if access.can_read_history {
-                let newest: Vec<_> = history.messages.newest(limit as usize).collect();
-                let has_more = history.messages.has_more || newest.len() < history.messages.len();
-                (newest, has_more)
+            let page = if access.can_read_history {
+                PageObject::new(channel, &history.messages, limit, guild, &state.directory)
             } else {
-                (Vec::new(), false)
+                PageObject::empty(channel)
             };
-            let oldest = newest.first().map(|message| message.id.to_string());
-            let objects: Vec<_> = newest
-                .iter()
-                .map(|m| message_object(m, guild, &state.directory))
-                .collect();
             reply.done(&Paged {
                 success: true,
-                page: PageObject {
-                    channel_id: channel.to_string(),
-                    messages: &objects,
-                    has_more,
-                    next_cursor: oldest.filter(|_| has_more),
-                },
+                page,
             });
         });
+    }
+}
+
+impl State {
+    /// What the viewer may do in a channel that they see, and its guild. Where they see none, that is forbidden,
+    /// unless nobody could say yet whether they are a member: then it may be otherwise in a moment.
+    fn access_or_refusal(
+        &self,
+        key: ViewerKey,
+        channel: ChannelId,
+    ) -> Result<(Access, GuildId), Refusal> {
+        self.access(key, channel).ok_or_else(|| {
+            let viewer = self.viewers.get(&key);
+            if viewer.is_some_and(|viewer| viewer.session.is_unresolved) {
+                return unavailable(None);
+            }
+            Refusal::new(Code::Forbidden, "no access to this channel", None)
+        })
     }
 }
 

@@ -3,6 +3,7 @@
 //! The answer is no state of its own: it names the sequence at which the member stands in the feed, so that
 //! a role that is taken meanwhile is never given back by a late answer.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,12 +13,17 @@ use proto::{GuildId, UserId, subject};
 
 use super::Hub;
 use crate::access::Grant;
+use crate::session::ViewerKey;
 
 /// Guilds that are asked about for one viewer (decisions.md, "Members").
 const GUILDS_MAX: usize = 20;
 
 /// Then the question counts as unanswered (decisions.md, "Members").
 const ANSWER_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Between two questions about a viewer whom nobody could place, at first and at most.
+const RETRY_MIN: Duration = Duration::from_millis(500);
+const RETRY_MAX: Duration = Duration::from_secs(15);
 
 impl Hub {
     /// Asks about every guild of which nobody knows. True if that is settled now, as far as anybody can say.
@@ -51,6 +57,32 @@ impl Hub {
             )
         };
         reply.answers.iter().all(settled)
+    }
+
+    /// Asks again, less and less often, for a viewer about whom nobody could answer. Whatever is found
+    /// reaches them through the feed, as any change does.
+    pub(super) async fn resolve_later(self: Rc<Self>, key: ViewerKey) {
+        let mut pause = RETRY_MIN;
+        loop {
+            // Spread, so that all who came during an outage do not ask at once when it ends.
+            tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.5))).await;
+            pause = (pause * 2).min(RETRY_MAX);
+            let grant = self
+                .state
+                .borrow()
+                .viewers
+                .get(&key)
+                .map(|v| v.session.principal.grant.clone());
+            let Some(grant) = grant else {
+                return;
+            };
+            if self.resolve(&grant).await {
+                if let Some(viewer) = self.state.borrow_mut().viewers.get_mut(&key) {
+                    viewer.session.is_unresolved = false;
+                }
+                return;
+            }
+        }
     }
 
     async fn ask(&self, user: UserId, guilds: &[GuildId]) -> Option<MemberReply> {

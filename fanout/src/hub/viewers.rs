@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use actix_socketio::Close;
 use proto::UserId;
 use proto::event::User;
 use runtime::time::iso;
@@ -11,7 +12,7 @@ use serde::Serialize;
 use super::{Hub, State};
 use crate::access::Grant;
 use crate::object::avatar_url;
-use crate::request::{Code, Refusal, Request};
+use crate::request::Request;
 use crate::session::{Session, Viewer, ViewerKey};
 use crate::transport::{Link, Reply};
 
@@ -29,13 +30,6 @@ struct UserInfo<'a> {
     created_at: Option<String>,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Left {
-    success: bool,
-    channel_id: String,
-}
-
 impl Hub {
     /// Waits until the directory is there; false if it does not come in time.
     pub async fn has_begun(&self) -> bool {
@@ -48,10 +42,17 @@ impl Hub {
     }
 
     /// A viewer is connected: they are told who they are and what they see.
-    pub fn on_connected(&self, session: Session, link: Link) -> ViewerKey {
+    pub fn on_connected(self: &Rc<Self>, session: Session, link: Link) -> ViewerKey {
         let key = ViewerKey::new(self.next_key.get());
         self.next_key.set(self.next_key.get() + 1);
         let state = &mut *self.state.borrow_mut();
+        if !*self.begun.borrow() {
+            // The feed broke while they were authenticated: there is nothing to show, and they come back.
+            link.close(Close::GoingAway);
+        }
+        if session.is_unresolved {
+            actix_rt::spawn(self.clone().resolve_later(key));
+        }
         state.viewers.insert(key, Viewer::new(session, link));
         state.list(key);
         state.introduce(key);
@@ -84,26 +85,6 @@ impl Hub {
                 limit,
             } => self.get_messages(key, channel, before, limit, reply),
         }
-    }
-
-    fn leave(&self, key: ViewerKey, channel: proto::ChannelId, reply: Reply) {
-        let state = &mut *self.state.borrow_mut();
-        let viewer = state.viewers.get_mut(&key);
-        if !viewer.is_some_and(|viewer| viewer.joined.remove(&channel)) {
-            return reply.refuse(&Refusal::new(
-                Code::NotJoined,
-                "the channel is not joined",
-                None,
-            ));
-        }
-        if let Some(room) = state.rooms.get_mut(&channel) {
-            room.leave(key);
-        }
-        self.instance.on_left(channel);
-        reply.done(&Left {
-            success: true,
-            channel_id: channel.to_string(),
-        });
     }
 }
 

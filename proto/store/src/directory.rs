@@ -7,7 +7,7 @@ mod snapshot;
 
 use std::collections::BTreeMap;
 
-use proto::event::{Channel, Guild, Member, Role};
+use proto::event::{Channel, Event, Guild, GuildSnapshotBegin, GuildSnapshotPart, Member, Role};
 use proto::id::{GuildId, UserId};
 
 use crate::error::StoreError;
@@ -21,6 +21,8 @@ pub struct DirectorySnapshot {
     pub position: Position,
     /// Ascending by id.
     pub guilds: Vec<GuildDirectory>,
+    /// Snapshots that have begun and not ended at this position, as events: what follows builds on them.
+    pub unfinished: Vec<(GuildId, Vec<Event>)>,
 }
 
 /// A guild and all that is known of it, each list ascending by id.
@@ -61,6 +63,27 @@ pub(crate) async fn read(connection: &mut Connection) -> Result<Vec<GuildDirecto
         }
     }
     Ok(guilds.into_values().collect())
+}
+
+/// Snapshots on their way.
+pub(crate) async fn unfinished(
+    connection: &mut Connection,
+) -> Result<Vec<(GuildId, Vec<Event>)>, StoreError> {
+    let begun: Vec<(i64, GuildSnapshotBegin)> = rows(
+        connection,
+        "snapshots",
+        "SELECT guild_id, body FROM snapshots",
+    )
+    .await?;
+    let parts = "SELECT guild_id, body FROM snapshot_parts ORDER BY guild_id, guard";
+    let parts: Vec<(i64, GuildSnapshotPart)> = rows(connection, "snapshot_parts", parts).await?;
+    let events_of = |(id, begin): (i64, GuildSnapshotBegin)| {
+        let of_guild = parts.iter().filter(|(guild, _)| *guild == id);
+        let mut events = vec![Event::GuildSnapshotBegin(begin)];
+        events.extend(of_guild.map(|(_, part)| Event::GuildSnapshotPart(part.clone())));
+        Some((GuildId::new(id.cast_unsigned())?, events))
+    };
+    Ok(begun.into_iter().filter_map(events_of).collect())
 }
 
 /// One member; none where it was never met or has left.

@@ -145,8 +145,13 @@ impl Store {
         let mut read = self.pool.begin_with(BEGIN_READ).await?;
         let position = position::read(&mut read).await?;
         let guilds = directory::read(&mut read).await?;
+        let unfinished = directory::unfinished(&mut read).await?;
         read.commit().await?;
-        Ok(DirectorySnapshot { position, guilds })
+        Ok(DirectorySnapshot {
+            position,
+            guilds,
+            unfinished,
+        })
     }
 
     /// One member; none where it was never met or has left.
