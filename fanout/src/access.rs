@@ -4,6 +4,7 @@
 //! what a viewer may see is decided at exactly the feed's position.
 
 mod directory;
+mod guild;
 mod permissions;
 #[cfg(test)]
 mod tests;

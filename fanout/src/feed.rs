@@ -26,6 +26,8 @@ use crate::offset::Offset;
 mod catchup;
 mod handle;
 mod start;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use handle::WORKERS_MAX;
 pub use handle::{FeedHandle, Inbox, Ticket};

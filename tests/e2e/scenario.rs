@@ -75,6 +75,32 @@ async fn a_burst_of_directory_changes_delays_nobody_for_long() -> anyhow::Result
     Ok(())
 }
 
+async fn races(home: Home) -> anyhow::Result<()> {
+    let world = World::start(home).await?;
+    let mut settings = settings(&world)?;
+    settings["count"] = json!(1_000);
+    let mut client = Client::start("races.mjs", &settings)?;
+    client.ready().await?;
+    world.load(world.public_channel()?, 200, 1_000).await?;
+    let result = client.result().await?;
+    assert_eq!(result["joins"], 120);
+    // Pages that held something: else the race was not one.
+    assert!(result["pages"].as_u64() > Some(20), "{result}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn joins_that_race_with_messages_have_no_gap_and_no_double_standalone() -> anyhow::Result<()>
+{
+    races(Home::Standalone).await
+}
+
+#[tokio::test]
+async fn joins_that_race_with_messages_have_no_gap_and_no_double_on_two_fanouts()
+-> anyhow::Result<()> {
+    races(Home::Distributed).await
+}
+
 #[tokio::test]
 async fn what_breaks_the_rules_is_closed_and_nobody_else_notices() -> anyhow::Result<()> {
     let world = World::start(Home::Standalone).await?;

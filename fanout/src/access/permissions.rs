@@ -8,7 +8,7 @@
 use proto::event::{Channel, Member, Overwrite};
 use proto::{ChannelId, UserId};
 
-use super::directory::GuildView;
+use super::guild::GuildView;
 
 const MANAGE_CHANNELS: u64 = 1 << 4;
 const ADMINISTRATOR: u64 = 1 << 3;
