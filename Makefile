@@ -11,9 +11,8 @@ export RUST_BACKTRACE ?= 0
 # The services that the bench starts.
 SERVICES = -p ingest -p fanout -p discord-sim
 
-
 run:
-	cargo run --locked --quiet -p standalone --bin discord-stream
+	cargo run --locked -p standalone --bin discord-stream
 
 check:
 	cargo fmt --all --check

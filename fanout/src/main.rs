@@ -1,10 +1,11 @@
 //! The binary `fanout`: the service, `fanout token`, `fanout health`.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use broker::{Nats, NatsSettings};
+use broker::{ConnectError, Nats, NatsSettings};
 use clap::{Parser, Subcommand};
 use fanout::auth::Keys;
 use fanout::token::TokenArgs;
@@ -12,7 +13,7 @@ use fanout::{Fanout, FanoutSettings};
 use runtime::settings::{SettingsError, malformed};
 use runtime::start::{exit_code, install_tls, parse};
 use runtime::{Health, Lifecycle, Settings, telemetry};
-use store::Store;
+use store::{Store, StoreError};
 
 /// Beyond the drain, for tasks to end.
 const FINISH: Duration = Duration::from_secs(15);
@@ -67,18 +68,24 @@ fn print_token(settings: &Settings, token: &TokenArgs) -> anyhow::Result<()> {
 async fn serve(settings: Settings) -> anyhow::Result<()> {
     telemetry::init(&settings)?;
     let fanout = FanoutSettings::read(&settings)?;
-    let nats = NatsSettings::new(settings.required("NATS_URL")?, "fanout");
+    let mut nats = NatsSettings::new(settings.required("NATS_URL")?, "fanout");
+    nats.credentials_file = settings.text("NATS_CREDENTIALS_FILE").map(PathBuf::from);
+    nats.ca_file = settings.text("NATS_CA_FILE").map(PathBuf::from);
     let url = settings.required("DATABASE_URL")?;
     let life = Lifecycle::new();
     life.listen_to_signals()?;
-    let store = Store::open(url).await;
-    let store = store.map_err(|error| match error {
-        store::StoreError::Unsupported { .. } => malformed("DATABASE_URL", "a sqlite: URL").into(),
-        other => anyhow::Error::new(other).context("the database can't be opened"),
-    })?;
-    let broker = Nats::connect(nats)
-        .await
-        .context("the broker can't be reached")?;
+    let store = match Store::open(url).await {
+        Err(StoreError::Unsupported { .. }) => {
+            return Err(malformed("DATABASE_URL", "the address of a supported database").into());
+        }
+        opened => opened.context("the database can't be opened")?,
+    };
+    let broker = match Nats::connect(nats).await {
+        Err(ConnectError::Url(_)) => {
+            return Err(malformed("NATS_URL", "the addresses of a cluster").into());
+        }
+        connected => connected?,
+    };
     let deadline = fanout.shutdown_grace + fanout.drain + FINISH;
     Fanout::new(fanout, broker, store, Health::new(), life.clone())
         .spawn()
