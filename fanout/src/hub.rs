@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use broker::Broker;
-use proto::{ChannelId, GuildId};
+use proto::{ChannelId, GuildId, UserId};
 use runtime::time::now_ms;
 use store::Store;
 use tokio::sync::{Notify, oneshot, watch};
@@ -57,6 +57,8 @@ struct State {
     directory: Directory,
     position: Offset,
     viewers: HashMap<ViewerKey, Viewer>,
+    /// The viewers that one user is.
+    viewers_of: HashMap<UserId, Vec<ViewerKey>>,
     rooms: HashMap<ChannelId, Room>,
     tickets: HashMap<Ticket, oneshot::Sender<u64>>,
     /// Who may have to be sent another list.
@@ -87,6 +89,7 @@ impl Hub {
                 directory: Directory::default(),
                 position,
                 viewers: HashMap::new(),
+                viewers_of: HashMap::new(),
                 rooms: HashMap::new(),
                 tickets: HashMap::new(),
                 unlisted: BTreeSet::new(),

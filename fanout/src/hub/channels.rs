@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use actix_socketio::Frame;
-use proto::{ChannelId, GuildId, UserId};
+use proto::{ChannelId, GuildId};
 use runtime::time::now_ms;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -111,44 +111,46 @@ impl Hub {
 }
 
 impl State {
-    /// Who is in a channel that they no longer see. A change of one channel touches the rooms at and below it.
+    /// Who is in a channel that they no longer see. A change of one channel touches the rooms at and below it,
+    /// a change of one member what that member has joined.
     fn hidden_by(&self, change: Change) -> Vec<(ViewerKey, ChannelId)> {
         let directory = &self.directory;
-        let concerns = |room: ChannelId, viewer: ViewerKey| match change {
-            Change::Nothing | Change::Listing(_) => false,
+        let concerns = |room: ChannelId| match change {
+            Change::Nothing | Change::Listing(_) | Change::Member(..) => false,
             Change::Guild(guild) => directory.guild_of(room).is_none_or(|own| own == guild),
             Change::Channel(_, channel) => {
                 directory.is_below(room, channel) || !directory.has_channel(room)
             }
-            Change::Member(_, user) => self.is(viewer, user),
         };
-        let here = self
-            .rooms
-            .iter()
-            .flat_map(|(id, room)| room.members().map(|key| (key, *id)));
-        here.filter(|(key, room)| concerns(*room, *key) && self.access(*key, *room).is_none())
+        let rooms = self.rooms.iter().filter(|(id, _)| concerns(**id));
+        let in_rooms = rooms.flat_map(|(id, room)| room.members().map(|key| (key, *id)));
+        let of_member = self.viewers_of_member(change).iter().filter_map(|key| {
+            let viewer = self.viewers.get(key)?;
+            Some(viewer.joined.iter().map(|channel| (*key, *channel)))
+        });
+        let concerned = in_rooms.chain(of_member.flatten());
+        concerned
+            .filter(|(key, room)| self.access(*key, *room).is_none())
             .collect()
     }
 
     /// Who may have to be shown another list.
     fn shown_by(&self, change: Change) -> Vec<ViewerKey> {
-        let concerns = |key: ViewerKey, viewer: &Viewer| match change {
-            Change::Nothing => false,
-            Change::Listing(guild) | Change::Channel(guild, _) | Change::Guild(guild) => {
-                viewer.is_in(guild) || self.may_be_in(viewer, guild)
-            }
-            Change::Member(_, user) => self.is(key, user),
+        let (Change::Listing(guild) | Change::Channel(guild, _) | Change::Guild(guild)) = change
+        else {
+            return self.viewers_of_member(change).to_vec();
         };
-        let viewers = self.viewers.iter();
-        viewers
-            .filter(|(key, viewer)| concerns(**key, viewer))
-            .map(|(key, _)| *key)
-            .collect()
+        let concerns = |viewer: &Viewer| viewer.is_in(guild) || self.may_be_in(viewer, guild);
+        let viewers = self.viewers.iter().filter(|(_, viewer)| concerns(viewer));
+        viewers.map(|(key, _)| *key).collect()
     }
 
-    fn is(&self, key: ViewerKey, user: UserId) -> bool {
-        let viewer = self.viewers.get(&key);
-        viewer.is_some_and(|viewer| viewer.session.principal.grant == Grant::User(user))
+    /// The viewers who are the member that a change is about.
+    fn viewers_of_member(&self, change: Change) -> &[ViewerKey] {
+        let Change::Member(_, user) = change else {
+            return &[];
+        };
+        self.viewers_of.get(&user).map_or(&[], Vec::as_slice)
     }
 
     fn may_be_in(&self, viewer: &Viewer, guild: GuildId) -> bool {

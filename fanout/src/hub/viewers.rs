@@ -53,6 +53,9 @@ impl Hub {
         if session.is_unresolved {
             actix_rt::spawn(self.clone().resolve_later(key));
         }
+        if let Grant::User(user) = session.principal.grant {
+            state.viewers_of.entry(user).or_default().push(key);
+        }
         state.viewers.insert(key, Viewer::new(session, link));
         state.list(key);
         state.introduce(key);
@@ -65,6 +68,14 @@ impl Hub {
         let Some(viewer) = state.viewers.remove(&key) else {
             return;
         };
+        if let Grant::User(user) = viewer.session.principal.grant
+            && let Some(others) = state.viewers_of.get_mut(&user)
+        {
+            others.retain(|other| *other != key);
+            if others.is_empty() {
+                state.viewers_of.remove(&user);
+            }
+        }
         for channel in viewer.joined {
             if let Some(room) = state.rooms.get_mut(&channel) {
                 room.leave(key);
