@@ -38,6 +38,8 @@ enum ArchiveError {
     Broker(#[from] BrokerError),
     #[error("the store can't be written")]
     Store(#[from] StoreError),
+    #[error("the stream ends before what is archived")]
+    Rewound,
 }
 
 /// Writes the stream into SQL.
@@ -88,6 +90,7 @@ impl Archive {
             ArchiveError::Store(error) => {
                 tracing::error!(error = %chain(error), "the archive fails; it tries again");
             }
+            ArchiveError::Rewound => {}
             ArchiveError::Broker(error) => {
                 tracing::debug!(%error, "the archive can't read the stream");
             }
@@ -108,6 +111,19 @@ impl Archive {
         }
         let stream = bounded(CALL, self.broker.state()).await?;
         let position = self.store.position().await?;
+        if position.generation == stream.generation && position.sequence > stream.last {
+            // A broker that lost power before its disk had the tail. Nobody knows where it began anew, and what
+            // it has numbered since is missing here: all that it holds is archived again, which changes nothing
+            // that was right.
+            tracing::error!(
+                position = position.sequence,
+                last = stream.last,
+                "the stream has lost events that are archived; what it holds is archived again"
+            );
+            let before = stream.first.saturating_sub(1);
+            self.store.rewind(stream.generation, before).await?;
+            return Ok(self.store.position().await?);
+        }
         if position.generation == stream.generation {
             check_first(position, stream);
             return Ok(position);
@@ -146,9 +162,12 @@ impl Archive {
             let mut events = bounded(CALL, read).await?.events;
             events.retain(|event| event.sequence >= from);
             if events.is_empty() {
-                tokio::select! {
+                let is_quiet = tokio::select! {
                     () = stop.cancelled() => return Ok(()),
-                    _ = timeout(PERIOD, self.acknowledged.changed()) => {}
+                    changed = timeout(PERIOD, self.acknowledged.changed()) => changed.is_err(),
+                };
+                if is_quiet && bounded(CALL, self.broker.state()).await?.last < position.sequence {
+                    return Err(ArchiveError::Rewound);
                 }
                 continue;
             }

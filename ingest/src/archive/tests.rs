@@ -198,3 +198,20 @@ async fn a_place_is_known_from_sql_at_the_start() {
     again.archive_to(2).await;
     assert_eq!(again.places.guild_of(channel()), GuildId::new(7));
 }
+
+#[tokio::test]
+async fn a_stream_that_lost_its_tail_is_archived_again() {
+    let bench = bench().await;
+    bench.publish_event(1, message(1)).await;
+    bench.archive_to(1).await;
+    // SQL is ahead, as after a power cut that took what the broker had not yet written to its disk.
+    let mut ahead = store::Batch::new(bench.store.position().await.unwrap());
+    ahead.skip(5);
+    bench.store.apply(ahead).await.unwrap();
+    bench.publish_event(2, message(2)).await;
+    bench.publish_event(3, message(3)).await;
+    bench.archive_to(3).await;
+    let page = bench.store.page(channel(), None, 10).await.unwrap();
+    let ids: Vec<_> = page.messages.iter().map(|message| message.id).collect();
+    assert_eq!(ids, [1, 2, 3]);
+}

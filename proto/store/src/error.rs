@@ -7,7 +7,7 @@ use crate::sqlite;
 /// Why a call on the store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The database is away, busy or out of room: worth a retry. After a failed [`crate::Store::apply`] the
+    /// The database is away, busy, out of room or broken: worth a retry. After a failed [`crate::Store::apply`] the
     /// outcome is unknown: read the position first.
     #[error("the database is away or busy")]
     Away(#[source] sqlx::Error),
@@ -43,7 +43,7 @@ pub enum StoreError {
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         let is_away = match &error {
-            sqlx::Error::Database(answer) => sqlite::is_transient(answer.as_ref()),
+            sqlx::Error::Database(answer) => !sqlite::is_rows_fault(answer.as_ref()),
             sqlx::Error::Io(_)
             | sqlx::Error::Tls(_)
             | sqlx::Error::Protocol(_)

@@ -44,6 +44,25 @@ pub(crate) async fn begin_generation(
     Ok(())
 }
 
+/// Sets the position back, under the next number: sequences are given a second time, and what they bring must
+/// outrank what the first ones left.
+pub(crate) async fn rewind(
+    connection: &mut Connection,
+    generation: u64,
+    to: u64,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE archive_position SET number = number + 1, sequence = ? \
+         WHERE generation = ? AND sequence > ?",
+    )
+    .bind(to.cast_signed())
+    .bind(generation.cast_signed())
+    .bind(to.cast_signed())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// Moves the position from `from` to the sequence `to`, and tells its generation's number.
 pub(crate) async fn advance(
     connection: &mut Connection,

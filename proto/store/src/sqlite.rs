@@ -92,9 +92,10 @@ fn result_code(answer: &dyn DatabaseError) -> Option<u32> {
     Some(extended & 0xff)
 }
 
-/// Whether the same statement may succeed later: BUSY, LOCKED, NOMEM, INTERRUPT, IOERR, FULL, CANTOPEN, PROTOCOL.
-pub(crate) fn is_transient(answer: &dyn DatabaseError) -> bool {
-    matches!(result_code(answer), Some(5..=7 | 9 | 10 | 13..=15))
+/// Whether a row is what is wrong: TOOBIG, CONSTRAINT, MISMATCH, RANGE. Anything else is the database's trouble
+/// (busy, full, corrupt, a table that is missing), and no reason to set rows aside one by one.
+pub(crate) fn is_rows_fault(answer: &dyn DatabaseError) -> bool {
+    matches!(result_code(answer), Some(18..=20 | 25))
 }
 
 /// Whether a statement names a table that is not there. SQLite has one code for every statement that it can't

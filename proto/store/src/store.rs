@@ -86,6 +86,16 @@ impl Store {
         position::begin_generation(&mut connection, generation).await
     }
 
+    /// Says that a generation's stream ends before the position: it has lost a tail that was not on disk, and
+    /// gives those sequences again. The position goes back to `to`; what was archived stays.
+    ///
+    /// # Errors
+    /// [`StoreError::Away`] where the database does not answer.
+    pub async fn rewind(&self, generation: u64, to: u64) -> Result<(), StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        position::rewind(&mut connection, generation, to).await
+    }
+
     /// Writes a batch and moves the position, both or neither.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use store::{Batch, Position, Store, StoreError};
 
 use crate::events::{
     CHANNEL, channel, channel_id, channel_upserted, created, guild_updated, message, message_id,
-    snapshot,
+    snapshot, updated,
 };
 use crate::home::{GENERATION, Home};
 
@@ -18,6 +18,7 @@ on_every_home! {
     of_two_archives_one_loses_and_writes_nothing,
     an_archive_of_an_older_generation_is_refused,
     skipped_events_move_the_position,
+    a_stream_that_lost_its_tail_gives_its_numbers_again_and_what_they_bring_counts,
     a_repeated_sequence_is_pushed_once,
     a_batch_that_fails_leaves_nothing_behind,
     a_reopened_store_has_everything,
@@ -244,4 +245,32 @@ async fn a_closed_store_is_away(home: &Home) {
     store.close().await;
     let closed = store.ping().await;
     assert!(matches!(closed, Err(StoreError::Away(_))), "{closed:?}");
+}
+
+async fn a_stream_that_lost_its_tail_gives_its_numbers_again_and_what_they_bring_counts(
+    home: &Home,
+) {
+    let store = home.store().await;
+    store.begin_generation(GENERATION).await.unwrap();
+    let mut batch = Batch::new(store.position().await.unwrap());
+    batch.push(1, &created(1, "first"));
+    batch.push(9, &created(2, "kept"));
+    store.apply(batch).await.unwrap();
+
+    store.rewind(GENERATION + 1, 3).await.unwrap();
+    assert_eq!(
+        store.position().await.unwrap().sequence,
+        9,
+        "another generation's word"
+    );
+    store.rewind(GENERATION, 3).await.unwrap();
+    let position = store.position().await.unwrap();
+    assert_eq!((position.generation, position.sequence), (GENERATION, 3));
+
+    let mut batch = Batch::new(position);
+    batch.push(4, &updated(2, "edited"));
+    store.apply(batch).await.unwrap();
+    let page = store.page(channel_id(CHANNEL), None, 100).await.unwrap();
+    let contents: Vec<_> = page.messages.iter().map(|m| m.content.as_str()).collect();
+    assert_eq!(contents, ["first", "edited"]);
 }
