@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use broker::Broker;
+use proto::event::Event;
 use proto::{ChannelId, GuildId, UserId};
 use runtime::time::now_ms;
 use store::Store;
@@ -49,6 +50,8 @@ pub struct Hub {
     begun: watch::Sender<bool>,
     /// Somebody is to be sent another list.
     unlisted: Notify,
+    /// Somebody is to be asked about.
+    unverified: Notify,
     state: RefCell<State>,
 }
 
@@ -63,6 +66,10 @@ struct State {
     tickets: HashMap<Ticket, oneshot::Sender<u64>>,
     /// Who may have to be sent another list.
     unlisted: BTreeSet<ViewerKey>,
+    /// Users who are to be asked about.
+    unverified: BTreeSet<UserId>,
+    /// The guilds of which it is known, since their last snapshot, whether the user is a member.
+    verified: HashMap<UserId, BTreeSet<GuildId>>,
     /// Counts the feed's beginnings and ends: what was begun in another one is void.
     epoch: u64,
 }
@@ -85,6 +92,7 @@ impl Hub {
             next_key: Cell::new(0),
             begun: watch::Sender::new(false),
             unlisted: Notify::new(),
+            unverified: Notify::new(),
             state: RefCell::new(State {
                 directory: Directory::default(),
                 position,
@@ -93,6 +101,8 @@ impl Hub {
                 rooms: HashMap::new(),
                 tickets: HashMap::new(),
                 unlisted: BTreeSet::new(),
+                unverified: BTreeSet::new(),
+                verified: HashMap::new(),
                 epoch: 0,
             }),
         })
@@ -106,6 +116,7 @@ impl Hub {
         self.worker.set(inbox.worker);
         let sweeper = actix_rt::spawn(self.clone().sweep());
         let lister = actix_rt::spawn(self.clone().send_lists());
+        let verifier = actix_rt::spawn(self.clone().verify());
         while let Some(item) = inbox.items.recv().await {
             self.on_item(item);
             self.on_waiting(&mut inbox);
@@ -113,6 +124,7 @@ impl Hub {
         }
         sweeper.abort();
         lister.abort();
+        verifier.abort();
     }
 
     /// What has come meanwhile goes out together with the first.
@@ -148,6 +160,9 @@ impl Hub {
                 state.position.sequence = event.sequence;
                 let change = state.directory.apply(event.guild, &event.event);
                 state.rooms.values_mut().for_each(Room::forget_pages);
+                if matches!(event.event, Event::GuildSnapshotEnd(_)) {
+                    self.unverify(state, event.guild);
+                }
                 self.on_change(state, change);
             }
             Item::Reached(ticket, position) => {
@@ -167,6 +182,7 @@ impl Hub {
         self.begun.send_replace(false);
         state.epoch += 1;
         state.tickets.clear();
+        state.verified.clear();
         let rooms = std::mem::take(&mut state.rooms);
         for (_, mut room) in rooms {
             room.on_loaded(None)
@@ -189,6 +205,10 @@ impl Hub {
         loop {
             ticks.tick().await;
             let state = &mut *self.state.borrow_mut();
+            let viewers_of = &state.viewers_of;
+            state
+                .verified
+                .retain(|user, _| viewers_of.contains_key(user));
             state.rooms.retain(|channel, room| {
                 room.idle_sweeps = if room.is_empty() {
                     room.idle_sweeps + 1

@@ -5,11 +5,19 @@ use std::time::Duration;
 use broker::StreamSettings;
 use runtime::settings::malformed;
 use runtime::{Settings, SettingsError};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
+use url::Url;
 
 /// The stream's limit in bytes. There is no setting for it: at `STREAM_MAX_AGE` of 24 h it is meant to be
 /// met by a flood alone, and the disk should not be.
 const STREAM_BYTES_MAX: u64 = 8 << 30;
+
+/// For so long a persisted gateway session is resumed. What Discord replays then must still be known as
+/// published, so the duplicate window is longer.
+const SESSION_AGE_MAX: Duration = Duration::from_mins(10);
+
+/// The least buffer: as much as the largest message that the stream takes (1 MiB, the default of NATS).
+const BUFFER_BYTES_MIN: usize = 1 << 20;
 
 /// What ingest is told at its start.
 #[derive(Debug, Clone)]
@@ -34,33 +42,74 @@ impl IngestSettings {
     /// # Errors
     /// A missing or malformed setting.
     pub fn from(settings: &Settings) -> Result<Self, SettingsError> {
-        let token = settings.secret("DISCORD_BOT_TOKEN");
-        let api_url = settings.text("DISCORD_API_URL");
-        let api_url = api_url.unwrap_or("https://discord.com/api/v10");
-        if !api_url.starts_with("http://") && !api_url.starts_with("https://") {
-            return Err(malformed("DISCORD_API_URL", "an http or https address"));
-        }
-        let gateway_url = settings.text("DISCORD_GATEWAY_URL");
-        let is_gateway = |url: &str| url.starts_with("ws://") || url.starts_with("wss://");
-        if gateway_url.is_some_and(|url| !is_gateway(url)) {
-            return Err(malformed("DISCORD_GATEWAY_URL", "a ws or wss address"));
-        }
-        let day = Duration::from_hours(24);
-        let window = Duration::from_mins(15);
+        let api_url = address(settings, "DISCORD_API_URL", ["http", "https"])?;
         Ok(Self {
-            token: token.ok_or(SettingsError::Missing("DISCORD_BOT_TOKEN"))?,
-            api_url: api_url.trim_end_matches('/').to_owned(),
-            gateway_url: gateway_url.map(|url| url.trim_end_matches('/').to_owned()),
-            buffer_bytes_max: settings.bytes("PUBLISH_BUFFER_MAX", 128 << 20)?,
-            stream: StreamSettings {
-                age_max: settings.duration("STREAM_MAX_AGE", day)?,
-                bytes_max: STREAM_BYTES_MAX,
-                duplicate_window: settings.duration("STREAM_DUPLICATE_WINDOW", window)?,
-                replicas: 1,
-            },
+            token: token(settings)?,
+            api_url: api_url.unwrap_or_else(|| "https://discord.com/api/v10".to_owned()),
+            gateway_url: address(settings, "DISCORD_GATEWAY_URL", ["ws", "wss"])?,
+            buffer_bytes_max: buffer_bytes_max(settings)?,
+            stream: stream(settings)?,
             environment: settings.text("APP_ENV").unwrap_or("development").to_owned(),
         })
     }
+}
+
+/// The token goes into an HTTP header as it is.
+fn token(settings: &Settings) -> Result<SecretString, SettingsError> {
+    let name = "DISCORD_BOT_TOKEN";
+    let token = settings.secret(name).ok_or(SettingsError::Missing(name))?;
+    let is_visible = token.expose_secret().bytes().all(|b| b.is_ascii_graphic());
+    is_visible
+        .then_some(token)
+        .ok_or_else(|| malformed(name, "visible ASCII characters without blanks"))
+}
+
+/// An address with a host, of one of these two schemes, without a slash at its end.
+fn address(
+    settings: &Settings,
+    name: &'static str,
+    schemes: [&str; 2],
+) -> Result<Option<String>, SettingsError> {
+    let [plain, secure] = schemes;
+    let expected = format!("an address such as {secure}://host (or {plain})");
+    let Some(url) = settings.parsed::<Url>(name, &expected)? else {
+        return Ok(None);
+    };
+    if !schemes.contains(&url.scheme()) || !url.has_host() {
+        return Err(malformed(name, &expected));
+    }
+    Ok(Some(url.as_str().trim_end_matches('/').to_owned()))
+}
+
+fn buffer_bytes_max(settings: &Settings) -> Result<usize, SettingsError> {
+    let name = "PUBLISH_BUFFER_MAX";
+    let bytes = settings.bytes(name, 128 << 20)?;
+    (bytes >= BUFFER_BYTES_MIN)
+        .then_some(bytes)
+        .ok_or_else(|| malformed(name, "at least 1MiB"))
+}
+
+fn stream(settings: &Settings) -> Result<StreamSettings, SettingsError> {
+    let (window, age) = ("STREAM_DUPLICATE_WINDOW", "STREAM_MAX_AGE");
+    let duplicate_window = settings.duration(window, Duration::from_mins(15))?;
+    if duplicate_window <= SESSION_AGE_MAX {
+        return Err(malformed(window, "more than 10m"));
+    }
+    let mut age_max = settings.duration(age, Duration::from_hours(24))?;
+    if age_max.is_zero() {
+        age_max = Duration::MAX;
+    }
+    // An identity is known for as long as its event is kept, and no longer.
+    if age_max < duplicate_window {
+        let expected = format!("0 (for ever) or at least {window}");
+        return Err(malformed(age, &expected));
+    }
+    Ok(StreamSettings {
+        age_max,
+        bytes_max: STREAM_BYTES_MAX,
+        duplicate_window,
+        replicas: 1,
+    })
 }
 
 #[cfg(test)]
@@ -85,5 +134,87 @@ mod tests {
         settings.set("DISCORD_GATEWAY_URL", "http://x");
         let malformed = IngestSettings::from(&settings).unwrap_err().to_string();
         assert!(malformed.contains("DISCORD_GATEWAY_URL"), "{malformed}");
+    }
+
+    fn settings(pairs: &[(&'static str, &str)]) -> Settings {
+        let mut settings = Settings::default();
+        settings.set("DISCORD_BOT_TOKEN", "t0ken");
+        for (name, value) in pairs {
+            settings.set(name, *value);
+        }
+        settings
+    }
+
+    fn read(pairs: &[(&'static str, &str)]) -> IngestSettings {
+        IngestSettings::from(&settings(pairs)).unwrap()
+    }
+
+    fn assert_malformed(name: &'static str, value: &str) {
+        let error = IngestSettings::from(&settings(&[(name, value)])).unwrap_err();
+        assert!(
+            matches!(&error, SettingsError::Malformed { name: of, .. } if of == name),
+            "{name}={value}: {error}"
+        );
+    }
+
+    #[test]
+    fn a_token_that_no_header_takes_is_malformed_and_not_shown() {
+        for token in [
+            "t0\nken",
+            "t0ken\n",
+            "Bot t0ken",
+            "t0k\u{e9}n",
+            "t0\u{7f}ken",
+        ] {
+            assert_malformed("DISCORD_BOT_TOKEN", token);
+            let error = IngestSettings::from(&settings(&[("DISCORD_BOT_TOKEN", token)]));
+            assert!(!format!("{:?}", error.unwrap_err()).contains(token));
+        }
+    }
+
+    #[test]
+    fn an_address_has_a_host_and_its_scheme() {
+        for url in [
+            "http://",
+            "https://:443",
+            "discord.com",
+            "/api",
+            "ws://x",
+            "",
+        ] {
+            assert_malformed("DISCORD_API_URL", url);
+        }
+        for url in ["ws://", "wss:///?v=10", "https://x", "x"] {
+            assert_malformed("DISCORD_GATEWAY_URL", url);
+        }
+        let read = read(&[("DISCORD_API_URL", "http://127.0.0.1:8080/api/v10/")]);
+        assert_eq!(read.api_url, "http://127.0.0.1:8080/api/v10");
+        assert_eq!(read.gateway_url, None);
+    }
+
+    #[test]
+    fn the_stream_remembers_longer_than_a_session_is_resumed() {
+        let (window, age) = ("STREAM_DUPLICATE_WINDOW", "STREAM_MAX_AGE");
+        for text in ["0", "2m", "10m", "600"] {
+            assert_malformed(window, text);
+        }
+        assert_malformed(age, "14m");
+        assert_malformed(age, "1ms");
+        let least = read(&[(window, "601"), (age, "601")]).stream;
+        assert_eq!(least.duplicate_window, Duration::from_secs(601));
+        assert_eq!(least.age_max, least.duplicate_window);
+        assert_eq!(read(&[(age, "0")]).stream.age_max, Duration::MAX);
+        let unsaid = read(&[]).stream;
+        assert_eq!(unsaid.age_max, Duration::from_hours(24));
+        assert_eq!(unsaid.duplicate_window, Duration::from_mins(15));
+    }
+
+    #[test]
+    fn the_buffer_holds_at_least_one_message() {
+        for text in ["0", "1", "1048575"] {
+            assert_malformed("PUBLISH_BUFFER_MAX", text);
+        }
+        let least = read(&[("PUBLISH_BUFFER_MAX", "1048576")]);
+        assert_eq!(least.buffer_bytes_max, BUFFER_BYTES_MIN);
     }
 }

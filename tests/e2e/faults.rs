@@ -68,3 +68,12 @@ async fn a_killed_nats_server_that_comes_back_loses_and_doubles_nothing() -> any
     })
     .await
 }
+
+#[tokio::test]
+async fn who_lost_a_right_while_the_session_was_lost_is_found_out() -> anyhow::Result<()> {
+    let world = World::start(Home::Distributed).await?;
+    Client::start("missed.mjs", &crate::scenario::settings(&world)?)?
+        .result()
+        .await?;
+    Ok(())
+}

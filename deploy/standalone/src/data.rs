@@ -1,20 +1,24 @@
 //! `DATA_DIR`: the databases and the generated secret. The demo's lie apart from a real server's.
+//!
+//! One process has a folder at a time: two would each hear half of what happens.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use rand::RngExt as _;
 use runtime::Settings;
 
 /// Where data lies if nothing is said.
 const FOLDER: &str = ".data";
 
+/// The folder, and nobody else's for as long as this lives.
 #[derive(Debug)]
 pub(crate) struct DataFolder {
     path: PathBuf,
+    _lock: File,
 }
 
 impl DataFolder {
@@ -26,7 +30,8 @@ impl DataFolder {
         let path = path
             .canonicalize()
             .context("setting DATA_DIR names no folder")?;
-        Ok(Self { path })
+        let lock = lock(&path)?;
+        Ok(Self { path, _lock: lock })
     }
 
     pub(crate) fn file(&self, name: &str) -> PathBuf {
@@ -64,6 +69,25 @@ impl DataFolder {
     }
 }
 
+/// Locks the folder by a file in it. The system unlocks it when the process ends, however it ends; the file
+/// stays, because who removes it could remove the next one's.
+fn lock(folder: &Path) -> anyhow::Result<File> {
+    let mut options = OpenOptions::new();
+    let options = options.write(true).create(true).truncate(false).mode(0o600);
+    let file = options.open(folder.join("lock"));
+    let file = file.context("setting DATA_DIR names a folder that can't be written to")?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => bail!(
+            "another discord-stream runs on {}: stop it, or set another DATA_DIR",
+            folder.display()
+        ),
+        Err(TryLockError::Error(error)) => {
+            Err(error).context("setting DATA_DIR names a folder that can't be locked")
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,5 +108,22 @@ mod tests {
             .permissions()
             .mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_folder_is_one_process_s_until_it_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut settings = Settings::default();
+        settings.set("DATA_DIR", folder.path().display().to_string());
+        let data = DataFolder::open(&settings, true).unwrap();
+        let refused = DataFolder::open(&settings, true).unwrap_err().to_string();
+        assert!(
+            refused.starts_with("another discord-stream runs on") && refused.contains("DATA_DIR"),
+            "{refused}"
+        );
+        // The demo's data is not a real server's.
+        DataFolder::open(&settings, false).unwrap();
+        drop(data);
+        DataFolder::open(&settings, true).unwrap();
     }
 }

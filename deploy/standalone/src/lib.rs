@@ -36,6 +36,8 @@ pub struct Standalone {
     ingest: oneshot::Receiver<Result<(), IngestError>>,
     demo: Option<Demo>,
     deadline: Duration,
+    /// Last, so that the folder is free when nothing writes to it any more.
+    _folder: DataFolder,
 }
 
 impl Standalone {
@@ -102,6 +104,7 @@ impl Standalone {
             ingest,
             demo,
             deadline,
+            _folder: folder,
         })
     }
 

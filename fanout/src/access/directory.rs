@@ -164,12 +164,11 @@ impl Directory {
             .is_some_and(|view| view.member(user).is_some())
     }
 
-    /// Guilds of which nobody has said whether this user is a member.
-    pub fn guilds_without(&self, user: UserId) -> Vec<GuildId> {
-        let unknown = |(id, guild): (&GuildId, &GuildView)| {
-            (!guild.members.contains_key(&user.get())).then_some(*id)
-        };
-        self.guilds.iter().filter_map(unknown).collect()
+    /// All guilds, those first in which this user is believed to be a member.
+    pub fn guilds_for(&self, user: UserId) -> Vec<GuildId> {
+        let mut guilds: Vec<_> = self.guilds.keys().copied().collect();
+        guilds.sort_unstable_by_key(|id| (!self.is_member(*id, user), *id));
+        guilds
     }
 
     /// The names of these roles, as far as they exist.

@@ -8,12 +8,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use prost::Message as _;
-use proto::event::{MemberReply, MemberRequest, MemberStatus};
+use proto::event::{MemberAnswer, MemberReply, MemberRequest, MemberStatus};
 use proto::{GuildId, UserId, subject};
 
-use super::Hub;
+use super::{Hub, State};
 use crate::access::Grant;
-use crate::session::ViewerKey;
 
 /// Guilds that are asked about for one viewer (decisions.md, "Members").
 const GUILDS_MAX: usize = 20;
@@ -25,64 +24,88 @@ const ANSWER_PATIENCE: Duration = Duration::from_secs(2);
 const RETRY_MIN: Duration = Duration::from_millis(500);
 const RETRY_MAX: Duration = Duration::from_secs(15);
 
+/// Users who are asked about at the same time.
+const ASKED_AT_ONCE: usize = 8;
+
 impl Hub {
-    /// Asks about every guild of which nobody knows. True if that is settled now, as far as anybody can say.
+    /// Asks about every guild of which nobody has said, since its last snapshot, whether this viewer is a
+    /// member. True if that is settled now, as far as anybody can say.
     pub async fn resolve(&self, grant: &Grant) -> bool {
         let Grant::User(user) = grant else {
             return true;
         };
-        let mut guilds = self.state.borrow().directory.guilds_without(*user);
-        guilds.sort_unstable();
-        guilds.truncate(GUILDS_MAX);
+        let guilds = self.state.borrow().unverified_guilds(*user);
         if guilds.is_empty() {
             return true;
         }
         let Some(reply) = self.ask(*user, &guilds).await else {
             return false;
         };
-        let sequence = reply
-            .answers
-            .iter()
-            .filter(|answer| answer.status() == MemberStatus::Member);
-        if let Some(sequence) = sequence.map(|answer| answer.sequence).max() {
+        let answers = reply.answers.iter().filter(|answer| is_settled(answer));
+        if let Some(sequence) = answers.clone().map(|answer| answer.sequence).max() {
             let reached = tokio::time::timeout(ANSWER_PATIENCE, self.reach(sequence)).await;
             if !matches!(reached, Ok(Some(_))) {
                 return false;
             }
         }
-        let settled = |answer: &proto::event::MemberAnswer| {
-            matches!(
-                answer.status(),
-                MemberStatus::Member | MemberStatus::NotMember
-            )
-        };
-        reply.answers.iter().all(settled)
+        let state = &mut *self.state.borrow_mut();
+        let verified = state.verified.entry(*user).or_default();
+        verified.extend(answers.filter_map(|answer| GuildId::new(answer.guild_id)));
+        reply.answers.iter().all(is_settled)
     }
 
-    /// Asks again, less and less often, for a viewer about whom nobody could answer. Whatever is found
-    /// reaches them through the feed, as any change does.
-    pub(super) async fn resolve_later(self: Rc<Self>, key: ViewerKey) {
+    /// A guild has come anew (Discord began another session): what was known of its members may be old, and
+    /// those who are here are asked about. Whatever is found reaches them through the feed, as any change does.
+    pub(super) fn unverify(&self, state: &mut State, guild: GuildId) {
+        for verified in state.verified.values_mut() {
+            verified.remove(&guild);
+        }
+        state.unverified.extend(state.viewers_of.keys());
+        self.unverified.notify_one();
+    }
+
+    /// Asks about users of whom nobody could say enough, a few at a time, and again later where nobody answers.
+    pub(super) async fn verify(self: Rc<Self>) {
         let mut pause = RETRY_MIN;
         loop {
-            // Spread, so that all who came during an outage do not ask at once when it ends.
-            tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.5))).await;
-            pause = (pause * 2).min(RETRY_MAX);
-            let grant = self
-                .state
-                .borrow()
-                .viewers
-                .get(&key)
-                .map(|v| v.session.principal.grant.clone());
-            let Some(grant) = grant else {
-                return;
-            };
-            if self.resolve(&grant).await {
-                if let Some(viewer) = self.state.borrow_mut().viewers.get_mut(&key) {
-                    viewer.session.is_unresolved = false;
+            self.unverified.notified().await;
+            while let Some(users) = self.next_unverified() {
+                let asked = users.iter().map(|user| self.verify_one(*user));
+                let answered = futures_util::future::join_all(asked).await;
+                if answered.into_iter().all(|is_answered| is_answered) {
+                    pause = RETRY_MIN;
+                    continue;
                 }
-                return;
+                // Spread, so that all instances do not ask at once when an outage ends.
+                tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.5))).await;
+                pause = (pause * 2).min(RETRY_MAX);
             }
         }
+    }
+
+    fn next_unverified(&self) -> Option<Vec<UserId>> {
+        let state = &mut *self.state.borrow_mut();
+        let users: Vec<_> = std::iter::from_fn(|| state.unverified.pop_first())
+            .take(ASKED_AT_ONCE)
+            .collect();
+        (!users.is_empty()).then_some(users)
+    }
+
+    async fn verify_one(&self, user: UserId) -> bool {
+        let is_resolved = self.resolve(&Grant::User(user)).await;
+        let state = &mut *self.state.borrow_mut();
+        let Some(keys) = state.viewers_of.get(&user) else {
+            return true;
+        };
+        for key in keys {
+            if let Some(viewer) = state.viewers.get_mut(key) {
+                viewer.session.is_unresolved = !is_resolved;
+            }
+        }
+        if !is_resolved {
+            state.unverified.insert(user);
+        }
+        is_resolved
     }
 
     async fn ask(&self, user: UserId, guilds: &[GuildId]) -> Option<MemberReply> {
@@ -98,4 +121,20 @@ impl Hub {
         let answer = answer.inspect_err(|error| tracing::debug!(%error, "a member is not known"));
         MemberReply::decode(answer.ok()?).ok()
     }
+}
+
+impl State {
+    fn unverified_guilds(&self, user: UserId) -> Vec<GuildId> {
+        let verified = self.verified.get(&user);
+        let is_open = |guild: &GuildId| verified.is_none_or(|verified| !verified.contains(guild));
+        let guilds = self.directory.guilds_for(user).into_iter().filter(is_open);
+        guilds.take(GUILDS_MAX).collect()
+    }
+}
+
+fn is_settled(answer: &MemberAnswer) -> bool {
+    matches!(
+        answer.status(),
+        MemberStatus::Member | MemberStatus::NotMember
+    )
 }

@@ -1,7 +1,6 @@
 //! Viewers come and go, and ask.
 
 use std::rc::Rc;
-use std::time::Duration;
 
 use actix_socketio::Close;
 use proto::UserId;
@@ -16,9 +15,6 @@ use crate::request::Request;
 use crate::session::{Session, Viewer, ViewerKey};
 use crate::transport::{Link, Reply};
 
-/// How long a viewer who comes before the directory is loaded waits for it.
-const BEGIN_PATIENCE: Duration = Duration::from_secs(5);
-
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct UserInfo<'a> {
@@ -31,18 +27,17 @@ struct UserInfo<'a> {
 }
 
 impl Hub {
-    /// Waits until the directory is there; false if it does not come in time.
-    pub async fn has_begun(&self) -> bool {
+    /// Waits until the directory is there. If that takes too long the transport closes the connection for its
+    /// missing CONNECT, and the client comes back: after a refusal an official client would not.
+    pub async fn begun(&self) {
         let mut begun = self.begun.subscribe();
-        let waiting = begun.wait_for(|begun| *begun);
-        matches!(
-            tokio::time::timeout(BEGIN_PATIENCE, waiting).await,
-            Ok(Ok(_))
-        )
+        if begun.wait_for(|begun| *begun).await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 
     /// A viewer is connected: they are told who they are and what they see.
-    pub fn on_connected(self: &Rc<Self>, session: Session, link: Link) -> ViewerKey {
+    pub fn on_connected(&self, session: Session, link: Link) -> ViewerKey {
         let key = ViewerKey::new(self.next_key.get());
         self.next_key.set(self.next_key.get() + 1);
         let state = &mut *self.state.borrow_mut();
@@ -50,11 +45,12 @@ impl Hub {
             // The feed broke while they were authenticated: there is nothing to show, and they come back.
             link.close(Close::GoingAway);
         }
-        if session.is_unresolved {
-            actix_rt::spawn(self.clone().resolve_later(key));
-        }
         if let Grant::User(user) = session.principal.grant {
             state.viewers_of.entry(user).or_default().push(key);
+            if session.is_unresolved {
+                state.unverified.insert(user);
+                self.unverified.notify_one();
+            }
         }
         state.viewers.insert(key, Viewer::new(session, link));
         state.list(key);

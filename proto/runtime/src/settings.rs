@@ -5,16 +5,24 @@
 //! A setting's text is checked where it is asked for, and the error names the setting and never its value.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
-use config::{Config, File, FileFormat};
 use secrecy::SecretString;
 
 mod names;
+mod parse;
+mod source;
 
 pub use names::{NAMES, SECRETS};
+pub use parse::{parse_bytes, parse_duration};
+
+use self::source::Source;
+
+/// Where `.env` is looked for: the folder that the process is started in, and no other.
+const DOTENV: &str = ".env";
 
 /// A setting that stops the start (exit code 64).
 #[derive(Debug, thiserror::Error)]
@@ -50,9 +58,9 @@ pub enum SettingsError {
         #[source]
         source: std::io::Error,
     },
-    /// The file is no TOML.
-    #[error("the file that CONFIG_FILE names is malformed")]
-    Toml(#[source] config::ConfigError),
+    /// `.env` is there and can't be read.
+    #[error(".env can't be read")]
+    Dotenv(#[source] std::io::Error),
 }
 
 /// The settings of a process, by name.
@@ -69,101 +77,43 @@ impl std::fmt::Debug for Settings {
 }
 
 impl Settings {
-    /// Reads this process's environment and the `.env` of its folder.
+    /// Reads this process's environment and the `.env` of its folder, if there is one.
     ///
     /// # Errors
-    /// A file that can't be read or is malformed, or an unknown name in `CONFIG_FILE`.
+    /// A file that can't be read or is malformed, an unknown name in `CONFIG_FILE`, or text that is not UTF-8.
     pub fn from_process() -> Result<Self, SettingsError> {
-        let mut environment = BTreeMap::new();
-        if let Ok(entries) = dotenvy::dotenv_iter() {
-            for entry in entries {
-                let (name, value) = entry.map_err(|_| malformed(".env", "NAME=value lines"))?;
-                environment.insert(name, value);
-            }
-        }
-        environment.extend(std::env::vars().filter(|(_, value)| !value.is_empty()));
-        Self::from_environment(&environment)
+        let environment = Source::environment(std::env::vars_os())?;
+        Self::from_sources(&environment, &Source::dotenv(Path::new(DOTENV))?)
     }
 
-    /// Reads these variables as a process's environment.
+    /// Reads these variables as a process's environment, without any `.env`.
     ///
     /// # Errors
     /// As [`Self::from_process`].
     pub fn from_environment(environment: &BTreeMap<String, String>) -> Result<Self, SettingsError> {
-        let mut settings = Self::default();
-        if let Some(path) = environment.get("CONFIG_FILE").filter(|v| !v.is_empty()) {
-            settings.add_file(Path::new(path))?;
+        let own = |(name, value): (&String, &String)| (OsString::from(name), OsString::from(value));
+        let environment = Source::environment(environment.iter().map(own))?;
+        Self::from_sources(&environment, &Source::default())
+    }
+
+    /// Asks the sources for every name, the strongest first: what one says hides all forms in the next.
+    fn from_sources(environment: &Source, dotenv: &Source) -> Result<Self, SettingsError> {
+        let file = match first(&[environment, dotenv], "CONFIG_FILE")? {
+            Some(path) => Source::file(Path::new(&path))?,
+            None => Source::default(),
+        };
+        let mut values = BTreeMap::new();
+        for name in NAMES {
+            if let Some(value) = first(&[environment, dotenv, &file], name)? {
+                values.insert(*name, value);
+            }
         }
-        settings.add_environment(environment)?;
-        Ok(settings)
+        Ok(Self { values })
     }
 
     /// Sets a value, as the standalone binary does for what it runs inside.
     pub fn set(&mut self, name: &'static str, value: impl Into<String>) {
         self.values.insert(name, value.into());
-    }
-
-    fn add_file(&mut self, path: &Path) -> Result<(), SettingsError> {
-        let text = std::fs::read_to_string(path).map_err(|source| SettingsError::File {
-            name: "CONFIG_FILE".into(),
-            source,
-        })?;
-        let table: BTreeMap<String, config::Value> = Config::builder()
-            .add_source(File::from_str(&text, FileFormat::Toml))
-            .build()
-            .and_then(Config::try_deserialize)
-            .map_err(SettingsError::Toml)?;
-        for (key, value) in table {
-            let name = key.to_ascii_uppercase();
-            let text = value
-                .into_string()
-                .map_err(|_| malformed(&name, "a text, a number or true/false"))?;
-            if !self.add(&name, &text)? {
-                return Err(SettingsError::Unknown {
-                    name: key,
-                    file: path.display().to_string(),
-                });
-            }
-        }
-        Ok(())
-    }
-
-    fn add_environment(
-        &mut self,
-        environment: &BTreeMap<String, String>,
-    ) -> Result<(), SettingsError> {
-        // The alias first: the name itself wins.
-        if let Some(value) = environment.get("NODE_ENV") {
-            self.add("APP_ENV", value)?;
-        }
-        for (name, value) in environment {
-            self.add(name, value)?;
-        }
-        Ok(())
-    }
-
-    /// Takes a value if the name is listed, as itself or as a secret's `_FILE`.
-    fn add(&mut self, name: &str, value: &str) -> Result<bool, SettingsError> {
-        if let Some(known) = NAMES.iter().find(|known| **known == name) {
-            if !value.is_empty() {
-                self.values.insert(known, value.to_owned());
-            }
-            return Ok(true);
-        }
-        let secret = name
-            .strip_suffix("_FILE")
-            .and_then(|base| SECRETS.iter().find(|known| **known == base));
-        let Some(secret) = secret else {
-            return Ok(false);
-        };
-        if !value.is_empty() {
-            let text = std::fs::read_to_string(value).map_err(|source| SettingsError::File {
-                name: name.to_owned(),
-                source,
-            })?;
-            self.values.insert(secret, text.trim_end().to_owned());
-        }
-        Ok(true)
     }
 
     /// The text of a setting, if it is set.
@@ -257,46 +207,17 @@ impl Settings {
     }
 }
 
+fn first(sources: &[&Source], name: &str) -> Result<Option<String>, SettingsError> {
+    let mut values = sources.iter().map(|source| source.value(name));
+    values.find_map(Result::transpose).transpose()
+}
+
 /// The error for a setting whose text is not what it should be.
 pub fn malformed(name: &str, expected: &str) -> SettingsError {
     SettingsError::Malformed {
         name: name.to_owned(),
         expected: expected.to_owned(),
     }
-}
-
-/// Reads a time such as `90s`, `15m`, `24h` or `7d`; a bare number is seconds.
-pub fn parse_duration(text: &str) -> Option<Duration> {
-    let (number, unit) = split_unit(text)?;
-    let seconds = match unit {
-        "ms" => return Some(Duration::from_millis(number)),
-        "" | "s" => 1,
-        "m" => 60,
-        "h" => 3_600,
-        "d" => 86_400,
-        _ => return None,
-    };
-    number.checked_mul(seconds).map(Duration::from_secs)
-}
-
-/// Reads a size such as `1000000`, `512KiB` or `1 MiB`.
-pub fn parse_bytes(text: &str) -> Option<usize> {
-    let (number, unit) = split_unit(text)?;
-    let factor: u64 = match unit.to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
-        "kib" => 1 << 10,
-        "mib" => 1 << 20,
-        "gib" => 1 << 30,
-        _ => return None,
-    };
-    number.checked_mul(factor)?.try_into().ok()
-}
-
-fn split_unit(text: &str) -> Option<(u64, &str)> {
-    let text = text.trim();
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    Some((number.parse().ok()?, unit.trim()))
 }
 
 #[cfg(test)]
@@ -369,35 +290,5 @@ mod tests {
             error.contains("RATE_LIMIT_WINDOW_MS") && !error.contains("soon"),
             "{error}"
         );
-    }
-
-    #[test]
-    fn times_and_sizes_have_units() {
-        let times = [
-            ("7d", 604_800),
-            ("24h", 86_400),
-            ("15m", 900),
-            ("90", 90),
-            ("1 s", 1),
-        ];
-        for (text, seconds) in times {
-            assert_eq!(
-                parse_duration(text),
-                Some(Duration::from_secs(seconds)),
-                "{text}"
-            );
-        }
-        let sizes = [
-            ("1000000", 1_000_000),
-            ("1 MiB", 1 << 20),
-            ("512KiB", 512 << 10),
-        ];
-        for (text, bytes) in sizes {
-            assert_eq!(parse_bytes(text), Some(bytes), "{text}");
-        }
-        for text in ["", "d", "-1", "1x", "1.5h", "99999999999999999999"] {
-            assert_eq!(parse_duration(text), None, "{text}");
-            assert_eq!(parse_bytes(text), None, "{text}");
-        }
     }
 }

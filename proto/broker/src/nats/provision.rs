@@ -75,7 +75,13 @@ async fn create(
 fn set_stream(config: &mut Config, settings: &StreamSettings) {
     config.subjects = vec![ALL.to_owned()];
     config.discard = DiscardPolicy::Old;
-    config.max_age = settings.age_max;
+    // For ever is 0 to the server, which counts nanoseconds in 63 bits.
+    let is_bounded = i64::try_from(settings.age_max.as_nanos()).is_ok();
+    config.max_age = if is_bounded {
+        settings.age_max
+    } else {
+        Duration::ZERO
+    };
     config.max_bytes = i64::try_from(settings.bytes_max).unwrap_or(i64::MAX);
     // The server refuses a window longer than the events' own age.
     config.duplicate_window = settings.duplicate_window.min(settings.age_max);

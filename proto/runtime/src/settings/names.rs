@@ -72,3 +72,6 @@ pub const SECRETS: &[&str] = &[
     "OPS_TOKEN",
     "REDIS_URL",
 ];
+
+/// Other names of settings, each with the name that wins over it within one source.
+pub(super) const ALIASES: &[(&str, &str)] = &[("NODE_ENV", "APP_ENV")];
