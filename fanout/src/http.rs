@@ -39,8 +39,11 @@ pub fn routes(web: Web) -> impl FnOnce(&mut ServiceConfig) {
             .route("/login", web::get().to(page::viewer))
             .route("/viewer.js", web::get().to(page::script))
             .route("/api/live", web::get().to(status::live))
+            .route("/api/live", web::head().to(status::live))
             .route("/api/ready", web::get().to(status::ready))
+            .route("/api/ready", web::head().to(status::ready))
             .route("/api/health", web::get().to(status::health))
+            .route("/api/health", web::head().to(status::health))
             .route("/api/metrics", web::get().to(status::metrics))
             .route("/api/status", web::get().to(status::status))
             .default_service(web::route().to(not_found));

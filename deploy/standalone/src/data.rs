@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use rand::RngExt as _;
-use runtime::Settings;
+use runtime::{Settings, SettingsError};
 
 /// Where data lies if nothing is said.
 const FOLDER: &str = ".data";
@@ -25,11 +25,13 @@ impl DataFolder {
     pub(crate) fn open(settings: &Settings, is_demo: bool) -> anyhow::Result<Self> {
         let base = Path::new(settings.text("DATA_DIR").unwrap_or(FOLDER));
         let path = base.join(if is_demo { "demo" } else { "discord" });
-        fs::create_dir_all(&path).context("setting DATA_DIR names a folder that can't be made")?;
+        let unusable = |source| SettingsError::File {
+            name: "DATA_DIR".to_owned(),
+            source,
+        };
+        fs::create_dir_all(&path).map_err(unusable)?;
         // SQLite's address is a URL of an absolute path.
-        let path = path
-            .canonicalize()
-            .context("setting DATA_DIR names no folder")?;
+        let path = path.canonicalize().map_err(unusable)?;
         let lock = lock(&path)?;
         Ok(Self { path, _lock: lock })
     }

@@ -19,6 +19,7 @@ mod source;
 pub use names::{NAMES, SECRETS};
 pub use parse::{parse_bytes, parse_duration};
 
+use self::names::{KINDS, Kind};
 use self::source::Source;
 
 /// Where `.env` is looked for: the folder that the process is started in, and no other.
@@ -49,8 +50,8 @@ pub enum SettingsError {
     /// Two settings exclude each other.
     #[error("settings {0} and {1} exclude each other")]
     Conflict(&'static str, &'static str),
-    /// A file that a setting names can't be read.
-    #[error("setting {name} names a file that can't be read")]
+    /// A file or a folder that a setting names can't be used.
+    #[error("setting {name} names what can't be used")]
     File {
         /// The setting.
         name: String,
@@ -108,7 +109,37 @@ impl Settings {
                 values.insert(*name, value);
             }
         }
-        Ok(Self { values })
+        let settings = Self { values };
+        for (name, kind) in KINDS {
+            settings.check(name, *kind)?;
+        }
+        Ok(settings)
+    }
+
+    /// Whether the text of a setting is what it must be.
+    fn check(&self, name: &'static str, kind: Kind) -> Result<(), SettingsError> {
+        const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+        let within = |number: u64, least: u64, most: u64| {
+            let is_within = (least..=most).contains(&number);
+            is_within
+                .then_some(())
+                .ok_or_else(|| malformed(name, &format!("{least} to {most}")))
+        };
+        match kind {
+            Kind::Flag => self.flag(name, false).map(drop),
+            Kind::Port => self.number(name, 0_u16).map(drop),
+            Kind::Number => self.number(name, 0_u64).map(drop),
+            Kind::Duration => self.duration(name, Duration::ZERO).map(drop),
+            Kind::Bytes => self.bytes(name, 0).map(drop),
+            Kind::Seconds => within(self.number(name, 0)?, 0, DAY_MS / 1000),
+            Kind::Milliseconds { may_be_zero } => {
+                within(self.number(name, 1)?, u64::from(!may_be_zero), DAY_MS)
+            }
+            Kind::Word(words) => match self.text(name) {
+                Some(text) if !words.contains(&text) => Err(malformed(name, &words.join(" or "))),
+                _ => Ok(()),
+            },
+        }
     }
 
     /// Sets a value, as the standalone binary does for what it runs inside.
@@ -273,22 +304,32 @@ mod tests {
     }
 
     #[test]
-    fn empty_is_unset_and_malformed_names_the_setting() {
-        let variables = [
-            ("PORT", ""),
-            ("RATE_LIMIT_WINDOW_MS", "soon"),
-            ("NODE_ENV", "test"),
-        ];
+    fn empty_is_unset() {
+        let variables = [("PORT", ""), ("NODE_ENV", "test")];
         let settings = Settings::from_environment(&environment(&variables)).unwrap();
         assert_eq!(settings.number("PORT", 3001_u16).unwrap(), 3001);
         assert_eq!(settings.text("APP_ENV"), Some("test"));
-        let error = settings
-            .number("RATE_LIMIT_WINDOW_MS", 1_u64)
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("RATE_LIMIT_WINDOW_MS") && !error.contains("soon"),
-            "{error}"
-        );
+    }
+
+    #[test]
+    fn what_is_malformed_stops_the_start_with_its_name_and_without_its_value() {
+        let table = [
+            ("RATE_LIMIT_WINDOW_MS", "soon"),
+            ("RATE_LIMIT_MAX_REQUESTS", "many"),
+            ("SOCKET_PING_INTERVAL", "0"),
+            ("SHUTDOWN_GRACE_MS", "18446744073709551615"),
+            ("DRAIN_SECONDS", "18446744073709551615"),
+            ("METRICS_PORT", "65536"),
+            ("JWT_EXPIRES_IN", "soon"),
+            ("OAUTH_EMAIL", "yes"),
+            ("SOCKET_QUEUE_MAX", "lots"),
+            ("AUTH_REDIRECT", "hash"),
+        ];
+        for (name, value) in table {
+            let error = Settings::from_environment(&environment(&[(name, value)])).unwrap_err();
+            let text = error.to_string();
+            let is_hidden = value.len() < 2 || !text.contains(value);
+            assert!(text.contains(name) && is_hidden, "{text}");
+        }
     }
 }

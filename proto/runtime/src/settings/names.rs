@@ -75,3 +75,68 @@ pub const SECRETS: &[&str] = &[
 
 /// Other names of settings, each with the name that wins over it within one source.
 pub(super) const ALIASES: &[(&str, &str)] = &[("NODE_ENV", "APP_ENV")];
+
+/// What a setting's text must be, where not any text will do.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kind {
+    /// `true` or `false`.
+    Flag,
+    /// A TCP port.
+    Port,
+    /// A whole number.
+    Number,
+    /// A wait in whole seconds, a day at the most.
+    Seconds,
+    /// A wait in milliseconds, a day at the most; 0 only where it says so.
+    Milliseconds { may_be_zero: bool },
+    /// A time with a unit.
+    Duration,
+    /// A size.
+    Bytes,
+    /// One of these words.
+    Word(&'static [&'static str]),
+}
+
+/// Checked at the start of every service, whether it reads the setting or not: one `.env` may serve several.
+pub(super) const KINDS: &[(&str, Kind)] = &[
+    ("AUTH_REDIRECT", Kind::Word(&["fragment", "query"])),
+    ("CONNECTIONS_PER_ADDRESS_MAX", Kind::Number),
+    ("CONNECTIONS_PER_USER_MAX", Kind::Number),
+    ("CONNECT_RATE_PER_ADDRESS", Kind::Number),
+    ("DRAIN_SECONDS", Kind::Seconds),
+    ("HISTORY_BACKFILL", Kind::Number),
+    ("HISTORY_RETENTION_DAYS", Kind::Number),
+    ("JWT_EXPIRES_IN", Kind::Duration),
+    ("LOG_FORMAT", Kind::Word(&["text", "json"])),
+    ("METRICS_PORT", Kind::Port),
+    ("OAUTH_EMAIL", Kind::Flag),
+    ("PEER_PORT", Kind::Port),
+    ("PORT", Kind::Port),
+    ("PUBLISH_BUFFER_MAX", Kind::Bytes),
+    ("RATE_LIMIT_MAX_REQUESTS", Kind::Number),
+    (
+        "RATE_LIMIT_WINDOW_MS",
+        Kind::Milliseconds { may_be_zero: false },
+    ),
+    (
+        "RECOVERY_WINDOW_MS",
+        Kind::Milliseconds { may_be_zero: true },
+    ),
+    (
+        "SHUTDOWN_GRACE_MS",
+        Kind::Milliseconds { may_be_zero: true },
+    ),
+    ("SOCKET_MAX_HTTP_BUFFER_SIZE", Kind::Bytes),
+    (
+        "SOCKET_PING_INTERVAL",
+        Kind::Milliseconds { may_be_zero: false },
+    ),
+    (
+        "SOCKET_PING_TIMEOUT",
+        Kind::Milliseconds { may_be_zero: false },
+    ),
+    ("SOCKET_QUEUE_MAX", Kind::Bytes),
+    ("STREAM_BOT_MESSAGES", Kind::Flag),
+    ("STREAM_DUPLICATE_WINDOW", Kind::Duration),
+    ("STREAM_MAX_AGE", Kind::Duration),
+];
