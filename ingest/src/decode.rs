@@ -18,7 +18,10 @@ use json::Object;
 mod guild;
 mod json;
 mod message;
+mod named;
 mod snapshot;
+
+pub(crate) use named::{guild_of_frame, ready_guilds};
 
 /// Where a frame came from.
 #[derive(Debug, Clone, Copy)]

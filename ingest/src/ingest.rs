@@ -9,7 +9,7 @@ use broker::Broker;
 use runtime::{Check, Health, Lifecycle};
 use store::Store;
 use tokio::sync::oneshot;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
@@ -29,6 +29,8 @@ const DATABASE_PATIENCE: Duration = Duration::from_secs(2);
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
 /// How long the broker may take to make or check its stream.
 const PROVISION: Duration = Duration::from_secs(10);
+/// A term of this length was a good one: what ended it has nothing to do with what ended the one before.
+const TERM_GOOD: Duration = Duration::from_mins(1);
 
 /// Why the service ended by itself.
 #[derive(Debug, thiserror::Error)]
@@ -124,26 +126,31 @@ impl Ingest {
 
     async fn lead(&self) -> Result<(), IngestError> {
         let soft = &self.lifecycle.soft;
-        tokio::select! {
-            () = soft.cancelled() => return Ok(()),
-            () = self.provision() => {}
-        }
         let owner = format!("{:016x}", rand::random::<u64>());
         let leader = Leader::new(Arc::clone(&self.parts.broker), owner);
         let mut retry = Backoff::new(RETRY.0, RETRY.1);
         loop {
             self.parts.status.on_role(false);
             self.parts.health.set("discord", Check::Off);
+            // Before each time: the stream may have been lost with its broker meanwhile.
+            tokio::select! {
+                () = soft.cancelled() => return Ok(()),
+                () = self.provision() => {}
+            }
             let health = &self.parts.health;
             let mut held = tokio::select! {
                 () = soft.cancelled() => return Ok(()),
                 held = leader.stand_by(|| health.release("lease")) => held,
             };
             self.parts.status.on_role(true);
+            let begun = Instant::now();
             let ended = self.term(&leader, &mut held).await;
             self.parts.status.on_disconnected();
             if !matches!(ended, Ended::Lost) {
                 leader.release(held).await;
+            }
+            if begun.elapsed() >= TERM_GOOD {
+                retry.reset();
             }
             match ended {
                 Ended::Stopped => return Ok(()),

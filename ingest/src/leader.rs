@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::{Broker, BrokerError, LEASE_TTL, Lease};
+use broker::{Broker, BrokerError, Lease};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -122,24 +122,15 @@ impl Leader {
     /// Keeps the lease; returns once it is lost.
     pub(crate) async fn keep(&self, held: &mut Held) {
         let mut next = Instant::now() + RENEWAL;
-        let mut refused_since: Option<Instant> = None;
         loop {
             sleep_until(next).await;
             let asked = Instant::now();
-            match self.renew(held.lease, refused_since.is_some()).await {
+            match self.renew(held.lease).await {
                 Ok(Some(lease)) => {
                     held.on_granted(lease, asked);
-                    refused_since = None;
                     next = asked + RENEWAL;
                 }
-                // A renewal of ours whose answer was lost is refused as well, until it ends by itself.
-                Ok(None) if refused_since.is_some_and(|since| since.elapsed() > LEASE_TTL) => {
-                    return;
-                }
-                Ok(None) => {
-                    refused_since = refused_since.or(Some(asked));
-                    next = asked + RETRY;
-                }
+                Ok(None) => return,
                 Err(error) => {
                     tracing::debug!(%error, "the lease can't be renewed");
                     next = asked + RETRY;
@@ -148,13 +139,12 @@ impl Leader {
         }
     }
 
-    /// Renews the lease, or takes it anew if it has ended and is free.
-    async fn renew(&self, lease: Lease, was_refused: bool) -> Result<Option<Lease>, BrokerError> {
-        if !was_refused {
-            let renewed = bounded(CALL, self.broker.lease_renew(&self.owner, lease)).await?;
-            if renewed.is_some() {
-                return Ok(renewed);
-            }
+    /// Renews the lease, or takes it anew if it has ended and is free, or if it is ours by a renewal whose
+    /// answer was lost; none if another has it.
+    async fn renew(&self, lease: Lease) -> Result<Option<Lease>, BrokerError> {
+        let renewed = bounded(CALL, self.broker.lease_renew(&self.owner, lease)).await?;
+        if renewed.is_some() {
+            return Ok(renewed);
         }
         bounded(CALL, self.broker.lease_acquire(&self.owner)).await
     }

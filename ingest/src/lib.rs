@@ -16,6 +16,7 @@ mod outcome;
 mod places;
 mod publish;
 mod rest;
+mod roll;
 mod roster;
 mod settings;
 mod status;

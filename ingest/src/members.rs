@@ -30,7 +30,7 @@ use crate::backoff::Backoff;
 use crate::decode::decode_member;
 use crate::leader::bounded;
 use crate::places::Places;
-use crate::publish::Submission;
+use crate::publish::{Claim, Submission};
 use crate::rest::{Rest, RestError};
 use crate::roster::{Heard, Key, Question, Roster};
 
@@ -223,7 +223,7 @@ impl Members {
         let is_overtaken = self.parts.roster.is_overtaken(key.0, key.1);
         match sequence.filter(|_| !is_overtaken) {
             Some(sequence) => {
-                self.parts.roster.verify(key, is_member);
+                question.verify(is_member);
                 (status_of(is_member), sequence)
             }
             None => heard(question).await,
@@ -253,7 +253,7 @@ impl Members {
         let path = format!("/guilds/{guild}/members/{user}");
         match self.parts.rest.get_text(&path).await {
             Ok(text) => decode_member(&text).map(Some).ok_or(RestError::Unfitting),
-            Err(RestError::Missing) => Ok(None),
+            Err(error) if is_no_member(&error) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -272,7 +272,7 @@ impl Members {
         let (reply, stored) = oneshot::channel();
         let submission = Submission {
             envelope,
-            user,
+            claim: Claim::Member(user),
             reply,
         };
         self.parts.submissions.send(submission).await.ok()?;
@@ -282,6 +282,17 @@ impl Members {
     fn acknowledged(&self) -> u64 {
         *self.parts.acknowledged.borrow()
     }
+}
+
+/// Discord says that there is no such member or user; any other 404 says nothing of them
+/// (<https://docs.discord.com/developers/topics/opcodes-and-status-codes#json>).
+fn is_no_member(error: &RestError) -> bool {
+    const UNKNOWN_MEMBER: u64 = 10_007;
+    const UNKNOWN_USER: u64 = 10_013;
+    matches!(
+        error,
+        RestError::Missing(Some(UNKNOWN_MEMBER | UNKNOWN_USER))
+    )
 }
 
 /// What the gateway said while Discord was asked, once the stream has it.
@@ -299,4 +310,22 @@ fn status_of(is_member: bool) -> MemberStatus {
         return MemberStatus::Member;
     }
     MemberStatus::NotMember
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_discords_own_word_makes_somebody_no_member() {
+        for (code, is_none) in [
+            (Some(10_007), true),
+            (Some(10_013), true),
+            (Some(10_004), false),
+            (Some(0), false),
+            (None, false),
+        ] {
+            assert_eq!(is_no_member(&RestError::Missing(code)), is_none, "{code:?}");
+        }
+    }
 }

@@ -16,21 +16,25 @@ use proto::identity::Dispatch;
 use proto::{Envelope, GuildId, Subject, TraceParent, UserId};
 use runtime::Health;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::decode::{Origin, decode};
 use crate::frame::{Frame, Peek};
 use crate::leader::Tenure;
 use crate::outcome::{Outcome, Outcomes, Refusal, Skip};
 use crate::places::Places;
-use crate::roster::Roster;
+use crate::roll::{self, Roll};
+use crate::roster::{Era, Roster};
 use delivery::{Courier, End, Trouble};
 use lane::{Lanes, Turn};
 use progress::Progress;
+use stall::Stall;
 
 mod delivery;
 pub(crate) mod head;
 mod lane;
 mod progress;
+mod stall;
 
 /// Publications under way at once: enough to fill a round trip to a cluster, and a bound on what hangs
 /// while the broker is away.
@@ -48,19 +52,30 @@ pub(crate) struct Desk {
     pub(crate) outcomes: Outcomes,
     pub(crate) places: Places,
     pub(crate) roster: Roster,
+    /// The guilds that the session names; none before its READY, or where that can't be read.
+    pub(crate) roll: watch::Sender<Option<Roll>>,
     /// The last dispatch up to which all are settled.
     pub(crate) reached: watch::Sender<Option<Dispatch>>,
     /// The last sequence that the stream acknowledged.
     pub(crate) acknowledged: watch::Sender<u64>,
 }
 
-/// A member that was asked of Discord, to be published between the gateway's events.
+/// What was found out beside the gateway, to be published between its events.
 #[derive(Debug)]
 pub(crate) struct Submission {
     pub(crate) envelope: Envelope,
-    pub(crate) user: UserId,
-    /// Gets the sequence; dropped if the gateway's own event overtook it or the broker refuses it.
+    pub(crate) claim: Claim,
+    /// Gets the sequence; dropped if the gateway has belied it by its turn, or the broker refuses it.
     pub(crate) reply: oneshot::Sender<u64>,
+}
+
+/// What a submission says, and what makes it void.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Claim {
+    /// Discord said this of a member: void once the gateway speaks of that member.
+    Member(UserId),
+    /// The session of this epoch does not name the guild: void once it does, or is another.
+    Left(u64),
 }
 
 /// Publishes until its inputs end.
@@ -70,6 +85,7 @@ pub(crate) struct Publisher {
     courier: Courier,
     lanes: Lanes<Owner>,
     progress: Progress,
+    stall: Stall,
     under_way: FuturesUnordered<BoxFuture<'static, Delivered>>,
     unknown_kinds: HashSet<String>,
 }
@@ -88,6 +104,7 @@ struct About {
     guild: GuildId,
     user: UserId,
     stays: bool,
+    era: Era,
 }
 
 #[derive(Debug)]
@@ -106,7 +123,9 @@ impl Publisher {
             tenure: desk.tenure.clone(),
             trouble: Arc::new(Trouble::new(desk.health.clone())),
         };
+        let stall = Stall::new(Arc::clone(&courier.trouble));
         Self {
+            stall,
             desk,
             courier,
             lanes: Lanes::default(),
@@ -123,6 +142,8 @@ impl Publisher {
         mut submissions: mpsc::Receiver<Submission>,
     ) {
         let (mut has_frames, mut has_submissions) = (true, true);
+        let mut looks = interval(stall::PERIOD);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             while self.under_way.len() < UNDER_WAY_MAX
                 && let Some(turn) = self.lanes.take()
@@ -145,6 +166,10 @@ impl Publisher {
                     Some(submission) => self.on_submission(submission),
                     None => has_submissions = false,
                 },
+                now = looks.tick() => {
+                    let is_leased = self.desk.tenure.is_valid();
+                    self.stall.on_look(now, self.progress.oldest(), is_leased);
+                }
             }
         }
     }
@@ -159,15 +184,16 @@ impl Publisher {
         let envelopes = match self.decode(&text, dispatch, received_ms) {
             Ok(envelopes) => envelopes,
             Err(outcome) => {
-                let number = self.progress.begin(dispatch, 0, held);
+                let number = self.progress.begin(dispatch, 0, held, Instant::now());
                 self.settle(number, outcome);
                 return;
             }
         };
-        let number = self.progress.begin(dispatch, envelopes.len(), held);
+        let count = envelopes.len();
+        let number = self.progress.begin(dispatch, count, held, Instant::now());
         for envelope in envelopes {
-            self.desk.places.on_event(&envelope);
-            let member = member_of(&envelope);
+            self.on_queued(&envelope);
+            let member = member_of(&envelope, self.desk.roster.era());
             if let Some(About { guild, user, .. }) = member {
                 self.desk.roster.on_queued(guild, user);
             }
@@ -192,6 +218,17 @@ impl Publisher {
         let decoded = decode(kind, peek.data(), origin, &|channel| {
             places.guild_of(channel)
         });
+        let is_outage = matches!(decoded, Err(Outcome::Skipped(Skip::Outage)));
+        roll::keep(
+            &self.desk.roll,
+            kind,
+            peek.data(),
+            dispatch.epoch,
+            is_outage,
+        );
+        if kind == "READY" {
+            self.desk.roster.on_identified();
+        }
         match &decoded {
             Err(Outcome::Skipped(Skip::UnknownEvent)) => self.on_unknown(kind),
             Err(Outcome::Refused(_)) => {
@@ -206,6 +243,13 @@ impl Publisher {
         decoded
     }
 
+    fn on_queued(&self, envelope: &Envelope) {
+        self.desk.places.on_event(envelope);
+        if matches!(envelope.event, Event::GuildRemoved(_)) {
+            self.desk.roster.on_guild_removed(envelope.guild);
+        }
+    }
+
     fn on_unknown(&mut self, kind: &str) {
         let is_new = self.unknown_kinds.len() < UNKNOWN_KINDS_MAX
             && self.unknown_kinds.insert(kind.to_owned());
@@ -218,13 +262,25 @@ impl Publisher {
     }
 
     fn on_submission(&mut self, submission: Submission) {
-        let guild = submission.envelope.guild;
-        // What the gateway says is newer than what REST answered, or comes again.
-        if self.desk.roster.is_overtaken(guild, submission.user) {
+        if self.is_void(&submission) {
             return;
         }
+        self.on_queued(&submission.envelope);
         let owner = Owner::Submission(submission.reply);
         self.lanes.push(submission.envelope, owner);
+    }
+
+    /// What the gateway says is newer than what was found out beside it, or comes again.
+    fn is_void(&self, submission: &Submission) -> bool {
+        let guild = submission.envelope.guild;
+        match submission.claim {
+            Claim::Member(user) => self.desk.roster.is_overtaken(guild, user),
+            Claim::Left(epoch) => {
+                let roll = self.desk.roll.borrow();
+                let is_left = |roll: &Roll| roll.epoch == epoch && !roll.guilds.contains(&guild);
+                !roll.as_ref().is_some_and(is_left)
+            }
+        }
     }
 
     fn send(&mut self, turn: Turn<Owner>) {
@@ -283,8 +339,10 @@ impl Publisher {
         }
         match (owner, sequence) {
             (Owner::Frame(number, member), sequence) => {
-                if let Some(About { guild, user, stays }) = member {
-                    self.desk.roster.on_settled(guild, user, stays, sequence);
+                if let Some(about) = member {
+                    let key = (about.guild, about.user);
+                    let roster = &self.desk.roster;
+                    roster.on_settled(key, about.stays, sequence, about.era);
                 }
                 self.settle(number, outcome);
             }
@@ -309,7 +367,7 @@ impl Publisher {
 }
 
 /// The member that an envelope is about, if it is about one.
-fn member_of(envelope: &Envelope) -> Option<About> {
+fn member_of(envelope: &Envelope, era: Era) -> Option<About> {
     let (user, stays) = match &envelope.event {
         Event::MemberUpserted(member) => (member.user.as_ref()?.id, true),
         Event::MemberRemoved(removed) => (removed.user_id, false),
@@ -319,6 +377,7 @@ fn member_of(envelope: &Envelope) -> Option<About> {
         guild: envelope.guild,
         user: UserId::new(user)?,
         stays,
+        era,
     })
 }
 

@@ -22,9 +22,9 @@ pub(crate) enum RestError {
     /// The bot's token is wrong.
     #[error("Discord refuses the bot token")]
     Unauthorized,
-    /// There is no such thing, as far as the bot may know.
-    #[error("Discord knows no such thing")]
-    Missing,
+    /// There is no such thing, as far as the bot may know; Discord's own code says what is missing.
+    #[error("Discord knows no such thing (its code: {0:?})")]
+    Missing(Option<u64>),
     /// It will not answer this.
     #[error("Discord refuses the request with status {0}")]
     Refused(StatusCode),
@@ -103,7 +103,7 @@ impl Rest {
         let status = response.status();
         match status {
             StatusCode::UNAUTHORIZED => Err(RestError::Unauthorized),
-            StatusCode::NOT_FOUND => Err(RestError::Missing),
+            StatusCode::NOT_FOUND => Err(RestError::Missing(code(response).await)),
             StatusCode::TOO_MANY_REQUESTS => Err(RestError::Limited(retry_after(response).await)),
             _ if status.is_server_error() => Err(RestError::Failing(status)),
             _ if !status.is_success() => Err(RestError::Refused(status)),
@@ -113,6 +113,16 @@ impl Rest {
             }
         }
     }
+}
+
+/// Discord's code of an error (<https://docs.discord.com/developers/topics/opcodes-and-status-codes#json>);
+/// none where somebody in between answered.
+async fn code(response: Response) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Body {
+        code: u64,
+    }
+    response.json::<Body>().await.ok().map(|body| body.code)
 }
 
 /// How long a 429 asks to wait: its body says it exactly, its header in whole seconds.
@@ -130,4 +140,46 @@ async fn retry_after(response: Response) -> Duration {
     seconds
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
         .unwrap_or(UNSAID)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A client whose API answers everything so.
+    pub(crate) async fn answering(status: u16, body: &'static str) -> Rest {
+        runtime::start::install_tls();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(stream.read_u8().await.unwrap());
+                }
+                let length = body.len();
+                let head = format!("HTTP/1.1 {status} So\r\ncontent-length: {length}");
+                let answer = format!("{head}\r\nconnection: close\r\n\r\n{body}");
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        Rest::new(&base, &SecretString::from("t0ken")).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_404_tells_discords_code_if_it_is_discords() {
+        for (body, code) in [
+            (r#"{"message":"Unknown Member","code":10007}"#, Some(10_007)),
+            (r#"{"message":"404: Not Found","code":0}"#, Some(0)),
+            ("<html>not found</html>", None),
+        ] {
+            let rest = answering(404, body).await;
+            let error = rest.get_text("/x").await.unwrap_err();
+            let is_it = matches!(&error, RestError::Missing(said) if *said == code);
+            assert!(is_it, "{body}: {error:?}");
+        }
+    }
 }

@@ -49,14 +49,27 @@ struct Book {
     verdicts: HashMap<Key, Verdict>,
     asked: HashMap<Key, watch::Sender<Heard>>,
     is_told: bool,
+    era: u64,
 }
+
+/// A time within which nothing was forgotten: what was found out in an earlier one is no verdict any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Era(u64);
 
 /// A question under way; the gateway's word on it is noted until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Question {
     key: Key,
     roster: Roster,
+    era: Era,
     pub(crate) heard: watch::Receiver<Heard>,
+}
+
+impl Question {
+    /// Notes what Discord answered.
+    pub(crate) fn verify(&self, is_member: bool) {
+        self.roster.verify(self.key, is_member, self.era);
+    }
 }
 
 impl Drop for Question {
@@ -66,12 +79,28 @@ impl Drop for Question {
 }
 
 impl Roster {
-    /// A new session began: what was verified in the last one is not any more. `is_told`: the gateway tells
-    /// of every change of a member (the members intent).
-    pub(crate) fn on_identified(&self, is_told: bool) {
+    /// Whether the gateway tells of every change of a member (the members intent).
+    pub(crate) fn on_intents(&self, is_told: bool) {
+        self.0.lock().is_told = is_told;
+    }
+
+    /// The publisher meets a new session: what was verified in the last one is not any more.
+    pub(crate) fn on_identified(&self) {
         let book = &mut *self.0.lock();
         book.verdicts.clear();
-        book.is_told = is_told;
+        book.era += 1;
+    }
+
+    /// The bot is no longer in this guild: what was verified there is not any more.
+    pub(crate) fn on_guild_removed(&self, guild: GuildId) {
+        let book = &mut *self.0.lock();
+        book.verdicts.retain(|(of, _), _| *of != guild);
+        book.era += 1;
+    }
+
+    /// The present era.
+    pub(crate) fn era(&self) -> Era {
+        Era(self.0.lock().era)
     }
 
     /// An event about this member goes to the stream.
@@ -86,16 +115,9 @@ impl Roster {
     }
 
     /// The stream holds an event about this member, at this sequence if it took it.
-    pub(crate) fn on_settled(
-        &self,
-        guild: GuildId,
-        user: UserId,
-        is_member: bool,
-        sequence: Option<u64>,
-    ) {
-        let key = (guild, user);
+    pub(crate) fn on_settled(&self, key: Key, is_member: bool, sequence: Option<u64>, era: Era) {
         if sequence.is_some() {
-            self.verify(key, is_member);
+            self.verify(key, is_member, era);
         }
         if let Some(question) = self.0.lock().asked.get(&key) {
             question.send_replace(Heard::Settled(is_member, sequence));
@@ -109,9 +131,12 @@ impl Roster {
         question.is_some_and(|heard| *heard.borrow() != Heard::Nothing)
     }
 
-    /// Notes that this member was verified now.
-    pub(crate) fn verify(&self, key: Key, is_member: bool) {
+    /// Notes that this member is verified, if nothing was forgotten since that was found out.
+    pub(crate) fn verify(&self, key: Key, is_member: bool, era: Era) {
         let book = &mut *self.0.lock();
+        if book.era != era.0 {
+            return;
+        }
         if book.verdicts.len() >= VERDICTS_MAX {
             book.verdicts.clear();
         }
@@ -135,10 +160,12 @@ impl Roster {
     pub(crate) fn ask(&self, key: Key) -> Question {
         let sender = watch::Sender::new(Heard::Nothing);
         let heard = sender.subscribe();
-        self.0.lock().asked.insert(key, sender);
+        let book = &mut *self.0.lock();
+        book.asked.insert(key, sender);
         Question {
             key,
             roster: self.clone(),
+            era: Era(book.era),
             heard,
         }
     }
@@ -155,19 +182,42 @@ mod tests {
     #[test]
     fn the_gateways_word_overtakes_a_question_and_becomes_the_verdict_once_stored() {
         let roster = Roster::default();
-        roster.on_identified(true);
+        roster.on_intents(true);
+        roster.on_identified();
         let (guild, user) = key();
         let question = roster.ask(key());
         assert!(!roster.is_overtaken(guild, user));
         roster.on_queued(guild, user);
         assert!(roster.is_overtaken(guild, user));
         assert_eq!(roster.verdict(key()), None);
-        roster.on_settled(guild, user, true, Some(9));
+        roster.on_settled(key(), true, Some(9), roster.era());
         assert_eq!(*question.heard.borrow(), Heard::Settled(true, Some(9)));
         drop(question);
         assert!(!roster.is_overtaken(guild, user));
         assert_eq!(roster.verdict(key()), Some(true));
-        roster.on_identified(true);
+        roster.on_identified();
         assert_eq!(roster.verdict(key()), None);
+    }
+
+    #[test]
+    fn what_was_found_out_before_all_was_forgotten_is_no_verdict() {
+        let roster = Roster::default();
+        let (guild, _) = key();
+        let other = (GuildId::new(9).unwrap(), key().1);
+        for forget in [
+            |roster: &Roster, _| roster.on_identified(),
+            Roster::on_guild_removed as fn(&Roster, GuildId),
+        ] {
+            let question = roster.ask(key());
+            let era = roster.era();
+            roster.verify(key(), true, era);
+            roster.verify(other, true, era);
+            forget(&roster, guild);
+            assert_eq!(roster.verdict(key()), None);
+            roster.on_settled(key(), true, Some(9), era);
+            question.verify(true);
+            assert_eq!(roster.verdict(key()), None);
+        }
+        assert_eq!(roster.verdict(other), Some(true), "of another guild");
     }
 }

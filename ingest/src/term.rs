@@ -24,6 +24,7 @@ use crate::members::{self, Members};
 use crate::places::Places;
 use crate::publish::{Desk, Publisher, Submission, head};
 use crate::rest::Rest;
+use crate::roll::{Roll, RollCall};
 use crate::roster::Roster;
 use crate::settings::IngestSettings;
 use crate::status::Status;
@@ -76,6 +77,7 @@ enum Task {
     Recorder,
     Archive,
     Members,
+    RollCall,
 }
 
 /// The tokens, in the order in which they are used.
@@ -105,7 +107,8 @@ pub(crate) async fn run(parts: Parts, tenure: Tenure, ends: Ends<'_>) -> Ended {
     };
     tracing::info!(resumes = session.is_some(), last = stream.last, "leading");
     let stops = Stops::default();
-    let mut tasks = spawn(&parts, &tenure, stream, session, &stops);
+    let (session, roll) = session.unzip();
+    let mut tasks = spawn(&parts, &tenure, stream, (session, roll.flatten()), &stops);
     let ended = tokio::select! {
         biased;
         () = ends.lost.cancelled() => Ended::Lost,
@@ -123,8 +126,8 @@ pub(crate) async fn run(parts: Parts, tenure: Tenure, ends: Ends<'_>) -> Ended {
     ended
 }
 
-/// Where the stream is, and the session to resume.
-async fn begin(parts: &Parts) -> (StreamState, Option<Session>) {
+/// Where the stream is, and the session to resume with its roll.
+async fn begin(parts: &Parts) -> Begun {
     let mut retry = Backoff::new(RETRY.0, RETRY.1);
     loop {
         match try_begin(parts).await {
@@ -135,11 +138,14 @@ async fn begin(parts: &Parts) -> (StreamState, Option<Session>) {
     }
 }
 
-async fn try_begin(parts: &Parts) -> Result<(StreamState, Option<Session>), BrokerError> {
+async fn try_begin(parts: &Parts) -> Result<Begun, BrokerError> {
     let stream = bounded(CALL, parts.broker.state()).await?;
     let session = gateway::session::load(&*parts.broker, SHARD, stream).await?;
     Ok((stream, session))
 }
+
+/// What a term begins with.
+type Begun = (StreamState, Option<(Session, Option<Roll>)>);
 
 /// What the tasks share.
 struct Wiring<'a> {
@@ -148,6 +154,9 @@ struct Wiring<'a> {
     stream: StreamState,
     places: Places,
     roster: Roster,
+    roll: watch::Sender<Option<Roll>>,
+    /// The epoch of the session that the term began with.
+    loaded: Option<u64>,
     sessions: watch::Sender<Option<Session>>,
     reached: watch::Receiver<Option<Dispatch>>,
     acknowledged: watch::Receiver<u64>,
@@ -158,13 +167,14 @@ fn spawn(
     parts: &Parts,
     tenure: &Tenure,
     stream: StreamState,
-    session: Option<Session>,
+    (session, roll): (Option<Session>, Option<Roll>),
     stops: &Stops,
 ) -> JoinSet<Task> {
     let (used, bytes) = watch::channel(0);
     parts.status.on_buffer(bytes);
     let (buffer, frames) = Buffer::new(parts.settings.buffer_bytes_max, used);
     let (submissions, submitted) = mpsc::channel(SUBMISSIONS_MAX);
+    let loaded = session.as_ref().map(|session| session.epoch);
     let sessions = watch::Sender::new(session);
     let (reached, reached_seen) = watch::channel(None);
     let (acknowledged, acknowledged_seen) = watch::channel(stream.last);
@@ -175,6 +185,8 @@ fn spawn(
         stream,
         places: Places::default(),
         roster: Roster::default(),
+        roll: watch::Sender::new(roll),
+        loaded,
         sessions,
         reached: reached_seen,
         acknowledged: acknowledged_seen,
@@ -183,6 +195,7 @@ fn spawn(
     let supervisor = wiring.supervisor(buffer);
     let publisher = wiring.publisher(reached, acknowledged);
     let archive = wiring.archive(archived);
+    let roll_call = wiring.roll_call(submissions.clone());
     let members = wiring.members(submissions);
 
     let mut tasks = JoinSet::new();
@@ -206,6 +219,8 @@ fn spawn(
         Task::Members,
         members.run(stops.members.clone()),
     );
+    let roll_call = roll_call.run(stops.members.clone());
+    spawn_as(&mut tasks, Task::RollCall, roll_call);
     tasks
 }
 
@@ -235,6 +250,7 @@ impl Wiring<'_> {
             outcomes: self.parts.status.outcomes.clone(),
             places: self.places.clone(),
             roster: self.roster.clone(),
+            roll: self.roll.clone(),
             reached,
             acknowledged,
         })
@@ -256,7 +272,9 @@ impl Wiring<'_> {
             shard: SHARD,
             generation: self.stream.generation,
             status: self.parts.status.clone(),
+            loaded: self.loaded,
             sessions: self.sessions.clone(),
+            roll: self.roll.subscribe(),
             reached: self.reached.clone(),
             acknowledged: self.acknowledged.clone(),
         }
@@ -272,6 +290,17 @@ impl Wiring<'_> {
             places: self.places.clone(),
             acknowledged: self.acknowledged.clone(),
             archived,
+        }
+    }
+
+    fn roll_call(&self, submissions: mpsc::Sender<Submission>) -> RollCall {
+        RollCall {
+            store: self.parts.store.clone(),
+            roll: self.roll.clone(),
+            reached: self.reached.clone(),
+            acknowledged: self.acknowledged.clone(),
+            archived: self.archived.clone(),
+            submissions,
         }
     }
 

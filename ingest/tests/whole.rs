@@ -9,7 +9,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use broker::Broker as _;
+use proto::GuildId;
 use proto::event::{Event, MemberStatus};
+use serde_json::Value;
 use serde_json::json;
 
 use world::{World, eventually};
@@ -319,5 +321,69 @@ async fn a_wrong_token_ends_the_service_with_a_sentence() {
     let service = world.start();
     let error = service.failure().await.to_string();
     assert!(error.contains("DISCORD_BOT_TOKEN"), "{error}");
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guild_that_the_bot_left_while_nobody_listened_is_removed() {
+    let world = World::new().await;
+    let left = GuildId::new(4_242).unwrap();
+    world.publish_guild(left).await;
+    let service = world.start();
+    service.connected().await;
+    eventually("the removal in SQL", async || {
+        let directory = world.store.directory().await;
+        let guilds = directory.map_or_else(|_| Vec::new(), |directory| directory.guilds);
+        guilds.len() == 2 && guilds.iter().all(|guild| guild.guild.id != left.get())
+    })
+    .await;
+    let removals = |event: &&Event| matches!(event, Event::GuildRemoved(_));
+    assert_eq!(world.events().await.iter().filter(removals).count(), 1);
+    service.stop().await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_roll_that_a_crash_cut_short_is_called_after_the_resume() {
+    let world = World::new().await;
+    let service = world.start();
+    service.connected().await;
+    let record = async || {
+        let bytes = world.broker.value("session-0").await.unwrap();
+        bytes.map_or(Value::Null, |bytes| serde_json::from_slice(&bytes).unwrap())
+    };
+    eventually("both guilds in SQL, and the roll called", async || {
+        let directory = world.store.directory().await;
+        let guilds = directory.map_or(0, |directory| directory.guilds.len());
+        let record = record().await;
+        guilds == 2 && record["epoch"].is_u64() && record["roll"].is_null()
+    })
+    .await;
+    service.stop().await;
+    // As a process leaves it that is killed before it has called the roll.
+    let guilds = world.store.directory().await.unwrap().guilds;
+    let mut left_behind = record().await;
+    left_behind["roll"] = guilds.iter().map(|guild| guild.guild.id).collect();
+    let bytes = serde_json::to_vec(&left_behind).unwrap().into();
+    world.broker.set_value("session-0", bytes).await.unwrap();
+    let left = GuildId::new(4_242).unwrap();
+    world.publish_guild(left).await;
+    let service = world.start();
+    eventually("the removal", async || {
+        let removals = |event: &Event| matches!(event, Event::GuildRemoved(_));
+        world
+            .events()
+            .await
+            .iter()
+            .filter(|event| removals(event))
+            .count()
+            == 1
+    })
+    .await;
+    assert_eq!(world.stats().await["identifies"], 1);
+    service.stop().await;
+    assert!(record().await["roll"].is_null());
+    let guilds = world.store.directory().await.unwrap().guilds;
+    assert_eq!(guilds.len(), 2);
     world.end().await;
 }

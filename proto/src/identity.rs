@@ -19,6 +19,8 @@ pub enum Identity {
     Dispatch(Dispatch, u32),
     /// A member that was asked of Discord: `m-<epoch>-<guild>-<user>-<n>`.
     Member(u64, GuildId, UserId, u64),
+    /// A guild that the session of this epoch no longer names: `left-<epoch>-<guild>`.
+    Left(u64, GuildId),
 }
 
 /// A dispatch of the gateway, as a RESUME repeats it.
@@ -45,6 +47,7 @@ impl fmt::Display for Identity {
             Self::Delete(id) => write!(f, "delete-{id}"),
             Self::Dispatch(dispatch, n) => write!(f, "g-{dispatch}-{n}"),
             Self::Member(epoch, guild, user, n) => write!(f, "m-{epoch:016x}-{guild}-{user}-{n}"),
+            Self::Left(epoch, guild) => write!(f, "left-{epoch:016x}-{guild}"),
         }
     }
 }
@@ -67,6 +70,10 @@ mod tests {
             (Identity::Delete(message), "delete-42"),
             (Identity::Dispatch(dispatch, 3), "g-00000000000000ab-1-7-3"),
             (member, "m-0000000000000001-2-3-4"),
+            (
+                Identity::Left(0xab, GuildId::new(2).unwrap()),
+                "left-00000000000000ab-2",
+            ),
         ];
         for (identity, text) in table {
             assert_eq!(identity.to_string(), text);

@@ -1,7 +1,8 @@
 //! The directory's objects: guild, role, channel or thread, member.
 //!
 //! Shapes: <https://docs.discord.com/developers/resources/guild>, <https://docs.discord.com/developers/resources/channel>.
-//! Permission bits that nobody knows yet survive.
+//! Permission bits that nobody knows yet survive. What can't be read of them never lets anybody in: it
+//! allows nothing, denies everything, or costs the channel.
 
 use proto::event::{Channel, Guild, Member, Overwrite, Role};
 
@@ -23,25 +24,29 @@ pub(super) fn role(object: &Object<'_>) -> Option<Role> {
     Some(Role {
         id: object.id("id")?,
         name: object.text("name").unwrap_or_default(),
-        permissions: object.number("permissions").unwrap_or_default(),
+        permissions: object.bits("permissions").unwrap_or_default(),
         position: object.number("position").unwrap_or_default(),
         color: object.number("color").unwrap_or_default(),
     })
 }
 
-/// Reads a channel or a thread; none without an id.
+/// Channel types of threads, whose permissions are those of their channel.
+const THREADS: std::ops::RangeInclusive<u32> = 10..=12;
+
+/// Reads a channel or a thread; none without an id, or without knowing who may see it.
 pub(super) fn channel(object: &Object<'_>) -> Option<Channel> {
-    let overwrites = object.objects("permission_overwrites");
+    let kind = object.number("type").unwrap_or_default();
+    let overwrites = overwrites(object, THREADS.contains(&kind))?;
     let thread = object.object("thread_metadata");
     Some(Channel {
         id: object.id("id")?,
-        kind: object.number("type").unwrap_or_default(),
+        kind,
         name: object.text("name").unwrap_or_default(),
         topic: object.text("topic"),
         position: object.number("position").unwrap_or_default(),
         parent_id: object.id("parent_id"),
         nsfw: object.flag("nsfw"),
-        overwrites: overwrites.iter().filter_map(overwrite).collect(),
+        overwrites,
         archived: thread.is_some_and(|thread| thread.flag("archived")),
         last_message_id: object.id("last_message_id"),
         thread_members: Vec::new(),
@@ -58,12 +63,90 @@ pub(super) fn member(object: &Object<'_>) -> Option<Member> {
     })
 }
 
+/// All overwrites of a channel; none if a single one can't be read, because it may be the one that denies.
+fn overwrites(object: &Object<'_>, is_thread: bool) -> Option<Vec<Overwrite>> {
+    if is_thread && object.raw("permission_overwrites").is_none() {
+        return Some(Vec::new());
+    }
+    let list = object.list("permission_overwrites")?.into_iter();
+    list.map(|raw| overwrite(&Object::parse(raw.get())?))
+        .collect()
+}
+
 fn overwrite(object: &Object<'_>) -> Option<Overwrite> {
+    let member = match (object.number::<u32>("type"), object.raw("type")) {
+        (Some(0), _) | (_, Some(r#""role""#)) => false,
+        (Some(1), _) | (_, Some(r#""member""#)) => true,
+        _ => return None,
+    };
     Some(Overwrite {
         id: object.id("id")?,
-        // 0 is a role, 1 a member.
-        member: object.number::<u32>("type") == Some(1) || object.raw("type") == Some("\"member\""),
-        allow: object.number("allow").unwrap_or_default(),
-        deny: object.number("deny").unwrap_or_default(),
+        member,
+        allow: object.bits("allow").unwrap_or_default(),
+        deny: object.bits("deny").unwrap_or(u64::MAX),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn read(overwrites: &Value, kind: u32) -> Option<Vec<Overwrite>> {
+        let mut channel = json!({ "id": "5", "type": kind });
+        if !overwrites.is_null() {
+            channel["permission_overwrites"] = overwrites.clone();
+        }
+        let text = channel.to_string();
+        Some(super::channel(&Object::parse(&text).unwrap())?.overwrites)
+    }
+
+    #[test]
+    fn bits_that_cant_be_read_allow_nothing_and_deny_everything() {
+        let odd = json!([
+            { "id": "1", "type": 0, "allow": "x", "deny": "x" },
+            { "id": "2", "type": "member", "allow": [8], "deny": null },
+            { "id": "3", "type": 1, "allow": 8, "deny": "18446744073709552640" },
+        ]);
+        let read = read(&odd, 0).unwrap();
+        let bits: Vec<_> = read
+            .iter()
+            .map(|one| (one.member, one.allow, one.deny))
+            .collect();
+        assert_eq!(
+            bits,
+            [(false, 0, u64::MAX), (true, 0, u64::MAX), (true, 8, 1_024)]
+        );
+        let role = r#"{"id":"1","permissions":{"all":true}}"#;
+        assert_eq!(role_permissions(role), 0);
+        assert_eq!(
+            role_permissions(r#"{"id":"1","permissions":"18446744073709551624"}"#),
+            8
+        );
+    }
+
+    fn role_permissions(text: &str) -> u64 {
+        role(&Object::parse(text).unwrap()).unwrap().permissions
+    }
+
+    #[test]
+    fn a_channel_whose_overwrites_cant_be_read_is_none() {
+        let good = json!({ "id": "1", "type": 0, "allow": "0", "deny": "0" });
+        assert_eq!(read(&json!([good]), 0).unwrap().len(), 1);
+        assert_eq!(read(&json!([]), 0), Some(Vec::new()));
+        for odd in [
+            json!({}),
+            json!("none"),
+            json!([good, 7]),
+            json!([good, { "id": "x", "type": 0, "allow": "0", "deny": "0" }]),
+            json!([good, { "type": 0, "allow": "0", "deny": "0" }]),
+            json!([good, { "id": "1", "type": 2, "allow": "0", "deny": "0" }]),
+        ] {
+            assert_eq!(read(&odd, 0), None, "{odd}");
+            assert_eq!(read(&odd, 11), None, "{odd}");
+        }
+        assert_eq!(read(&Value::Null, 0), None, "only a thread may do without");
+        assert_eq!(read(&Value::Null, 11), Some(Vec::new()));
+    }
 }

@@ -76,6 +76,22 @@ impl<'a> Object<'a> {
         self.read::<Number>(name)?.0.try_into().ok()
     }
 
+    /// Bits, written as a number or as a string of any length: modulo 2^64, so that those we know survive.
+    pub(super) fn bits(&self, name: &str) -> Option<u64> {
+        let text = self.raw(name)?;
+        let inner = text
+            .strip_prefix('"')
+            .and_then(|text| text.strip_suffix('"'));
+        let digits = inner.unwrap_or(text);
+        if digits.is_empty() {
+            return None;
+        }
+        digits.chars().try_fold(0_u64, |bits, digit| {
+            let digit = digit.to_digit(10)?;
+            Some(bits.wrapping_mul(10).wrapping_add(digit.into()))
+        })
+    }
+
     /// A snowflake.
     pub(super) fn id(&self, name: &str) -> Option<u64> {
         self.number(name).filter(|id| is_snowflake(*id))
@@ -112,8 +128,13 @@ impl<'a> Object<'a> {
         ids.filter(|id| is_snowflake(*id)).collect()
     }
 
+    /// A list, unread; none if the field is something else.
+    pub(super) fn list(&self, name: &str) -> Option<Vec<&'a RawValue>> {
+        self.read(name)
+    }
+
     fn elements(&self, name: &str) -> Vec<&'a RawValue> {
-        self.read(name).unwrap_or_default()
+        self.list(name).unwrap_or_default()
     }
 }
 
@@ -227,6 +248,28 @@ mod tests {
         assert!(object.object("o").is_none());
         assert_eq!(object.objects("l").len(), 1);
         assert_eq!(object.ids("l"), [2, 3]);
+    }
+
+    #[test]
+    fn bits_are_read_modulo_2_to_the_64_or_not_at_all() {
+        let table = [
+            ("1024", Some(1_024)),
+            (r#""1024""#, Some(1_024)),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("18446744073709551617", Some(1)),
+            (r#""340282366920938463463374607431768211458""#, Some(2)),
+            ("-1", None),
+            ("1e3", None),
+            (r#""""#, None),
+            (r#"" 1""#, None),
+            (r#""0x1""#, None),
+            ("[1]", None),
+            ("null", None),
+        ];
+        for (text, bits) in table {
+            let json = format!(r#"{{"bits":{text}}}"#);
+            assert_eq!(Object::parse(&json).unwrap().bits("bits"), bits, "{text}");
+        }
     }
 
     #[test]

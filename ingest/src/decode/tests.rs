@@ -243,7 +243,7 @@ fn directory_frames_become_directory_events() {
         ("GUILD_DELETE", json!({ "id": "700" }), "guild_removed"),
         (
             "CHANNEL_UPDATE",
-            json!({ "id": "800", "type": 0 }),
+            json!({ "id": "800", "type": 0, "permission_overwrites": [] }),
             "channel_upserted",
         ),
         (
@@ -345,6 +345,23 @@ fn a_guild_is_a_snapshot_in_bounded_parts_named_by_the_dispatch() {
     assert!(all.len() > 4, "more than one part");
     assert!(matches!(all.last(), Some(Event::GuildSnapshotEnd(_))));
     assert_eq!(all, events("GUILD_CREATE", &guild_frame(600)));
+}
+
+#[test]
+fn a_channel_that_nobody_knows_the_permissions_of_is_not_published() {
+    let odd = json!({ "id": "800", "guild_id": "700", "type": 0 });
+    for kind in ["CHANNEL_CREATE", "CHANNEL_UPDATE"] {
+        assert_eq!(decoded(kind, &odd).unwrap_err(), MALFORMED);
+    }
+    let mut frame = guild_frame(3);
+    frame["channels"][1]["permission_overwrites"] = json!("none");
+    let events = events("GUILD_CREATE", &frame);
+    let ids = events.iter().flat_map(|event| match event {
+        Event::GuildSnapshotPart(part) => part.channels.clone(),
+        _ => Vec::new(),
+    });
+    let ids: Vec<_> = ids.map(|channel| channel.id).collect();
+    assert_eq!(ids, [1_000, 1_002, 9]);
 }
 
 fn corpus() -> Vec<(&'static str, Value)> {

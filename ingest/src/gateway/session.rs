@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker::{Broker, BrokerError, StreamState};
+use proto::GuildId;
 use proto::identity::Dispatch;
 use runtime::time::now_ms;
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::leader::{Tenure, bounded};
+use crate::roll::Roll;
 use crate::status::Status;
 
 /// A session older than this is not resumed: the stream forgets identities after 15 minutes
@@ -50,18 +52,22 @@ struct Record {
     saved_at_ms: i64,
     generation: u64,
     stream_sequence: u64,
+    /// The guilds that the session names, until those that it does not name are removed.
+    #[serde(default)]
+    roll: Option<Vec<u64>>,
 }
 
 fn key(shard: u32) -> String {
     format!("session-{shard}")
 }
 
-/// The session to resume, unless it is too old or the stream is not the one that it was published to.
+/// The session to resume, unless it is too old or the stream is not the one that it was published to, and
+/// its roll, if that is still to be called.
 pub(crate) async fn load(
     broker: &dyn Broker,
     shard: u32,
     stream: StreamState,
-) -> Result<Option<Session>, BrokerError> {
+) -> Result<Option<(Session, Option<Roll>)>, BrokerError> {
     let Some(bytes) = bounded(CALL, broker.value(&key(shard))).await? else {
         return Ok(None);
     };
@@ -76,12 +82,18 @@ pub(crate) async fn load(
         );
         return Ok(None);
     }
-    Ok(Some(Session {
+    let roll = record.roll.map(|guilds| Roll {
+        epoch: record.epoch,
+        guilds: guilds.into_iter().filter_map(GuildId::new).collect(),
+        is_called: false,
+    });
+    let session = Session {
         id: record.session_id,
         epoch: record.epoch,
         resume_url: record.resume_url,
         sequence: record.sequence,
-    }))
+    };
+    Ok(Some((session, roll)))
 }
 
 fn unusable(record: &Record, stream: StreamState, now_ms: i64) -> Option<&'static str> {
@@ -102,8 +114,11 @@ pub(crate) struct Recorder {
     pub(crate) shard: u32,
     pub(crate) generation: u64,
     pub(crate) status: Status,
+    /// The epoch of the session that the record held when the term began.
+    pub(crate) loaded: Option<u64>,
     /// The sending side, so that the end of the gateway is not the end of this.
     pub(crate) sessions: watch::Sender<Option<Session>>,
+    pub(crate) roll: watch::Receiver<Option<Roll>>,
     pub(crate) reached: watch::Receiver<Option<Dispatch>>,
     pub(crate) acknowledged: watch::Receiver<u64>,
 }
@@ -118,6 +133,7 @@ impl Recorder {
                 () = stop.cancelled() => break,
                 changed = sessions.changed() => if changed.is_err() { break },
                 changed = self.reached.changed() => if changed.is_err() { break },
+                changed = self.roll.changed() => if changed.is_err() { break },
                 () = sleep(INTERVAL), if !is_saved => {}
                 () = sleep(QUIET) => if !self.status.is_connected() { continue },
             }
@@ -155,10 +171,15 @@ impl Recorder {
         }
     }
 
+    /// What is to be written; none while dispatches of the session before are not settled. Its record stays
+    /// until then, because only a RESUME of it can bring them again. READY takes its turn behind them.
     fn record(&self) -> Option<Record> {
         let session = self.sessions.borrow().clone()?;
         let reached = *self.reached.borrow();
-        let reached = reached.filter(|dispatch| dispatch.epoch == session.epoch);
+        let settled = reached.map(|dispatch| dispatch.epoch).or(self.loaded);
+        if settled != Some(session.epoch) {
+            return None;
+        }
         let sequence = reached.map_or(session.sequence, |dispatch| dispatch.sequence);
         Some(Record {
             session_id: session.id,
@@ -168,7 +189,17 @@ impl Recorder {
             saved_at_ms: now_ms(),
             generation: self.generation,
             stream_sequence: *self.acknowledged.borrow(),
+            roll: self.uncalled(session.epoch),
         })
+    }
+
+    /// The roll of this session, if it is still to be called. It may name more than was there at the
+    /// record's sequence, never less.
+    fn uncalled(&self, epoch: u64) -> Option<Vec<u64>> {
+        let roll = self.roll.borrow();
+        let roll = roll.as_ref()?;
+        let is_due = roll.epoch == epoch && !roll.is_called;
+        is_due.then(|| roll.guilds.iter().map(|guild| guild.get()).collect())
     }
 }
 
@@ -185,6 +216,7 @@ mod tests {
             saved_at_ms: 1_000_000,
             generation: 3,
             stream_sequence: 50,
+            roll: Some(vec![1, 2]),
         }
     }
 
@@ -205,6 +237,58 @@ mod tests {
         assert!(unusable(&record(), stream, now + AGE_MAX_MS + 1).is_some());
         assert!(unusable(&record(), other, now).is_some());
         assert!(unusable(&record(), behind, now).is_some());
+    }
+
+    fn session(epoch: u64) -> Session {
+        Session {
+            id: epoch.to_string(),
+            epoch,
+            resume_url: None,
+            sequence: 1,
+        }
+    }
+
+    fn dispatch(epoch: u64, sequence: u64) -> Dispatch {
+        Dispatch {
+            epoch,
+            shard: 0,
+            sequence,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_new_session_is_recorded_only_once_all_of_the_one_before_is_settled() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.sqlite");
+        let settings = broker::EmbeddedSettings::default();
+        let (reached, reached_seen) = watch::channel(None);
+        let roll = Roll {
+            epoch: 2,
+            guilds: [GuildId::new(5).unwrap()].into(),
+            is_called: false,
+        };
+        let (_deadline, tenure) = Tenure::until(tokio::time::Instant::now());
+        let recorder = Recorder {
+            broker: broker::Embedded::open(&path, settings).await.unwrap(),
+            tenure,
+            shard: 0,
+            generation: 3,
+            status: Status::default(),
+            loaded: Some(1),
+            sessions: watch::Sender::new(Some(session(1))),
+            roll: watch::channel(Some(roll)).1,
+            reached: reached_seen,
+            acknowledged: watch::channel(0).1,
+        };
+        let written = || Some(recorder.record()?).map(|record| (record.epoch, record.sequence));
+        assert_eq!(written(), Some((1, 1)), "the loaded one stands");
+        recorder.sessions.send_replace(Some(session(2)));
+        assert_eq!(written(), None, "nothing is settled yet");
+        reached.send_replace(Some(dispatch(1, 9)));
+        assert_eq!(written(), None, "more of the old one may come");
+        reached.send_replace(Some(dispatch(2, 1)));
+        assert_eq!(written(), Some((2, 1)));
+        assert_eq!(recorder.record().unwrap().roll, Some(vec![5]));
     }
 
     #[test]

@@ -270,7 +270,7 @@ impl Connection {
         };
         *self.line.session.lock() = Some(session.clone());
         self.line.sessions.send_replace(Some(session));
-        self.line.roster.on_identified(self.line.is_told_of_members);
+        self.line.roster.on_intents(self.line.is_told_of_members);
         self.on_live(false);
         true
     }

@@ -88,7 +88,6 @@ struct StartLimit {
 
 #[derive(Debug, Deserialize)]
 struct Application {
-    #[serde(default)]
     flags: u64,
 }
 
@@ -252,7 +251,7 @@ impl Supervisor {
             RestError::Limited(wait) => *wait,
             _ => self.backoff.next(),
         };
-        tracing::warn!(%error, ?wait, "Discord's API does not say where the gateway is");
+        tracing::warn!(%error, ?wait, "Discord's API does not say how to connect");
         NoPlan::Later(wait)
     }
 
@@ -279,35 +278,15 @@ impl Supervisor {
         Ok(())
     }
 
-    /// The intents that the application may use: one that it may not is a fatal close (4014).
+    /// The intents that the application may use: one that it may not is a fatal close (4014). Without an
+    /// answer there is no IDENTIFY: a session without the content would lose it in silence.
     async fn intents(&mut self) -> Result<Intents, NoPlan> {
-        /// Application flags: the members intent, in full or for a bot in fewer than 100 guilds.
-        const MEMBERS: u64 = 1 << 14 | 1 << 15;
-        /// The same for the message content.
-        const CONTENT: u64 = 1 << 18 | 1 << 19;
-        let flags = match self.rest.get::<Application>("/applications/@me").await {
-            Ok(application) => application.flags,
-            Err(error @ (RestError::Refused(_) | RestError::Malformed(_))) => {
-                tracing::warn!(%error, "the application's intents are unknown; none is used that needs a permission");
-                0
-            }
-            Err(error) => return Err(self.no_plan(&error)),
-        };
-        let mut intents = Intents::GUILDS
-            | Intents::GUILD_MESSAGES
-            | Intents::GUILD_MESSAGE_REACTIONS
-            | Intents::GUILD_MESSAGE_TYPING;
-        if flags & MEMBERS != 0 {
-            intents |= Intents::GUILD_MEMBERS;
+        match self.rest.get::<Application>("/applications/@me").await {
+            Ok(application) => Ok(intents_of(application.flags)),
+            // A compatible server that knows no applications gives no permissions either.
+            Err(RestError::Missing(_)) => Ok(intents_of(MEMBERS | CONTENT)),
+            Err(error) => Err(self.no_plan(&error)),
         }
-        if flags & CONTENT != 0 {
-            intents |= Intents::MESSAGE_CONTENT;
-        } else {
-            tracing::warn!(
-                "the message content intent is off: messages of others come without text"
-            );
-        }
-        Ok(intents)
     }
 
     /// Holds one connection. Returns how long to wait before the next, or nothing if there is to be none.
@@ -334,7 +313,13 @@ impl Supervisor {
                 *self.line.session.lock() = None;
             }
             End::Unreachable => self.forget_resume_url(),
-            End::Lost(why) => tracing::info!(why, "the gateway's connection ended"),
+            End::Lost(why) => {
+                tracing::info!(why, "the gateway's connection ended");
+                // An address that takes connections and never resumes is as dead as one that takes none.
+                if !was_live {
+                    self.forget_resume_url();
+                }
+            }
             End::Full => self.must_drain = true,
         }
         let wait = match end {
@@ -356,11 +341,37 @@ impl Supervisor {
         self.backoff.next()
     }
 
+    /// The next connection goes where a new session would go, in the next process too.
     fn forget_resume_url(&self) {
         if let Some(session) = self.line.session.lock().as_mut() {
             session.resume_url = None;
         }
+        self.line.sessions.send_if_modified(|session| {
+            let url = session.as_mut().map(|session| &mut session.resume_url);
+            url.is_some_and(|url| url.take().is_some())
+        });
     }
+}
+
+/// Application flags: the members intent, in full or for a bot in fewer than 100 guilds.
+const MEMBERS: u64 = 1 << 14 | 1 << 15;
+/// The same for the message content.
+const CONTENT: u64 = 1 << 18 | 1 << 19;
+
+fn intents_of(flags: u64) -> Intents {
+    let mut intents = Intents::GUILDS
+        | Intents::GUILD_MESSAGES
+        | Intents::GUILD_MESSAGE_REACTIONS
+        | Intents::GUILD_MESSAGE_TYPING;
+    if flags & MEMBERS != 0 {
+        intents |= Intents::GUILD_MEMBERS;
+    }
+    if flags & CONTENT != 0 {
+        intents |= Intents::MESSAGE_CONTENT;
+    } else {
+        tracing::warn!("the message content intent is off: messages of others come without text");
+    }
+    intents
 }
 
 fn quick() -> Duration {
@@ -374,7 +385,90 @@ fn is_gateway_url(url: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::TcpListener;
+    use tokio::time::timeout;
+    use tokio_tungstenite::accept_async;
+    use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+
     use super::*;
+    use crate::rest::tests::answering;
+
+    const SOON: Duration = Duration::from_secs(10);
+
+    fn supervisor(rest: Rest, session: Option<Session>) -> Supervisor {
+        let mut settings = runtime::Settings::default();
+        settings.set("DISCORD_BOT_TOKEN", "t0ken");
+        let settings = IngestSettings::from(&settings).unwrap();
+        let parts = Parts {
+            rest,
+            buffer: Buffer::new(1 << 20, watch::Sender::new(0)).0,
+            outcomes: Outcomes::default(),
+            status: Status::default(),
+            roster: Roster::default(),
+            health: Health::new(),
+            sessions: watch::Sender::new(session),
+        };
+        Supervisor::new(&settings, parts)
+    }
+
+    #[tokio::test]
+    async fn an_odd_answer_about_the_intents_is_asked_again_and_none_at_all_means_all() {
+        let table = [
+            (200, r#"{"flags":0}"#, Some(false)),
+            (200, r#"{"flags":524288}"#, Some(true)),
+            (404, "", Some(true)),
+            (200, "{}", None),
+            (200, r#"{"flags":"many"}"#, None),
+            (200, "<html>", None),
+            (400, "{}", None),
+            (403, "{}", None),
+            (500, "", None),
+        ];
+        for (status, body, has_content) in table {
+            let mut supervisor = supervisor(answering(status, body).await, None);
+            let intents = match supervisor.intents().await {
+                Ok(intents) => Some(intents.contains(Intents::MESSAGE_CONTENT)),
+                Err(NoPlan::Later(_)) => None,
+                Err(NoPlan::Fatal(fatal)) => panic!("{status} {body}: {fatal}"),
+            };
+            assert_eq!(intents, has_content, "{status} {body}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_resume_address_that_never_becomes_live_is_forgotten_in_the_record_too() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("ws://{}", listener.local_addr().unwrap());
+        let closing = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let mut socket = accept_async(stream).await.unwrap();
+                let frame = CloseFrame {
+                    code: 4000.into(),
+                    reason: "".into(),
+                };
+                socket.close(Some(frame)).await.unwrap();
+            }
+        });
+        let session = Session {
+            id: "s".into(),
+            epoch: 1,
+            resume_url: Some(address),
+            sequence: 5,
+        };
+        let supervisor = supervisor(answering(503, "").await, Some(session));
+        let mut sessions = supervisor.line.sessions.subscribe();
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(supervisor.run(stop.clone()));
+        let is_forgotten = |session: &Option<Session>| {
+            let session = session.as_ref().expect("the session itself stays");
+            session.resume_url.is_none()
+        };
+        let forgotten = sessions.wait_for(is_forgotten);
+        timeout(SOON, forgotten).await.unwrap().unwrap();
+        stop.cancel();
+        timeout(SOON, running).await.unwrap().unwrap().unwrap();
+        closing.abort();
+    }
 
     #[test]
     fn only_addresses_that_can_be_dialled_are() {

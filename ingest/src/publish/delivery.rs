@@ -41,30 +41,32 @@ pub(super) struct Courier {
     pub(super) trouble: Arc<Trouble>,
 }
 
-/// How many publications the stream refuses again and again.
+/// How much stands in the way of publishing: publications that the stream refuses again and again, and a stall.
 #[derive(Debug)]
 pub(super) struct Trouble {
-    refused: AtomicUsize,
+    count: AtomicUsize,
     health: Health,
 }
 
 impl Trouble {
     pub(super) fn new(health: Health) -> Self {
         Self {
-            refused: AtomicUsize::new(0),
+            count: AtomicUsize::new(0),
             health,
         }
     }
 
-    fn on_begin(&self) {
-        if self.refused.fetch_add(1, Ordering::Relaxed) == 0 {
-            self.health
-                .hold("stream", "the stream refuses what the leader publishes");
+    pub(super) fn on_begin(&self) {
+        if self.count.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.health.hold(
+                "stream",
+                "what the leader publishes does not get into the stream",
+            );
         }
     }
 
-    fn on_end(&self) {
-        if self.refused.fetch_sub(1, Ordering::Relaxed) == 1 {
+    pub(super) fn on_end(&self) {
+        if self.count.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.health.release("stream");
         }
     }

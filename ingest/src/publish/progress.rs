@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 
 use proto::identity::Dispatch;
+use tokio::time::Instant;
 
 use crate::frame::Held;
 use crate::outcome::Outcome;
@@ -23,6 +24,7 @@ struct Pending {
     left: usize,
     outcome: Outcome,
     held: Option<Held>,
+    begun: Instant,
 }
 
 /// What the end of one envelope brought about.
@@ -37,13 +39,20 @@ pub(super) struct Step {
 impl Progress {
     /// A dispatch begins, as so many envelopes; its number here. One without envelopes ends by
     /// [`Self::settle`] too.
-    pub(super) fn begin(&mut self, dispatch: Dispatch, envelopes: usize, held: Held) -> u64 {
+    pub(super) fn begin(
+        &mut self,
+        dispatch: Dispatch,
+        envelopes: usize,
+        held: Held,
+        now: Instant,
+    ) -> u64 {
         let number = self.first + self.pending.len() as u64;
         self.pending.push_back(Pending {
             dispatch,
             left: envelopes.max(1),
             outcome: Outcome::Duplicate,
             held: Some(held),
+            begun: now,
         });
         number
     }
@@ -67,6 +76,11 @@ impl Progress {
             settled: Some(pending.outcome),
             reached: self.advance(),
         }
+    }
+
+    /// Since when the oldest dispatch that is not settled waits.
+    pub(super) fn oldest(&self) -> Option<Instant> {
+        self.pending.front().map(|pending| pending.begun)
     }
 
     fn advance(&mut self) -> Option<Dispatch> {
@@ -104,10 +118,12 @@ mod tests {
         let mut bytes = used.subscribe();
         let (buffer, mut frames) = Buffer::new(1_000_000, used);
         let mut progress = Progress::default();
+        let now = Instant::now();
+        let at = |second| now + std::time::Duration::from_secs(second);
         let mut begin = |sequence, envelopes| {
             assert!(buffer.put(dispatch(sequence), String::new(), 0));
             let held = frames.try_recv().unwrap().held;
-            progress.begin(dispatch(sequence), envelopes, held)
+            progress.begin(dispatch(sequence), envelopes, held, at(sequence))
         };
         let (one, two, three) = (begin(1, 2), begin(2, 1), begin(3, 0));
         let before = *bytes.borrow_and_update();
@@ -120,7 +136,9 @@ mod tests {
         let skipped = Outcome::Skipped(Skip::Session);
         assert_eq!(progress.settle(three, skipped).settled, Some(skipped));
         assert_eq!(progress.settle(one, Outcome::Published), Step::default());
+        assert_eq!(progress.oldest(), Some(at(1)));
         let step = progress.settle(one, Outcome::Duplicate);
+        assert_eq!(progress.oldest(), None);
         assert_eq!(step.settled, Some(Outcome::Published));
         assert_eq!(step.reached, Some(dispatch(3)));
         assert_eq!(*bytes.borrow_and_update(), 0);

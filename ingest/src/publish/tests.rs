@@ -12,7 +12,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use proto::envelope::Opened;
 use serde_json::{Value, json};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::*;
 use crate::frame::Buffer;
@@ -195,6 +195,7 @@ fn bench_on(
         outcomes: outcomes.clone(),
         places: Places::default(),
         roster: roster.clone(),
+        roll: watch::Sender::new(None),
         reached,
         acknowledged,
     });
@@ -454,7 +455,7 @@ async fn a_member_that_the_gateway_spoke_of_meanwhile_is_not_published_from_rest
             received_ms: 0,
             event: Event::MemberRemoved(proto::event::MemberRemoved { user_id: 5 }),
         },
-        user,
+        claim: Claim::Member(user),
         reply,
     };
     let question = bench.roster.ask((guild, user));
@@ -472,4 +473,55 @@ async fn a_member_that_the_gateway_spoke_of_meanwhile_is_not_published_from_rest
     assert!(timeout(PATIENCE, answer).await.unwrap().is_err());
     drop(question);
     assert_eq!(bench.finish().await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_guild_is_removed_only_while_the_session_does_not_name_it() {
+    let mut bench = bench_on(&embedded().await, |_, _| Fault::None);
+    let submission = |epoch, guild, reply| Submission {
+        envelope: Envelope {
+            identity: proto::Identity::Left(epoch, guild),
+            trace: None,
+            guild,
+            channel: None,
+            received_ms: 0,
+            event: Event::GuildRemoved(proto::event::GuildRemoved {}),
+        },
+        claim: Claim::Left(epoch),
+        reply,
+    };
+    let settled = async |bench: &Bench| {
+        let mut reached = bench.reached.clone();
+        let is_last = |at: &Option<Dispatch>| at.is_some_and(|at| at.sequence == bench.sequence);
+        timeout(PATIENCE, reached.wait_for(is_last))
+            .await
+            .unwrap()
+            .unwrap();
+    };
+    let removed = async |bench: &Bench, epoch, guild| {
+        let guild = GuildId::new(guild).unwrap();
+        let (reply, answer) = oneshot::channel();
+        let submission = submission(epoch, guild, reply);
+        bench.submissions.send(submission).await.unwrap();
+        timeout(PATIENCE, answer).await.unwrap().is_ok()
+    };
+    assert!(!removed(&bench, 7, 4).await, "no READY yet");
+    bench.put("READY", &json!({ "guilds": [{ "id": "1" }] }));
+    settled(&bench).await;
+    assert!(!removed(&bench, 7, 1).await, "READY names it");
+    assert!(!removed(&bench, 6, 4).await, "another session");
+    bench.put("GUILD_CREATE", &json!({ "id": "2" }));
+    bench.put("GUILD_CREATE", &json!({ "id": "3", "unavailable": true }));
+    settled(&bench).await;
+    assert!(!removed(&bench, 7, 2).await, "it came later");
+    assert!(!removed(&bench, 7, 3).await, "it is in an outage");
+    assert!(removed(&bench, 7, 4).await);
+    bench.put("READY", &json!({ "guilds": "odd" }));
+    settled(&bench).await;
+    assert!(!removed(&bench, 7, 5).await, "nobody knows");
+    let stored = bench.finish().await;
+    let left = stored
+        .iter()
+        .filter(|stored| stored.identity.starts_with("left-"));
+    assert_eq!(left.count(), 1);
 }

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use broker::{Broker, Clock, Embedded, EmbeddedSettings, Freshness};
+use broker::{Broker, Clock, Embedded, EmbeddedSettings, Freshness, Publication};
 use discord_sim::{Sim, SimConfig, SimHandle};
 use ingest::{Ingest, IngestError, IngestSettings, Status};
 use prost::Message as _;
 use proto::envelope::Opened;
-use proto::event::{Event, MemberAnswer, MemberReply, MemberRequest};
-use proto::{ChannelId, GuildId, Subject, subject};
+use proto::event::{Event, Guild, MemberAnswer, MemberReply, MemberRequest};
+use proto::identity::{Dispatch, Identity};
+use proto::{ChannelId, Envelope, GuildId, Subject, subject};
 use runtime::{Health, Lifecycle, Settings};
 use serde_json::{Value, json};
 use store::Store;
@@ -122,11 +123,12 @@ impl World {
         let mut settings = Settings::default();
         settings.set("DISCORD_BOT_TOKEN", self.token.as_str());
         settings.set("DISCORD_API_URL", self.url("/api/v10"));
-        settings.set("PUBLISH_BUFFER_MAX", self.buffer_bytes_max.to_string());
         if let Some(url) = &self.gateway_url {
             settings.set("DISCORD_GATEWAY_URL", url.as_str());
         }
-        let settings = IngestSettings::from(&settings).unwrap();
+        let mut settings = IngestSettings::from(&settings).unwrap();
+        // Smaller than an operator may set it.
+        settings.buffer_bytes_max = self.buffer_bytes_max;
         let (health, life) = (Health::new(), Lifecycle::new());
         let broker = Arc::clone(&self.broker) as Arc<dyn Broker>;
         let (of_health, of_life) = (health.clone(), life.clone());
@@ -168,6 +170,34 @@ impl World {
         let path = format!("/api/v10/channels/{}/messages", self.channel);
         let posted = self.send(&path, &json!({ "content": content })).await;
         posted["id"].as_str().unwrap().parse().unwrap()
+    }
+
+    /// Puts a guild into the stream, as an earlier session would have left it there.
+    pub(crate) async fn publish_guild(&self, guild: GuildId) {
+        let event = Event::GuildUpdated(Guild {
+            id: guild.get(),
+            ..Guild::default()
+        });
+        let dispatch = Dispatch {
+            epoch: 1,
+            shard: 0,
+            sequence: 1,
+        };
+        let envelope = Envelope {
+            identity: Identity::Dispatch(dispatch, 0),
+            trace: None,
+            guild,
+            channel: None,
+            received_ms: 0,
+            event,
+        };
+        let publication = Publication {
+            subject: envelope.subject(),
+            identity: envelope.identity.to_string(),
+            trace: None,
+            payload: envelope.encode().payload,
+        };
+        self.broker.publish(&publication, 0).await.unwrap();
     }
 
     /// Begins a load of numbered messages.

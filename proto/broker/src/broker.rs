@@ -184,7 +184,7 @@ pub trait Broker: Send + Sync + std::fmt::Debug + 'static {
     /// Tells all live feeds what they should have by now.
     async fn announce_head(&self, generation: u64, sequence: u64) -> Result<(), BrokerError>;
 
-    /// Takes the lease if it is free. Exclusive; ends by itself [`LEASE_TTL`] after the last renewal.
+    /// Takes the lease if it is free, or this owner's own: a renewal whose answer was lost. Exclusive; ends by itself [`LEASE_TTL`] after the last renewal.
     async fn lease_acquire(&self, owner: &str) -> Result<Option<Lease>, BrokerError>;
 
     /// Renews the lease; `None` if another has it or it has ended.

@@ -74,6 +74,7 @@ mod contract {
         live::{a_slow_reader_is_told_that_events_are_missing} with crate::contract::SMALL_FEED_BYTES_MAX;
         lease::{
             the_lease_is_exclusive_until_it_is_released,
+            an_owner_takes_its_own_lease_again,
             a_renewed_lease_outlives_its_first_term,
             a_lease_ends_by_itself_and_its_holder_is_fenced_off,
             a_renewal_must_meet_the_last_revision,

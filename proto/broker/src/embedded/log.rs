@@ -296,7 +296,7 @@ pub(super) async fn set_value(
     Ok(())
 }
 
-/// Takes the lease if nobody has it; the revision only ever grows.
+/// Takes the lease if nobody else has it; the revision only ever grows.
 pub(super) async fn lease_acquire(
     connection: &mut SqliteConnection,
     owner: &str,
@@ -306,7 +306,7 @@ pub(super) async fn lease_acquire(
         "INSERT INTO lease (id, owner, revision, until_ms) VALUES (1, ?, 1, ?) \
          ON CONFLICT (id) DO UPDATE SET owner = excluded.owner, revision = revision + 1, \
              until_ms = excluded.until_ms \
-         WHERE until_ms <= ? RETURNING revision",
+         WHERE until_ms <= ? OR owner = excluded.owner RETURNING revision",
     )
     .bind(owner)
     .bind(signed(until_ms(now_ms)))

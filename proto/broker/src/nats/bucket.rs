@@ -23,11 +23,12 @@ const LEASE: &str = "lease";
 /// The header that says that a key was deleted.
 const KV_OPERATION: &str = "KV-Operation";
 
-/// Takes the lease if its key is absent or only a marker of its end.
+/// Takes the lease if its key is absent, only a marker of its end, or this owner's own.
 pub(super) async fn acquire(nats: &Nats, owner: &str) -> Result<Option<Lease>, BrokerError> {
     let revision = match last(nats, LEASE).await? {
         None => 0,
         Some(entry) if is_marker(&entry.headers) => entry.sequence,
+        Some(entry) if entry.payload == owner.as_bytes() => entry.sequence,
         Some(_) => return Ok(None),
     };
     write_lease(nats, owner, revision).await

@@ -11,12 +11,29 @@ pub(crate) async fn the_lease_is_exclusive_until_it_is_released(home: &Home) {
     let (one, two) = (home.broker(), home.second().await);
     let lease = one.lease_acquire("one").await.unwrap().unwrap();
     assert_eq!(two.lease_acquire("two").await.unwrap(), None);
-    assert_eq!(one.lease_acquire("one").await.unwrap(), None);
     one.lease_release(lease).await.unwrap();
     assert_eq!(one.lease_renew("one", lease).await.unwrap(), None);
     let taken = two.lease_acquire("two").await.unwrap();
     assert!(taken.is_some());
     assert_eq!(one.lease_acquire("one").await.unwrap(), None);
+}
+
+pub(crate) async fn an_owner_takes_its_own_lease_again(home: &Home) {
+    let (one, two) = (home.broker(), home.second().await);
+    let old = one.lease_acquire("one").await.unwrap().unwrap();
+    // The answer to this one is lost.
+    one.lease_renew("one", old).await.unwrap().unwrap();
+    assert_eq!(one.lease_renew("one", old).await.unwrap(), None);
+    home.pass(LEASE_TTL / 2).await;
+    let again = one.lease_acquire("one").await.unwrap().unwrap();
+    assert!(again.revision > old.revision);
+    home.pass(LEASE_TTL * 3 / 4).await;
+    assert_eq!(
+        two.lease_acquire("two").await.unwrap(),
+        None,
+        "its term began anew"
+    );
+    assert!(one.lease_renew("one", again).await.unwrap().is_some());
 }
 
 pub(crate) async fn a_renewed_lease_outlives_its_first_term(home: &Home) {
