@@ -87,6 +87,7 @@ struct Connection {
     shard: Shard,
     phase: Phase,
     deadline: Option<Instant>,
+    has_said_unreadable: bool,
 }
 
 enum Polled {
@@ -108,6 +109,7 @@ pub(super) async fn run(line: Line, shard: Shard, stop: CancellationToken) -> En
         shard,
         phase: Phase::Dialling,
         deadline: Some(Instant::now() + HELLO),
+        has_said_unreadable: false,
     };
     connection.run(stop).await
 }
@@ -201,25 +203,39 @@ impl Connection {
             }
             (_, Phase::Closing(_)) => None,
             _ => {
-                // The frame is in the error; it may hold a message, so it is counted and not shown.
-                tracing::error!("a frame of the gateway can't be read");
-                self.line.outcomes.on_received();
-                let refused = Outcome::Refused(Refusal::Malformed);
-                self.line.outcomes.on_settled(refused);
+                self.on_unreadable();
                 None
             }
         }
     }
 
+    /// A frame that is no frame: counted each time, said once a connection. It may hold a message, so it is not shown.
+    fn on_unreadable(&mut self) {
+        if !std::mem::replace(&mut self.has_said_unreadable, true) {
+            tracing::error!(
+                "a frame of the gateway can't be read; others like it are only counted"
+            );
+        }
+        self.line.outcomes.on_received();
+        let refused = Outcome::Refused(Refusal::Malformed);
+        self.line.outcomes.on_settled(refused);
+    }
+
     fn on_text(&mut self, text: String) -> Option<End> {
-        let peek = Peek::read(&text)?;
+        let Some(peek) = Peek::read(&text) else {
+            self.on_unreadable();
+            return None;
+        };
         if let Phase::Closing(end) = self.phase {
             // What comes while we leave is not received: a RESUME brings it again. A HELLO is a new connection.
             return (peek.op == 10).then_some(end);
         }
         match peek.op {
             0 => {
-                let sequence = peek.s?;
+                let Some(sequence) = peek.s else {
+                    self.on_unreadable();
+                    return None;
+                };
                 let is_ready = match peek.t.as_deref() {
                     Some("READY") => self.on_ready(&peek, sequence),
                     Some("RESUMED") => self.on_resumed(),
