@@ -133,7 +133,7 @@ impl Members {
                         let desk = Arc::clone(self);
                         tasks.spawn(async move { desk.on_request(request).await });
                     }
-                    Some(_) => tracing::warn!("too many questions about members at once"),
+                    Some(_) => tracing::debug!("too many questions about members at once"),
                     None => return,
                 },
             }
