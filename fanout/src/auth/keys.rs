@@ -150,3 +150,94 @@ fn signature_alone(algorithm: Algorithm) -> Validation {
     validation.required_spec_claims.clear();
     validation
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Made for this test alone: P-256 and Ed25519.
+    const PAIRS: [(&str, &str); 2] = [(EC_PRIVATE, EC_PUBLIC), (ED_PRIVATE, ED_PUBLIC)];
+    const EC_PRIVATE: &str = "-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgLdx7UoIm9CG7w5qh
+s+gJWL5u6MrfBXVGS3ui0A1/namhRANCAAQ8IiGTiNXTxg3QOdV+S3cQrcUzZZtM
+YN+0fmlmUT+0XtVWHkTmJH6Xe23Z6TuOfMstznuMaVZXVotxrx/z+uvl
+-----END PRIVATE KEY-----
+";
+    const EC_PUBLIC: &str = "-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEPCIhk4jV08YN0DnVfkt3EK3FM2Wb
+TGDftH5pZlE/tF7VVh5E5iR+l3tt2ek7jnzLLc57jGlWV1aLca8f8/rr5Q==
+-----END PUBLIC KEY-----
+";
+    const ED_PRIVATE: &str = "-----BEGIN PRIVATE KEY-----
+MC4CAQAwBQYDK2VwBCIEILqWk+qPTAFj4wg8+uIJvggWNpu0aBmGUq1mq5OMekO0
+-----END PRIVATE KEY-----
+";
+    const ED_PUBLIC: &str = "-----BEGIN PUBLIC KEY-----
+MCowBQYDK2VwAyEAbLQ+VPfxL1GQ85CRx4OvxnqsneOTJqmUNLSCjQC7GJU=
+-----END PUBLIC KEY-----
+";
+
+    fn keys(settings: &[(&'static str, &str)]) -> Result<Keys, SettingsError> {
+        let mut all = Settings::default();
+        for (name, value) in settings {
+            all.set(name, *value);
+        }
+        Keys::from_settings(&all)
+    }
+
+    fn claims() -> Claims {
+        Claims {
+            discord_id: "42".into(),
+            username: "ada".into(),
+            iat: 0,
+            exp: 1,
+            channels: None,
+            private: None,
+            iss: None,
+            aud: None,
+        }
+    }
+
+    #[test]
+    fn a_pair_verifies_what_it_signs_and_nothing_that_another_signs() {
+        for (private, public) in PAIRS {
+            let pair = [("JWT_PRIVATE_KEY", private), ("JWT_PUBLIC_KEY", public)];
+            let pair = keys(&pair).unwrap();
+            let token = pair.sign(claims()).unwrap();
+            assert_eq!(pair.open(&token).unwrap()["discord_id"], "42");
+            for (_, other) in PAIRS.into_iter().filter(|(_, other)| *other != public) {
+                let other = keys(&[("JWT_PUBLIC_KEY", other)]).unwrap();
+                assert_eq!(other.open(&token), Err(AuthError::Invalid));
+            }
+        }
+    }
+
+    #[test]
+    fn the_text_of_a_public_key_signs_nothing() {
+        let forged = keys(&[("JWT_SECRET", EC_PUBLIC)])
+            .unwrap()
+            .sign(claims())
+            .unwrap();
+        let verifier = keys(&[("JWT_PUBLIC_KEY", EC_PUBLIC)]).unwrap();
+        assert_eq!(verifier.open(&forged), Err(AuthError::Invalid));
+        assert!(verifier.sign(claims()).is_none());
+    }
+
+    #[test]
+    fn no_key_two_families_and_what_is_no_key_stop_the_start() {
+        let secret = "0123456789abcdef0123456789abcdef";
+        let table: [&[(&'static str, &str)]; 5] = [
+            &[],
+            &[("JWT_SECRET", "short")],
+            &[("JWT_SECRET", secret), ("JWT_PUBLIC_KEY", EC_PUBLIC)],
+            &[("JWT_PUBLIC_KEY", "nonsense")],
+            &[
+                ("JWT_PUBLIC_KEY", EC_PUBLIC),
+                ("JWT_PRIVATE_KEY", ED_PRIVATE),
+            ],
+        ];
+        for settings in table {
+            assert!(keys(settings).is_err(), "{settings:?}");
+        }
+    }
+}
