@@ -70,6 +70,8 @@ struct State {
     unverified: BTreeSet<UserId>,
     /// The guilds of which it is known, since their last snapshot, whether the user is a member.
     verified: HashMap<UserId, BTreeSet<GuildId>>,
+    /// Counts what makes members unverified: guilds' snapshots, and the feed's beginnings.
+    snapshots: u64,
     /// Counts the feed's beginnings and ends: what was begun in another one is void.
     epoch: u64,
 }
@@ -103,6 +105,7 @@ impl Hub {
                 unlisted: BTreeSet::new(),
                 unverified: BTreeSet::new(),
                 verified: HashMap::new(),
+                snapshots: 0,
                 epoch: 0,
             }),
         })
@@ -153,8 +156,10 @@ impl Hub {
                     self.unwatch(delivery.channel);
                     return;
                 };
-                let members = room.on_event(&delivery, &state.directory);
-                self.instance.on_delivered(members);
+                match room.on_event(&delivery, &state.directory) {
+                    Some(members) => self.instance.on_delivered(members),
+                    None => self.instance.on_known(),
+                }
             }
             Item::Directory(event) => {
                 state.position.sequence = event.sequence;
@@ -183,6 +188,7 @@ impl Hub {
         state.epoch += 1;
         state.tickets.clear();
         state.verified.clear();
+        state.snapshots += 1;
         let rooms = std::mem::take(&mut state.rooms);
         for (_, mut room) in rooms {
             room.on_loaded(None)

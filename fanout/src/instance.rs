@@ -103,6 +103,11 @@ impl Instance {
             .collect()
     }
 
+    /// Counts an event that a room knew already.
+    pub fn on_known(&self) {
+        self.known.fetch_add(1, Relaxed);
+    }
+
     /// Counts deliveries.
     pub fn on_delivered(&self, members: usize) {
         self.delivered.fetch_add(members as u64, Relaxed);

@@ -176,26 +176,27 @@ impl Room {
         }
     }
 
-    /// An event of the channel: into the log, and to every member. How many got it.
-    pub fn on_event(&mut self, delivery: &Arc<Delivery>, directory: &Directory) -> usize {
+    /// An event of the channel: into the log, and to every member. How many got it; none for an event that
+    /// was known, which nobody gets.
+    pub fn on_event(&mut self, delivery: &Arc<Delivery>, directory: &Directory) -> Option<usize> {
         if let Some(loading) = &mut self.loading
             && loading.buffered.len() < BUFFERED_MAX
         {
             loading.buffered.push(delivery.clone());
         }
         let Some(log) = &mut self.log else {
-            return 0;
+            return Some(0);
         };
         if log.messages.apply(&delivery.event) == Applied::Known {
-            return 0;
+            return None;
         }
         log.messages.trim(ROOM_MESSAGES as usize);
         log.pages.clear();
         let Some(frame) = delivery.frame(directory) else {
-            return 0;
+            return Some(0);
         };
         self.members.values().for_each(|link| link.send(frame));
-        self.members.len()
+        Some(self.members.len())
     }
 
     /// The page of the newest messages at this position, encoded once for all who ask between two events.

@@ -52,6 +52,22 @@ async fn a_killed_ingest_that_comes_back_loses_and_doubles_nothing() -> anyhow::
 }
 
 #[tokio::test]
+async fn ingest_and_nats_killed_together_and_again_lose_and_double_nothing() -> anyhow::Result<()> {
+    unharmed_by(async |world| {
+        for _ in 0..2 {
+            world.kill_nats()?;
+            world.kill_ingest().await?;
+            tokio::time::sleep(INGEST_AWAY).await;
+            world.start_ingest()?;
+            world.restart_nats()?;
+            tokio::time::sleep(INGEST_AWAY).await;
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
 async fn who_comes_while_ingest_is_away_is_let_in_when_it_is_back() -> anyhow::Result<()> {
     let mut world = World::start(Home::Distributed).await?;
     world.kill_ingest().await?;

@@ -77,6 +77,18 @@ fn overwrite(id: u64, member: bool, allow: u64, deny: u64) -> Overwrite {
     }
 }
 
+/// A channel that nobody sees but who has role 201, and the guild's roles.
+fn opened_by_a_role() -> (Channel, Vec<Role>) {
+    let opens = Channel {
+        overwrites: vec![
+            overwrite(GUILD, false, 0, VIEW),
+            overwrite(201, false, VIEW, 0),
+        ],
+        ..channel(300, 0)
+    };
+    (opens, vec![role(GUILD, VIEW), role(201, 0)])
+}
+
 fn directory(roles: Vec<Role>, channels: Vec<Channel>, members: Vec<Member>) -> Directory {
     Directory::new(DirectorySnapshot {
         position: Position::default(),
@@ -312,14 +324,7 @@ fn an_embed_token_shows_the_channels_that_it_names_and_everyone_sees() {
 
 #[test]
 fn events_change_who_sees_what_and_say_whom_they_may_concern() {
-    let opens = Channel {
-        overwrites: vec![
-            overwrite(GUILD, false, 0, VIEW),
-            overwrite(201, false, VIEW, 0),
-        ],
-        ..channel(300, 0)
-    };
-    let roles = vec![role(GUILD, VIEW), role(201, 0)];
+    let (opens, roles) = opened_by_a_role();
     let mut guild = directory(roles, vec![opens], vec![member(MEMBER, &[])]);
     let user = UserId::new(MEMBER).unwrap();
     let mut then = |event: Event, change: Change, is_seen: bool| {
@@ -410,14 +415,7 @@ fn a_snapshot_takes_hold_at_its_end_and_only_whole() {
 
 #[test]
 fn a_deleted_role_opens_nothing_any_more() {
-    let opens = Channel {
-        overwrites: vec![
-            overwrite(GUILD, false, 0, VIEW),
-            overwrite(201, false, VIEW, 0),
-        ],
-        ..channel(300, 0)
-    };
-    let roles = vec![role(GUILD, VIEW), role(201, 0)];
+    let (opens, roles) = opened_by_a_role();
     let mut guild = directory(roles, vec![opens], vec![member(MEMBER, &[201])]);
     assert!(sees(&guild, MEMBER, 300));
     // Discord says nothing of the members who had it, nor of the overwrites that name it.

@@ -98,10 +98,15 @@ pub(super) async fn status(request: HttpRequest, web: Data<Web>) -> HttpResponse
             .instance
             .delivered
             .load(std::sync::atomic::Ordering::Relaxed);
+        let known = web
+            .instance
+            .known
+            .load(std::sync::atomic::Ordering::Relaxed);
         if let Some(server) = body.get_mut("server").and_then(Value::as_object_mut) {
             server.insert("pid".into(), std::process::id().into());
             server.insert("position".into(), position.to_string().into());
             server.insert("delivered".into(), delivered.into());
+            server.insert("known".into(), known.into());
         }
     }
     HttpResponse::Ok().json(body)

@@ -15,7 +15,7 @@ use crate::access::{Change, Grant};
 use crate::delivery::json;
 use crate::object::channel_object;
 use crate::session::{Viewer, ViewerKey};
-use crate::transport::Reply;
+use crate::transport::{Link, Reply};
 
 /// Between two rounds of lists.
 const LISTS_PAUSE: Duration = Duration::from_millis(50);
@@ -173,22 +173,17 @@ impl State {
         let Some(list) = self.channel_list(key) else {
             return;
         };
-        if self
-            .viewers
-            .get_mut(&key)
-            .is_some_and(|viewer| viewer.is_news(&list))
+        if let Some(viewer) = self.viewers.get_mut(&key)
+            && viewer.is_news(&list)
         {
-            self.send_list(key, &list);
+            emit_list(&viewer.link, &list);
         }
     }
 
     fn send_list(&mut self, key: ViewerKey, list: &RawValue) {
-        let Some(viewer) = self.viewers.get_mut(&key) else {
-            return;
-        };
-        viewer.is_news(list);
-        for name in ["channels_list", "channels"] {
-            viewer.link.send(&Frame::event(name, &[list]));
+        if let Some(viewer) = self.viewers.get_mut(&key) {
+            viewer.is_news(list);
+            emit_list(&viewer.link, list);
         }
     }
 
@@ -204,5 +199,12 @@ impl State {
             .map(|(guild, channel, access)| channel_object(guild, channel, access))
             .collect();
         json(&objects)
+    }
+}
+
+/// The list, under its name and its older alias.
+fn emit_list(link: &Link, list: &RawValue) {
+    for name in ["channels_list", "channels"] {
+        link.send(&Frame::event(name, &[list]));
     }
 }

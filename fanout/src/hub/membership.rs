@@ -34,7 +34,10 @@ impl Hub {
         let Grant::User(user) = grant else {
             return true;
         };
-        let guilds = self.state.borrow().unverified_guilds(*user);
+        let (guilds, snapshots) = {
+            let state = self.state.borrow();
+            (state.unverified_guilds(*user), state.snapshots)
+        };
         if guilds.is_empty() {
             return true;
         }
@@ -49,6 +52,10 @@ impl Hub {
             }
         }
         let state = &mut *self.state.borrow_mut();
+        // An answer of before a snapshot says nothing of what is after it.
+        if state.snapshots != snapshots {
+            return false;
+        }
         let verified = state.verified.entry(*user).or_default();
         verified.extend(answers.filter_map(|answer| GuildId::new(answer.guild_id)));
         reply.answers.iter().all(is_settled)
@@ -57,6 +64,7 @@ impl Hub {
     /// A guild has come anew (Discord began another session): what was known of its members may be old, and
     /// those who are here are asked about. Whatever is found reaches them through the feed, as any change does.
     pub(super) fn unverify(&self, state: &mut State, guild: GuildId) {
+        state.snapshots += 1;
         for verified in state.verified.values_mut() {
             verified.remove(&guild);
         }
