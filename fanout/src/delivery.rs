@@ -2,13 +2,12 @@
 
 use std::sync::OnceLock;
 
-use actix_socketio::Frame;
 use proto::event::Event;
 use proto::{ChannelId, GuildId};
 use serde::Serialize;
-use serde_json::value::{RawValue, to_raw_value};
 
 use crate::access::Directory;
+use crate::frames::{Frames, json};
 use crate::object::message_object;
 use crate::offset::Offset;
 
@@ -25,7 +24,7 @@ pub struct Delivery {
     pub event: Event,
     /// When ingest read it, in milliseconds since 1970.
     pub received_ms: i64,
-    frame: OnceLock<Option<Frame>>,
+    frames: OnceLock<Option<Frames>>,
 }
 
 #[derive(Serialize)]
@@ -44,16 +43,16 @@ impl Delivery {
             channel: opened.channel?,
             event: opened.event,
             received_ms: opened.received_ms,
-            frame: OnceLock::new(),
+            frames: OnceLock::new(),
         })
     }
 
     /// What sockets get: made by the first worker that asks, shared by all. None for what viewers do not see.
-    pub fn frame(&self, directory: &Directory) -> Option<&Frame> {
-        self.frame.get_or_init(|| self.encode(directory)).as_ref()
+    pub fn frames(&self, directory: &Directory) -> Option<&Frames> {
+        self.frames.get_or_init(|| self.encode(directory)).as_ref()
     }
 
-    fn encode(&self, directory: &Directory) -> Option<Frame> {
+    fn encode(&self, directory: &Directory) -> Option<Frames> {
         let (name, data) = match &self.event {
             Event::MessageCreated(message) => (
                 "message",
@@ -72,23 +71,6 @@ impl Delivery {
             }
             _ => return None,
         };
-        Some(with_offset(name, &data?, self.offset))
+        Some(Frames::with_offset(name, data?, self.offset))
     }
-}
-
-/// An event whose last argument is its offset, as connection state recovery asks.
-pub fn with_offset(name: &str, data: &RawValue, offset: Offset) -> Frame {
-    match json(&offset.to_string()) {
-        Some(offset) => Frame::event(name, &[data, &offset]),
-        None => Frame::event(name, &[data]),
-    }
-}
-
-/// The JSON of a value; none, counted as an error in the log, for one that has no JSON form.
-pub fn json(value: &impl Serialize) -> Option<Box<RawValue>> {
-    let written = to_raw_value(value);
-    if let Err(error) = &written {
-        tracing::error!(%error, "an object has no JSON form");
-    }
-    written.ok()
 }

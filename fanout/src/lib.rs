@@ -9,6 +9,7 @@ pub mod access;
 pub mod auth;
 pub mod delivery;
 pub mod feed;
+pub mod frames;
 pub mod history;
 pub mod http;
 pub mod hub;

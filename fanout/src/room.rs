@@ -6,12 +6,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use actix_socketio::Frame;
 use proto::{ChannelId, GuildId};
 use serde::Serialize;
 
 use crate::access::Directory;
-use crate::delivery::{Delivery, json, with_offset};
+use crate::delivery::Delivery;
+use crate::frames::{Frames, json};
 use crate::history::{Applied, History, Messages};
 use crate::object::{MessageObject, message_object};
 use crate::offset::Offset;
@@ -54,7 +54,7 @@ pub struct Room {
 struct Log {
     messages: Messages,
     /// The encoded pages, by their limit, until the next event.
-    pages: HashMap<u32, Frame>,
+    pages: HashMap<u32, Frames>,
 }
 
 #[derive(Debug, Default)]
@@ -105,8 +105,9 @@ impl<'a> PageObject<'a> {
     }
 
     /// The page as an event, at this position.
-    pub fn frame(&self, position: Offset) -> Option<Frame> {
-        Some(with_offset("messages_bulk", &json(self)?, position))
+    pub fn frames(&self, position: Offset) -> Option<Frames> {
+        let page = json(self)?;
+        Some(Frames::with_offset("messages_bulk", page, position))
     }
 }
 
@@ -192,10 +193,10 @@ impl Room {
         }
         log.messages.trim(ROOM_MESSAGES as usize);
         log.pages.clear();
-        let Some(frame) = delivery.frame(directory) else {
+        let Some(frames) = delivery.frames(directory) else {
             return Some(0);
         };
-        self.members.values().for_each(|link| link.send(frame));
+        self.members.values().for_each(|link| link.send(frames));
         Some(self.members.len())
     }
 
@@ -207,18 +208,18 @@ impl Room {
         position: Offset,
         directory: &Directory,
         guild: GuildId,
-    ) -> Option<Frame> {
+    ) -> Option<Frames> {
         let log = self.log.as_mut()?;
-        if let Some(frame) = log.pages.get(&limit) {
-            return Some(frame.clone());
+        if let Some(frames) = log.pages.get(&limit) {
+            return Some(frames.clone());
         }
         let page = PageObject::new(channel, &log.messages, limit, guild, directory);
-        let frame = page.frame(position)?;
+        let frames = page.frames(position)?;
         if log.pages.len() >= PAGES_MAX {
             log.pages.clear();
         }
-        log.pages.insert(limit, frame.clone());
-        Some(frame)
+        log.pages.insert(limit, frames.clone());
+        Some(frames)
     }
 
     /// A viewer is in. True if they were not.

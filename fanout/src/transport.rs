@@ -2,11 +2,11 @@
 
 pub mod socketio;
 
-use actix_socketio::{Ack, Close, Frame, Socket};
+use actix_socketio::{Ack, Close, Socket};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::delivery::json;
+use crate::frames::{Frames, json};
 use crate::request::{Code, Refusal, Severity};
 
 /// Half of the default of `SOCKET_QUEUE_MAX`.
@@ -21,16 +21,16 @@ pub enum Link {
 
 impl Link {
     /// Queues an event.
-    pub fn send(&self, frame: &Frame) {
+    pub fn send(&self, frames: &Frames) {
         match self {
-            Self::SocketIo(socket) => socket.send(frame),
+            Self::SocketIo(socket) => socket.send(frames.socketio()),
         }
     }
 
     /// Queues an event of one object.
-    pub fn emit(&self, name: &str, data: &impl Serialize) {
+    pub fn emit(&self, name: &'static str, data: &impl Serialize) {
         if let Some(data) = json(data) {
-            self.send(&Frame::event(name, &[&data]));
+            self.send(&Frames::event(name, data));
         }
     }
 

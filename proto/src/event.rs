@@ -17,10 +17,11 @@ mod v1 {
 pub use v1::envelope::Event;
 pub use v1::member_answer::Status as MemberStatus;
 pub use v1::{
-    Attachment, Channel, ChannelDeleted, Embed, EmbedField, Guild, GuildRemoved,
+    Attachment, Channel, ChannelDeleted, ChannelViewers, Embed, EmbedField, Guild, GuildRemoved,
     GuildSnapshotBegin, GuildSnapshotEnd, GuildSnapshotPart, Head, Member, MemberAnswer,
-    MemberRemoved, MemberReply, MemberRequest, Message, MessageDeleted, Overwrite, Reaction, Reply,
-    Role, RoleDeleted, ThreadMembersChanged, User,
+    MemberRemoved, MemberReply, MemberRequest, Message, MessageDeleted, Overwrite, Reaction,
+    ReactionMark, ReactionsChanged, Reply, Revoked, Role, RoleDeleted, ThreadMembersChanged,
+    Typing, User, Viewers,
 };
 
 pub(crate) use v1::Envelope as WireEnvelope;
@@ -32,6 +33,7 @@ impl Event {
             Self::MessageCreated(_) => "message_created",
             Self::MessageUpdated(_) => "message_updated",
             Self::MessageDeleted(_) => "message_deleted",
+            Self::ReactionsChanged(_) => "reactions_changed",
             Self::GuildSnapshotBegin(_) => "guild_snapshot_begin",
             Self::GuildSnapshotPart(_) => "guild_snapshot_part",
             Self::GuildSnapshotEnd(_) => "guild_snapshot_end",

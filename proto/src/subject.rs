@@ -20,11 +20,22 @@ pub const LIVE_PREFIX: &str = "live.";
 pub const HEADS: &str = "heads.discord.v1";
 /// Requests to the leader about a member.
 pub const RPC_MEMBER: &str = "rpc.ingest.member";
+/// How many viewers each fanout has, between fanouts.
+pub const VIEWERS: &str = "viewers.discord.v1";
+/// Tokens that are void from now on, between fanouts.
+pub const REVOKED: &str = "revoked.discord.v1";
+/// Everything that is told and never stored.
+pub const EPHEMERAL: &str = "ephemeral.discord.v1.>";
 /// The bucket of the lease and of the gateway session.
 pub const INGEST_BUCKET: &str = "discord-ingest";
 
 const CHANNEL: &str = "discord.v1.channel.";
 const GUILD: &str = "discord.v1.guild.";
+
+/// What happens in a channel and is never stored: somebody types.
+pub fn ephemeral(channel: ChannelId) -> String {
+    format!("ephemeral.discord.v1.{channel}")
+}
 
 /// A subject of the stream. Order is kept within one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

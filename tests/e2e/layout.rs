@@ -13,9 +13,17 @@ const SEES: &[(&str, &[&str])] = &[
     ("ingest", &["proto", "broker", "store", "runtime"]),
     (
         "fanout",
-        &["proto", "broker", "store", "runtime", "actix-socketio"],
+        &[
+            "proto",
+            "broker",
+            "store",
+            "runtime",
+            "actix-socketio",
+            "registry",
+        ],
     ),
     ("fanout/socketio", &[]),
+    ("fanout/registry", &[]),
     (
         "deploy/standalone",
         &[

@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use broker::{
     Broker, BrokerError, Catchup, Embedded, EmbeddedSettings, Freshness, Lease, LiveItem,
-    LiveReceiver, Publication, PublishError, Requests, Stored, StreamSettings, StreamState,
-    Unanswered,
+    LiveReceiver, Notices, Publication, PublishError, Requests, Stored, StreamSettings,
+    StreamState, Unanswered,
 };
 use bytes::Bytes;
 use proto::event::{Event, Guild, Message, Role};
@@ -106,6 +106,14 @@ impl Broker for Lossy {
     }
     async fn serve(&self, subject: &str) -> Result<Box<dyn Requests>, BrokerError> {
         self.inner.serve(subject).await
+    }
+
+    async fn notify(&self, subject: &str, payload: Bytes) -> Result<(), BrokerError> {
+        self.inner.notify(subject, payload).await
+    }
+
+    async fn notices(&self, subject: &str) -> Result<Box<dyn Notices>, BrokerError> {
+        self.inner.notices(subject).await
     }
     fn is_connected(&self) -> watch::Receiver<bool> {
         self.inner.is_connected()

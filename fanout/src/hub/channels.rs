@@ -3,7 +3,6 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use actix_socketio::Frame;
 use proto::{ChannelId, GuildId};
 use runtime::time::now_ms;
 use serde::Serialize;
@@ -12,7 +11,7 @@ use serde_json::value::RawValue;
 use super::joining::unavailable;
 use super::{Hub, State, TURN_TIME_MAX};
 use crate::access::{Change, Grant};
-use crate::delivery::json;
+use crate::frames::{Frames, json};
 use crate::object::channel_object;
 use crate::session::{Viewer, ViewerKey};
 use crate::transport::{Link, Reply};
@@ -205,6 +204,6 @@ impl State {
 /// The list, under its name and its older alias.
 fn emit_list(link: &Link, list: &RawValue) {
     for name in ["channels_list", "channels"] {
-        link.send(&Frame::event(name, &[list]));
+        link.send(&Frames::event(name, list.to_owned()));
     }
 }

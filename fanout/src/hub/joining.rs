@@ -172,7 +172,7 @@ impl Hub {
         let page = if access.can_read_history {
             room.page(channel, limit, state.position, &state.directory, guild)
         } else {
-            PageObject::empty(channel).frame(state.position)
+            PageObject::empty(channel).frames(state.position)
         };
         let Some(page) = page else {
             return join.reply.refuse(&unavailable(Some(channel)));

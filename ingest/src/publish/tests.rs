@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use broker::{
     BrokerError, Catchup, Embedded, EmbeddedSettings, Freshness, Lease, LiveItem, LiveReceiver,
-    PublishError, Requests, Stored, StreamSettings, StreamState, Unanswered,
+    Notices, PublishError, Requests, Stored, StreamSettings, StreamState, Unanswered,
 };
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -138,6 +138,14 @@ impl Broker for Faulty {
     }
     async fn serve(&self, subject: &str) -> Result<Box<dyn Requests>, BrokerError> {
         self.inner.serve(subject).await
+    }
+
+    async fn notify(&self, subject: &str, payload: Bytes) -> Result<(), BrokerError> {
+        self.inner.notify(subject, payload).await
+    }
+
+    async fn notices(&self, subject: &str) -> Result<Box<dyn Notices>, BrokerError> {
+        self.inner.notices(subject).await
     }
     fn is_connected(&self) -> watch::Receiver<bool> {
         self.inner.is_connected()

@@ -150,6 +150,23 @@ pub trait Requests: Send {
     async fn next(&mut self) -> Option<Answer>;
 }
 
+/// Something said to whoever listens now, and never stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// Where it was said.
+    pub subject: String,
+    /// What was said.
+    pub payload: Bytes,
+}
+
+/// The notices of one listener, its own among them. A listener that is too slow, or cut off, misses some
+/// without a word: whoever says something that must hold says it again.
+#[async_trait]
+pub trait Notices: Send {
+    /// The next notice; `None` once the broker is closed. Cancel-safe.
+    async fn next(&mut self) -> Option<Notice>;
+}
+
 /// One home of the stream. Cheap to share; every call is cancel-safe in that a cancelled call may or may not
 /// have happened.
 #[async_trait]
@@ -209,6 +226,13 @@ pub trait Broker: Send + Sync + std::fmt::Debug + 'static {
 
     /// Serves a subject of requests, until the receiver is dropped.
     async fn serve(&self, subject: &str) -> Result<Box<dyn Requests>, BrokerError>;
+
+    /// Says something to whoever listens now, at most once.
+    async fn notify(&self, subject: &str, payload: Bytes) -> Result<(), BrokerError>;
+
+    /// Listens to a subject, or to all below it (`ephemeral.discord.v1.>`), until the receiver is dropped. When
+    /// this returns, the subscription stands.
+    async fn notices(&self, subject: &str) -> Result<Box<dyn Notices>, BrokerError>;
 
     /// Whether the broker is connected now.
     fn is_connected(&self) -> watch::Receiver<bool>;

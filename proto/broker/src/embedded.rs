@@ -6,6 +6,7 @@
 mod clock;
 mod hub;
 mod log;
+mod notices;
 mod requests;
 mod writer;
 
@@ -25,10 +26,11 @@ use tokio_util::task::TaskTracker;
 
 pub use self::clock::Clock;
 use self::hub::Hub;
+use self::notices::Board;
 use self::requests::Registry;
 use self::writer::{JOBS_MAX, Job, LeaseChange, Writer};
 use crate::broker::{
-    Broker, BrokerError, Catchup, Freshness, Lease, LiveItem, LiveReceiver, Publication,
+    Broker, BrokerError, Catchup, Freshness, Lease, LiveItem, LiveReceiver, Notices, Publication,
     PublishError, Requests, Stored, StreamSettings, StreamState, Unanswered,
 };
 use crate::feed::{FEED_BYTES_MAX, Receiver};
@@ -88,6 +90,7 @@ pub struct Embedded {
     settings: watch::Sender<StreamSettings>,
     hub: Hub,
     requests: Registry,
+    notices: Board,
     connected: watch::Sender<bool>,
     feed_bytes_max: usize,
     tasks: TaskTracker,
@@ -116,6 +119,7 @@ impl Embedded {
             settings: watch::Sender::new(UNPROVISIONED),
             hub: Hub::default(),
             requests: Registry::default(),
+            notices: Board::default(),
             connected: watch::Sender::new(true),
             feed_bytes_max: settings.feed_bytes_max,
             tasks: TaskTracker::new(),
@@ -145,6 +149,7 @@ impl Embedded {
     fn end_readers(&self) {
         self.hub.close();
         self.requests.close();
+        self.notices.close();
     }
 
     fn check_open(&self) -> Result<(), BrokerError> {
@@ -271,6 +276,17 @@ impl Broker for Embedded {
     async fn serve(&self, subject: &str) -> Result<Box<dyn Requests>, BrokerError> {
         self.check_open()?;
         Ok(Box::new(self.requests.serve(subject)))
+    }
+
+    async fn notify(&self, subject: &str, payload: Bytes) -> Result<(), BrokerError> {
+        self.check_open()?;
+        self.notices.say(subject, payload);
+        Ok(())
+    }
+
+    async fn notices(&self, subject: &str) -> Result<Box<dyn Notices>, BrokerError> {
+        self.check_open()?;
+        Ok(Box::new(self.notices.listen(subject)))
     }
 
     fn is_connected(&self) -> watch::Receiver<bool> {

@@ -11,7 +11,8 @@ pub mod nats;
 
 pub use broker::{
     Answer, Broker, BrokerError, Catchup, Freshness, LEASE_TTL, Lease, LiveItem, LiveReceiver,
-    Publication, PublishError, Requests, Stored, StreamSettings, StreamState, Unanswered,
+    Notice, Notices, Publication, PublishError, Requests, Stored, StreamSettings, StreamState,
+    Unanswered,
 };
 pub use embedded::{Clock, Embedded, EmbeddedSettings, OpenError};
 pub use nats::{ConnectError, Nats, NatsSettings};

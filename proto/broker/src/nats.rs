@@ -7,6 +7,7 @@ mod api;
 mod bucket;
 mod connection;
 mod live;
+mod notices;
 mod provision;
 mod read;
 mod requests;
@@ -34,8 +35,8 @@ pub use self::connection::{ConnectError, NatsSettings};
 use self::provision::PROVISION_PATIENCE;
 use self::wire::{Ack, Info, Reply};
 use crate::broker::{
-    Broker, BrokerError, Catchup, Freshness, Lease, LiveReceiver, Publication, PublishError,
-    Requests, Stored, StreamSettings, StreamState, Unanswered,
+    Broker, BrokerError, Catchup, Freshness, Lease, LiveReceiver, Notices, Publication,
+    PublishError, Requests, Stored, StreamSettings, StreamState, Unanswered,
 };
 
 /// The bound of a publication ([`Broker::publish`]).
@@ -200,12 +201,7 @@ impl Broker for Nats {
 
     async fn announce_head(&self, generation: u64, sequence: u64) -> Result<(), BrokerError> {
         let head = wire::head(generation, sequence).into();
-        let client = self.connection.client();
-        let announcing = async {
-            let sent = client.publish(HEADS, head).await;
-            sent.map_err(|error| BrokerError::Away(error.to_string()))
-        };
-        self.bounded(CALL_PATIENCE, announcing).await
+        notices::say(self, HEADS, head).await
     }
 
     async fn lease_acquire(&self, owner: &str) -> Result<Option<Lease>, BrokerError> {
@@ -243,6 +239,14 @@ impl Broker for Nats {
 
     async fn serve(&self, subject: &str) -> Result<Box<dyn Requests>, BrokerError> {
         Ok(Box::new(requests::serve(self, subject).await?))
+    }
+
+    async fn notify(&self, subject: &str, payload: Bytes) -> Result<(), BrokerError> {
+        notices::say(self, subject, payload).await
+    }
+
+    async fn notices(&self, subject: &str) -> Result<Box<dyn Notices>, BrokerError> {
+        Ok(Box::new(notices::listen(self, subject).await?))
     }
 
     fn is_connected(&self) -> watch::Receiver<bool> {

@@ -12,6 +12,7 @@ mod contract {
     mod live;
     mod nats_only;
     mod nats_server;
+    mod notices;
     mod publish;
     mod requests;
 
@@ -86,6 +87,10 @@ mod contract {
             requests_are_answered_out_of_order,
             a_request_that_nobody_serves_says_so,
             a_request_without_an_answer_is_late,
+        } with crate::contract::FEED_BYTES_MAX;
+        notices::{
+            a_notice_is_heard_by_everybody_who_listens,
+            a_listener_above_hears_everything_below_and_nothing_else,
         } with crate::contract::FEED_BYTES_MAX;
     }
 }

@@ -55,7 +55,10 @@ pub(crate) async fn apply(
             change_thread_members(connection, guild, changed, guard).await
         }
         // The batch folds these into the history.
-        Event::MessageCreated(_) | Event::MessageUpdated(_) | Event::MessageDeleted(_) => Ok(()),
+        Event::MessageCreated(_)
+        | Event::MessageUpdated(_)
+        | Event::MessageDeleted(_)
+        | Event::ReactionsChanged(_) => Ok(()),
     }
 }
 
