@@ -35,6 +35,8 @@ command -v node >/dev/null || need "Node 20 or newer, for the JavaScript clients
 command -v npm >/dev/null || need "npm, for the JavaScript clients" npm
 command -v python3 >/dev/null || need "Python 3, for nats-server" python3
 python3 -c 'import venv, ensurepip' 2>/dev/null || need "Python's venv, for nats-server" python3-venv
+# Debian's own is too old for these manifests, and no registry that this script may use has a current one.
+command -v kubectl >/dev/null || { echo "missing: kubectl 1.27 or newer, for the Kubernetes manifests (https://kubernetes.io/docs/tasks/tools/)" >&2; exit 1; }
 
 wanted="nats-server: v$NATS_SERVER_VERSION"
 if [ -z "${NATS_SERVER:-}" ] && [ "$("$tools/venv/bin/nats-server" --version 2>/dev/null)" != "$wanted" ]; then
