@@ -2,7 +2,7 @@
 
 use sqlx::migrate::MigrateError;
 
-use crate::sqlite;
+use crate::database;
 
 /// Why a call on the store failed.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +35,9 @@ pub enum StoreError {
     /// The schema could not be brought up to date, or is newer than this version.
     #[error("the schema can't be migrated")]
     Migration(#[source] MigrateError),
+    /// A revocation's key is longer than [`crate::REVOCATION_KEY_BYTES_MAX`].
+    #[error("the revocation's key is too long")]
+    KeyTooLong,
     /// The generation's number or the sequence is beyond what a guard holds.
     #[error("the position is beyond what a guard holds")]
     Overflow,
@@ -43,7 +46,7 @@ pub enum StoreError {
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         let is_away = match &error {
-            sqlx::Error::Database(answer) => !sqlite::is_rows_fault(answer.as_ref()),
+            sqlx::Error::Database(answer) => !database::is_rows_fault(answer.as_ref()),
             sqlx::Error::Io(_)
             | sqlx::Error::Tls(_)
             | sqlx::Error::Protocol(_)
