@@ -12,6 +12,7 @@ mod sessions;
 use std::sync::Arc;
 use std::time::Duration;
 
+use deadpool_redis::Manager;
 use deadpool_redis::redis::{Script, ToRedisArgs};
 use tokio::sync::watch;
 use tokio_util::sync::DropGuard;
@@ -41,6 +42,17 @@ impl RedisSettings {
             probe: Duration::from_millis(250),
             slot_ttl: SLOT_TTL,
         }
+    }
+}
+
+impl RedisSettings {
+    /// Whether the URL is one, without asking anybody.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn check(&self) -> Result<(), OpenError> {
+        let manager = Manager::new(self.url.as_str());
+        manager.map(drop).map_err(|_| OpenError::Url)
     }
 }
 
