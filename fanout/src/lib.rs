@@ -6,6 +6,7 @@
 //! that another would miss.
 
 pub mod access;
+pub mod address;
 pub mod auth;
 pub mod delivery;
 pub mod feed;
@@ -14,6 +15,7 @@ pub mod history;
 pub mod http;
 pub mod hub;
 pub mod instance;
+pub mod limit;
 pub mod object;
 pub mod offset;
 pub mod origin;
