@@ -72,13 +72,14 @@ impl Ingest {
         health.hold("broker", "not reached yet");
         health.hold("lease", "not settled yet");
         health.set("redis", Check::Off);
+        let rest = Rest::new(&settings.api_url, &settings.token)?;
         let parts = term::Parts {
-            rest: Rest::new(&settings.api_url, &settings.token)?,
+            status: Status::new(rest.counts()),
+            rest,
             settings,
             broker,
             store,
             health,
-            status: Status::default(),
         };
         Ok(Self { parts, lifecycle })
     }
