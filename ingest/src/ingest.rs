@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
+use crate::exclusions::Exclusions;
 use crate::gateway::Fatal;
 use crate::http::Probes;
 use crate::leader::{Held, Leader};
@@ -76,6 +77,7 @@ impl Ingest {
         let parts = term::Parts {
             status: Status::new(rest.counts()),
             rest,
+            exclusions: Exclusions::new(settings.exclusions.clone()),
             settings,
             broker,
             store,
