@@ -18,19 +18,25 @@ use store::Store;
 use tokio::sync::{Notify, oneshot, watch};
 
 use crate::access::Directory;
+use crate::delivery::Delivery;
 use crate::feed::{FeedHandle, Inbox, Item, Ticket};
+use crate::frames::Frames;
 use crate::instance::Instance;
 use crate::offset::Offset;
-use crate::room::Room;
+use crate::pace::Paced;
+use crate::room::{Outcome, Room};
 use crate::session::{Viewer, ViewerKey};
+use reactions::Place;
+use turns::{TURN_TIME_MAX, Turns};
 
 mod channels;
 mod joining;
 mod membership;
+mod reactions;
+#[cfg(test)]
+mod tests;
+mod turns;
 mod viewers;
-
-/// How long a worker may be busy before sockets, joins and pings get their turn (decisions.md, "Fairness").
-const TURN_TIME_MAX: Duration = Duration::from_millis(2);
 
 /// Between two looks for rooms that nobody needs.
 const SWEEP: Duration = Duration::from_secs(10);
@@ -52,6 +58,10 @@ pub struct Hub {
     unlisted: Notify,
     /// Somebody is to be asked about.
     unverified: Notify,
+    /// Reactions wait for their time.
+    reactions_wait: Notify,
+    /// Reactions are to be looked up.
+    unstated: Notify,
     state: RefCell<State>,
 }
 
@@ -64,6 +74,10 @@ struct State {
     viewers_of: HashMap<UserId, Vec<ViewerKey>>,
     rooms: HashMap<ChannelId, Room>,
     tickets: HashMap<Ticket, oneshot::Sender<u64>>,
+    /// The reactions that members were told of late, and what is to follow.
+    reactions: Paced<Place, Frames>,
+    /// Updated messages whose reactions are to be looked up.
+    unstated: BTreeSet<Place>,
     /// Who may have to be sent another list.
     unlisted: BTreeSet<ViewerKey>,
     /// Users who are to be asked about.
@@ -95,6 +109,8 @@ impl Hub {
             begun: watch::Sender::new(false),
             unlisted: Notify::new(),
             unverified: Notify::new(),
+            reactions_wait: Notify::new(),
+            unstated: Notify::new(),
             state: RefCell::new(State {
                 directory: Directory::default(),
                 position,
@@ -102,6 +118,8 @@ impl Hub {
                 viewers_of: HashMap::new(),
                 rooms: HashMap::new(),
                 tickets: HashMap::new(),
+                reactions: Paced::new(reactions::SPACING),
+                unstated: BTreeSet::new(),
                 unlisted: BTreeSet::new(),
                 unverified: BTreeSet::new(),
                 verified: HashMap::new(),
@@ -117,17 +135,19 @@ impl Hub {
             return;
         };
         self.worker.set(inbox.worker);
-        let sweeper = actix_rt::spawn(self.clone().sweep());
-        let lister = actix_rt::spawn(self.clone().send_lists());
-        let verifier = actix_rt::spawn(self.clone().verify());
+        let tasks = [
+            actix_rt::spawn(self.clone().sweep()),
+            actix_rt::spawn(self.clone().send_lists()),
+            actix_rt::spawn(self.clone().verify()),
+            actix_rt::spawn(self.clone().tell_reactions()),
+            actix_rt::spawn(self.clone().restate_reactions()),
+        ];
         while let Some(item) = inbox.items.recv().await {
             self.on_item(item);
             self.on_waiting(&mut inbox);
             tokio::task::yield_now().await;
         }
-        sweeper.abort();
-        lister.abort();
-        verifier.abort();
+        tasks.iter().for_each(actix_rt::task::JoinHandle::abort);
     }
 
     /// What has come meanwhile goes out together with the first.
@@ -152,14 +172,7 @@ impl Hub {
             }
             Item::Event(delivery) => {
                 state.position = delivery.offset;
-                let Some(room) = state.rooms.get_mut(&delivery.channel) else {
-                    self.unwatch(delivery.channel);
-                    return;
-                };
-                match room.on_event(&delivery, &state.directory) {
-                    Some(members) => self.instance.on_delivered(members),
-                    None => self.instance.on_known(),
-                }
+                self.on_delivery(state, &delivery);
             }
             Item::Directory(event) => {
                 state.position.sequence = event.sequence;
@@ -182,11 +195,28 @@ impl Hub {
         }
     }
 
+    fn on_delivery(&self, state: &mut State, delivery: &Arc<Delivery>) {
+        let Some(room) = state.rooms.get_mut(&delivery.channel) else {
+            self.unwatch(delivery.channel);
+            return;
+        };
+        match room.on_event(delivery, &state.directory) {
+            Outcome::Told(members) => self.instance.on_delivered(members),
+            Outcome::Known => self.instance.on_known(),
+            Outcome::Reactions(message, frames) => {
+                self.on_reactions(state, (delivery.channel, message), frames);
+            }
+        }
+        self.on_message_event(state, delivery);
+    }
+
     /// Nothing that was built on the feed holds any more: clients come back when it has begun anew.
     fn on_broken(&self, state: &mut State) {
         self.begun.send_replace(false);
         state.epoch += 1;
         state.tickets.clear();
+        state.unstated.clear();
+        state.reactions = Paced::new(reactions::SPACING);
         state.verified.clear();
         state.snapshots += 1;
         let rooms = std::mem::take(&mut state.rooms);

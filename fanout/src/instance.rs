@@ -19,6 +19,8 @@ pub struct Instance {
     pub delivered: AtomicU64,
     /// Events that a room knew already.
     pub known: AtomicU64,
+    /// States that nobody was told, because a later one took their place.
+    pub merged: AtomicU64,
     rooms: Mutex<HashMap<ChannelId, usize>>,
     workers: Mutex<Vec<Arc<Worker>>>,
 }
@@ -106,6 +108,11 @@ impl Instance {
     /// Counts an event that a room knew already.
     pub fn on_known(&self) {
         self.known.fetch_add(1, Relaxed);
+    }
+
+    /// Counts a state in whose place a later one is told.
+    pub fn on_merged(&self) {
+        self.merged.fetch_add(1, Relaxed);
     }
 
     /// Counts deliveries.

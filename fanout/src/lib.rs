@@ -17,6 +17,7 @@ pub mod instance;
 pub mod object;
 pub mod offset;
 pub mod origin;
+pub mod pace;
 pub mod request;
 pub mod room;
 pub mod server;

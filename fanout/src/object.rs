@@ -9,7 +9,7 @@ mod message;
 use proto::event::User;
 
 pub use channel::{ChannelObject, channel_object};
-pub use message::{MessageObject, message_object};
+pub use message::{MessageObject, ReactionObject, message_object, reaction_objects};
 
 /// Where Discord serves images.
 const CDN: &str = "https://cdn.discordapp.com";

@@ -1,5 +1,7 @@
 //! A viewer's link, whichever transport carries it: where events go out, and where a request is answered.
 
+#[cfg(test)]
+pub mod recorder;
 pub mod socketio;
 
 use actix_socketio::{Ack, Close, Socket};
@@ -17,6 +19,9 @@ const LADEN_BYTES: usize = 512 * 1024;
 pub enum Link {
     /// A Socket.IO socket.
     SocketIo(Socket),
+    /// A test's.
+    #[cfg(test)]
+    Recorder(recorder::Recorder),
 }
 
 impl Link {
@@ -24,6 +29,8 @@ impl Link {
     pub fn send(&self, frames: &Frames) {
         match self {
             Self::SocketIo(socket) => socket.send(frames.socketio()),
+            #[cfg(test)]
+            Self::Recorder(recorder) => recorder.on_sent(frames),
         }
     }
 
@@ -39,6 +46,8 @@ impl Link {
     pub fn is_laden(&self) -> bool {
         let queued = match self {
             Self::SocketIo(socket) => socket.queued_bytes(),
+            #[cfg(test)]
+            Self::Recorder(_) => 0,
         };
         queued > LADEN_BYTES
     }
@@ -47,6 +56,26 @@ impl Link {
     pub fn close(&self, close: Close) {
         match self {
             Self::SocketIo(socket) => socket.close(close),
+            #[cfg(test)]
+            Self::Recorder(recorder) => recorder.on_closed(close),
+        }
+    }
+
+    /// Ends the session for good: official clients do not come back after a DISCONNECT.
+    pub fn disconnect(&self) {
+        match self {
+            Self::SocketIo(socket) => socket.disconnect(),
+            #[cfg(test)]
+            Self::Recorder(recorder) => recorder.on_disconnected(),
+        }
+    }
+
+    /// What is one for all sockets of one transport, and for them alone, while it is open.
+    pub fn transport(&self) -> usize {
+        match self {
+            Self::SocketIo(socket) => std::rc::Rc::as_ptr(socket.handshake()).addr(),
+            #[cfg(test)]
+            Self::Recorder(recorder) => recorder.transport(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What a viewer sees: the list that they are sent, and what happens when it changes.
 
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use proto::{ChannelId, GuildId};
 use runtime::time::now_ms;
@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::joining::unavailable;
-use super::{Hub, State, TURN_TIME_MAX};
+use super::{Hub, State, Turns};
 use crate::access::{Change, Grant};
 use crate::frames::{Frames, json};
 use crate::object::channel_object;
@@ -68,23 +68,19 @@ impl Hub {
     pub(super) async fn send_lists(self: Rc<Self>) {
         loop {
             self.unlisted.notified().await;
-            loop {
-                let began = Instant::now();
-                while began.elapsed() < TURN_TIME_MAX {
-                    let state = &mut *self.state.borrow_mut();
-                    let Some(key) = state.unlisted.pop_first() else {
-                        break;
-                    };
-                    state.list_if_new(key);
-                }
-                if self.state.borrow().unlisted.is_empty() {
-                    break;
-                }
-                tokio::task::yield_now().await;
+            let mut turns = Turns::begin();
+            while self.list_next() {
+                turns.end().await;
             }
             // A burst of changes (channels put into another order) becomes few lists.
             tokio::time::sleep(LISTS_PAUSE).await;
         }
+    }
+
+    fn list_next(&self) -> bool {
+        let state = &mut *self.state.borrow_mut();
+        let next = state.unlisted.pop_first();
+        next.map(|key| state.list_if_new(key)).is_some()
     }
 
     fn put_out(&self, state: &mut State, key: ViewerKey, channel: ChannelId) {

@@ -131,7 +131,7 @@ impl Hub {
     /// Reads a page, complete to where the feed stands now, and waits until this worker has handled all that
     /// is in it: SQL may be ahead of the feed, and a page must not show what was posted after a right that the
     /// worker still believes in was taken.
-    async fn read(
+    pub(super) async fn read(
         &self,
         channel: ChannelId,
         before: Option<MessageId>,

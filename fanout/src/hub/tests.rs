@@ -1,0 +1,4 @@
+//! A whole hub over a running feed: what viewers are sent, as events come and viewers ask.
+
+mod bench;
+mod reactions;
