@@ -36,6 +36,8 @@ mod reactions;
 #[cfg(test)]
 mod tests;
 mod turns;
+mod typing;
+mod updates;
 mod viewers;
 
 /// Between two looks for rooms that nobody needs.
@@ -60,6 +62,8 @@ pub struct Hub {
     unverified: Notify,
     /// Reactions wait for their time.
     reactions_wait: Notify,
+    /// Channels are to be shown otherwise.
+    updated: Notify,
     /// Reactions are to be looked up.
     unstated: Notify,
     state: RefCell<State>,
@@ -78,6 +82,8 @@ struct State {
     reactions: Paced<Place, Frames>,
     /// Updated messages whose reactions are to be looked up.
     unstated: BTreeSet<Place>,
+    /// Channels that are to be shown otherwise.
+    updated: BTreeSet<ChannelId>,
     /// Who may have to be sent another list.
     unlisted: BTreeSet<ViewerKey>,
     /// Users who are to be asked about.
@@ -110,6 +116,7 @@ impl Hub {
             unlisted: Notify::new(),
             unverified: Notify::new(),
             reactions_wait: Notify::new(),
+            updated: Notify::new(),
             unstated: Notify::new(),
             state: RefCell::new(State {
                 directory: Directory::default(),
@@ -120,6 +127,7 @@ impl Hub {
                 tickets: HashMap::new(),
                 reactions: Paced::new(reactions::SPACING),
                 unstated: BTreeSet::new(),
+                updated: BTreeSet::new(),
                 unlisted: BTreeSet::new(),
                 unverified: BTreeSet::new(),
                 verified: HashMap::new(),
@@ -141,6 +149,8 @@ impl Hub {
             actix_rt::spawn(self.clone().verify()),
             actix_rt::spawn(self.clone().tell_reactions()),
             actix_rt::spawn(self.clone().restate_reactions()),
+            actix_rt::spawn(self.clone().tell_typing()),
+            actix_rt::spawn(self.clone().send_updates()),
         ];
         while let Some(item) = inbox.items.recv().await {
             self.on_item(item);
@@ -176,6 +186,7 @@ impl Hub {
             }
             Item::Directory(event) => {
                 state.position.sequence = event.sequence;
+                self.before_change(state, &event.event);
                 let change = state.directory.apply(event.guild, &event.event);
                 state.rooms.values_mut().for_each(Room::forget_pages);
                 if matches!(event.event, Event::GuildSnapshotEnd(_)) {

@@ -9,6 +9,8 @@ use actix_socketio::Stats;
 use parking_lot::Mutex;
 use proto::ChannelId;
 
+use crate::typing::TypingBoard;
+
 /// A worker whose heartbeat is older stands still (decisions.md, "Probes").
 const HEARTBEAT_AGE_MAX: Duration = Duration::from_secs(5);
 
@@ -21,6 +23,10 @@ pub struct Instance {
     pub known: AtomicU64,
     /// States that nobody was told, because a later one took their place.
     pub merged: AtomicU64,
+    /// Notices of typing that a worker was too busy to hear.
+    pub typing_missed: AtomicU64,
+    /// Who types, for the workers.
+    pub typing: TypingBoard,
     rooms: Mutex<HashMap<ChannelId, usize>>,
     workers: Mutex<Vec<Arc<Worker>>>,
 }
@@ -113,6 +119,16 @@ impl Instance {
     /// Counts a state in whose place a later one is told.
     pub fn on_merged(&self) {
         self.merged.fetch_add(1, Relaxed);
+    }
+
+    /// Counts notices of typing that a worker has missed.
+    pub fn on_typing_missed(&self, missed: u64) {
+        self.typing_missed.fetch_add(missed, Relaxed);
+    }
+
+    /// Somebody here watches the channel.
+    pub fn is_watched(&self, channel: ChannelId) -> bool {
+        self.rooms.lock().contains_key(&channel)
     }
 
     /// Counts deliveries.

@@ -14,6 +14,7 @@ pub mod history;
 pub mod http;
 pub mod hub;
 pub mod instance;
+pub mod notices;
 pub mod object;
 pub mod offset;
 pub mod origin;
@@ -25,6 +26,7 @@ pub mod session;
 pub mod settings;
 pub mod token;
 pub mod transport;
+pub mod typing;
 
 pub use server::Fanout;
 pub use settings::FanoutSettings;

@@ -25,6 +25,7 @@ use crate::hub::Hub;
 use crate::instance::{Instance, Worker};
 use crate::settings::FanoutSettings;
 use crate::transport::socketio::SocketIo;
+use crate::typing;
 
 mod monitor;
 
@@ -109,6 +110,9 @@ impl Fanout {
             stop: self.life.soft.clone(),
         };
         self.life.spawn("monitor", monitor.run());
+        let stop = self.life.soft.clone();
+        let hearing = typing::run(self.broker.clone(), instance.clone(), stop);
+        self.life.spawn("typing", hearing);
         let end = End {
             life: self.life.clone(),
             health: self.health,

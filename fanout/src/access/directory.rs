@@ -130,6 +130,12 @@ impl Directory {
         seen.into_iter().filter_map(allowed).collect()
     }
 
+    /// A channel, and the guild that it is in.
+    pub fn channel(&self, id: ChannelId) -> Option<(&Guild, &Channel)> {
+        let view = self.guilds.get(self.places.get(&id)?)?;
+        Some((&view.guild, view.channels.get(&id.get())?))
+    }
+
     /// The guild that a channel is in.
     pub fn guild_of(&self, channel: ChannelId) -> Option<GuildId> {
         self.places.get(&channel).copied()

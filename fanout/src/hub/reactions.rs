@@ -109,7 +109,8 @@ impl Hub {
         reaction_update(channel, id, reactions)
     }
 
-    fn tell(&self, state: &mut State, channel: ChannelId, frames: &Frames) {
+    /// Sends an event to everybody in a room.
+    pub(super) fn tell(&self, state: &mut State, channel: ChannelId, frames: &Frames) {
         if let Some(room) = state.rooms.get(&channel) {
             self.instance.on_delivered(room.tell(frames));
         }

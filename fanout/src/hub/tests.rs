@@ -1,4 +1,6 @@
 //! A whole hub over a running feed: what viewers are sent, as events come and viewers ask.
 
 mod bench;
+mod channels;
 mod reactions;
+mod typing;
