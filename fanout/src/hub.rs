@@ -30,6 +30,7 @@ use reactions::Place;
 use turns::{TURN_TIME_MAX, Turns};
 
 mod channels;
+mod counts;
 mod joining;
 mod membership;
 mod reactions;
@@ -82,6 +83,8 @@ struct State {
     reactions: Paced<Place, Frames>,
     /// Updated messages whose reactions are to be looked up.
     unstated: BTreeSet<Place>,
+    /// Channels whose members were told of late how many they are.
+    counts: Paced<ChannelId, ()>,
     /// Channels that are to be shown otherwise.
     updated: BTreeSet<ChannelId>,
     /// Who may have to be sent another list.
@@ -127,6 +130,7 @@ impl Hub {
                 tickets: HashMap::new(),
                 reactions: Paced::new(reactions::SPACING),
                 unstated: BTreeSet::new(),
+                counts: Paced::new(counts::SPACING),
                 updated: BTreeSet::new(),
                 unlisted: BTreeSet::new(),
                 unverified: BTreeSet::new(),
@@ -151,6 +155,7 @@ impl Hub {
             actix_rt::spawn(self.clone().restate_reactions()),
             actix_rt::spawn(self.clone().tell_typing()),
             actix_rt::spawn(self.clone().send_updates()),
+            actix_rt::spawn(self.clone().tell_counts()),
         ];
         while let Some(item) = inbox.items.recv().await {
             self.on_item(item);
@@ -240,7 +245,7 @@ impl Hub {
         for viewer in state.viewers.values_mut() {
             viewer.joining.clear();
             for channel in std::mem::take(&mut viewer.joined) {
-                self.instance.on_left(channel);
+                self.instance.on_left(channel, viewer.watcher());
             }
             viewer.link.close(actix_socketio::Close::GoingAway);
         }

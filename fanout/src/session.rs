@@ -6,6 +6,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use proto::{ChannelId, GuildId};
 use serde_json::value::RawValue;
 
+use crate::access::Grant;
+use crate::audience::Watcher;
 use crate::auth::Principal;
 use crate::transport::Link;
 
@@ -65,6 +67,14 @@ impl Viewer {
             paging: 0,
             listed: 0,
             guilds: BTreeSet::new(),
+        }
+    }
+
+    /// Whom they count as where viewers are counted.
+    pub fn watcher(&self) -> Watcher {
+        match self.session.principal.grant {
+            Grant::User(user) => Watcher::User(user),
+            Grant::Embed(_) => Watcher::Embed(self.link.transport()),
         }
     }
 

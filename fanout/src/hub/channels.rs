@@ -95,7 +95,7 @@ impl Hub {
         if let Some(viewer) = state.viewers.get_mut(&key)
             && viewer.joined.remove(&channel)
         {
-            self.instance.on_left(channel);
+            self.instance.on_left(channel, viewer.watcher());
             let left = ChannelLeft {
                 channel_id: channel.to_string(),
                 reason,

@@ -2,5 +2,6 @@
 
 mod bench;
 mod channels;
+mod counts;
 mod reactions;
 mod typing;
