@@ -18,6 +18,7 @@ use store::Store;
 use tokio::sync::{Notify, oneshot, watch};
 
 use crate::access::Directory;
+use crate::auth::Keys;
 use crate::delivery::Delivery;
 use crate::feed::{FeedHandle, Inbox, Item, Ticket};
 use crate::frames::Frames;
@@ -26,12 +27,15 @@ use crate::offset::Offset;
 use crate::pace::Paced;
 use crate::room::{Outcome, Room};
 use crate::session::{Viewer, ViewerKey};
+pub use line::Waiting;
 use reactions::Place;
 use turns::{TURN_TIME_MAX, Turns};
 
 mod channels;
 mod counts;
+mod expiry;
 mod joining;
+mod line;
 mod membership;
 mod reactions;
 #[cfg(test)]
@@ -54,6 +58,7 @@ pub struct Hub {
     store: Store,
     broker: Arc<dyn Broker>,
     instance: Arc<Instance>,
+    keys: Keys,
     worker: Cell<usize>,
     next_key: Cell<u64>,
     begun: watch::Sender<bool>,
@@ -106,6 +111,7 @@ impl Hub {
         store: Store,
         broker: Arc<dyn Broker>,
         instance: Arc<Instance>,
+        keys: Keys,
     ) -> Rc<Self> {
         let position = feed.position();
         Rc::new(Self {
@@ -113,6 +119,7 @@ impl Hub {
             store,
             broker,
             instance,
+            keys,
             worker: Cell::new(0),
             next_key: Cell::new(0),
             begun: watch::Sender::new(false),
@@ -156,6 +163,7 @@ impl Hub {
             actix_rt::spawn(self.clone().tell_typing()),
             actix_rt::spawn(self.clone().send_updates()),
             actix_rt::spawn(self.clone().tell_counts()),
+            actix_rt::spawn(self.clone().watch_expiry()),
         ];
         while let Some(item) = inbox.items.recv().await {
             self.on_item(item);

@@ -220,6 +220,7 @@ impl Parts {
             self.store.clone(),
             self.broker.clone(),
             self.instance.clone(),
+            self.settings.keys.clone(),
         );
         let host = SocketIo::new(
             hub.clone(),

@@ -4,4 +4,5 @@ mod bench;
 mod channels;
 mod counts;
 mod reactions;
+mod tokens;
 mod typing;
