@@ -61,7 +61,7 @@ pub struct Viewer {
     /// A hash of the channel list that they were last sent.
     listed: u64,
     /// The guilds of that list.
-    guilds: BTreeSet<u64>,
+    guilds: BTreeSet<GuildId>,
 }
 
 impl Viewer {
@@ -101,11 +101,16 @@ impl Viewer {
 
     /// They see channels of this guild, for all they were told.
     pub fn is_in(&self, guild: GuildId) -> bool {
-        self.guilds.contains(&guild.get())
+        self.guilds.contains(&guild)
+    }
+
+    /// Whose channels they see, for all they were told.
+    pub fn guilds(&self) -> impl Iterator<Item = GuildId> {
+        self.guilds.iter().copied()
     }
 
     /// Remembers whose channels they see.
-    pub fn set_guilds(&mut self, guilds: impl Iterator<Item = u64>) {
+    pub fn set_guilds(&mut self, guilds: impl Iterator<Item = GuildId>) {
         self.guilds = guilds.collect();
     }
 

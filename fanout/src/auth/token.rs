@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{AuthError, Keys};
-use crate::access::Grant;
+use crate::access::{Embed, Grant};
 
 /// Clocks of issuer and server may differ by this much (decisions.md, "Keys").
 const SKEW_SECONDS: i64 = 30;
@@ -119,9 +119,15 @@ fn grant(claims: &Value, user: UserId) -> Result<Grant, AuthError> {
     };
     let ids = channels.as_array().ok_or(AuthError::Payload)?.iter();
     let ids = ids.map(|id| id.as_str()?.parse::<ChannelId>().ok());
-    ids.collect::<Option<_>>()
-        .map(Grant::Embed)
-        .ok_or(AuthError::Payload)
+    let is_private = match claims.get("private") {
+        None => false,
+        Some(private) => private.as_bool().ok_or(AuthError::Payload)?,
+    };
+    let channels = ids.collect::<Option<_>>().ok_or(AuthError::Payload)?;
+    Ok(Grant::Embed(Embed {
+        channels,
+        is_private,
+    }))
 }
 
 #[cfg(test)]
