@@ -23,6 +23,9 @@ pub enum AuthError {
     /// A required claim is missing or mistyped.
     #[error("Invalid token payload")]
     Payload,
+    /// It was taken back.
+    #[error("Authentication token revoked")]
+    Revoked,
 }
 
 impl AuthError {
@@ -33,6 +36,7 @@ impl AuthError {
             Self::Invalid => "AUTH_INVALID",
             Self::Expired => "AUTH_EXPIRED",
             Self::Payload => "AUTH_PAYLOAD",
+            Self::Revoked => "AUTH_REVOKED",
         }
     }
 }

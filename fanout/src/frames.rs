@@ -42,6 +42,12 @@ impl Frames {
         }))
     }
 
+    /// The event's name and its object.
+    #[cfg(test)]
+    pub(crate) fn parts(&self) -> (&'static str, &RawValue) {
+        (self.0.name, &self.0.data)
+    }
+
     /// Socket.IO's form: the offset is the last argument, as connection state recovery asks.
     pub fn socketio(&self) -> &Frame {
         let forms = &*self.0;

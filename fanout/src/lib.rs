@@ -7,6 +7,7 @@
 
 pub mod access;
 pub mod address;
+pub mod audience;
 pub mod auth;
 pub mod delivery;
 pub mod feed;
@@ -16,9 +17,11 @@ pub mod http;
 pub mod hub;
 pub mod instance;
 pub mod limit;
+pub mod notices;
 pub mod object;
 pub mod offset;
 pub mod origin;
+pub mod pace;
 pub mod request;
 pub mod room;
 pub mod server;
@@ -26,6 +29,7 @@ pub mod session;
 pub mod settings;
 pub mod token;
 pub mod transport;
+pub mod typing;
 
 pub use server::Fanout;
 pub use settings::FanoutSettings;

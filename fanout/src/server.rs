@@ -20,6 +20,7 @@ use runtime::{Health, Lifecycle};
 use store::Store;
 use tokio_util::sync::CancellationToken;
 
+use crate::audience::Conversation;
 use crate::feed::{Feed, FeedHandle, WORKERS_MAX};
 use crate::http::{self, Web};
 use crate::hub::Hub;
@@ -27,6 +28,7 @@ use crate::instance::{Instance, Worker};
 use crate::limit::Limits;
 use crate::settings::FanoutSettings;
 use crate::transport::socketio::SocketIo;
+use crate::typing;
 
 mod monitor;
 
@@ -116,6 +118,19 @@ impl Fanout {
         self.life.spawn("monitor", monitor.run());
         // Until the last socket has drained: then every place is given back.
         self.life.spawn("limits", limits.run(drained.clone()));
+        let stop = self.life.soft.clone();
+        let hearing = typing::run(self.broker.clone(), instance.clone(), stop);
+        self.life.spawn("typing", hearing);
+        let conversation = Conversation {
+            instance: instance.clone(),
+            broker: self.broker.clone(),
+            health: self.health.clone(),
+            // Limits and sessions are kept in this process.
+            is_alone: true,
+        };
+        // It speaks until the last socket has drained, and then takes leave.
+        self.life
+            .spawn("viewers", conversation.run(drained.clone()));
         let end = End {
             life: self.life.clone(),
             health: self.health,
@@ -221,6 +236,7 @@ impl Parts {
             self.store.clone(),
             self.broker.clone(),
             self.instance.clone(),
+            self.settings.keys.clone(),
         );
         let host = SocketIo::new(
             hub.clone(),

@@ -1,5 +1,7 @@
 //! A viewer's link, whichever transport carries it: where events go out, and where a request is answered.
 
+#[cfg(test)]
+pub mod recorder;
 pub mod socketio;
 
 use actix_socketio::{Ack, Close, Socket};
@@ -17,6 +19,9 @@ const LADEN_BYTES: usize = 512 * 1024;
 pub enum Link {
     /// A Socket.IO socket.
     SocketIo(Socket),
+    /// A test's.
+    #[cfg(test)]
+    Recorder(recorder::Recorder),
 }
 
 impl Link {
@@ -24,6 +29,8 @@ impl Link {
     pub fn send(&self, frames: &Frames) {
         match self {
             Self::SocketIo(socket) => socket.send(frames.socketio()),
+            #[cfg(test)]
+            Self::Recorder(recorder) => recorder.on_sent(frames),
         }
     }
 
@@ -34,11 +41,24 @@ impl Link {
         }
     }
 
+    /// Tells of a refusal that answers no request.
+    pub fn emit_error(&self, refusal: &Refusal) {
+        let event = ErrorEvent {
+            code: refusal.code,
+            message: refusal.text,
+            severity: refusal.code.severity(),
+            channel_id: refusal.channel.map(|channel| channel.to_string()),
+        };
+        self.emit("error", &event);
+    }
+
     /// So much waits for this client that a page more could be too much: a page has seldom more than half a
     /// mebibyte, and twice that is the queue's bound.
     pub fn is_laden(&self) -> bool {
         let queued = match self {
             Self::SocketIo(socket) => socket.queued_bytes(),
+            #[cfg(test)]
+            Self::Recorder(_) => 0,
         };
         queued > LADEN_BYTES
     }
@@ -47,6 +67,26 @@ impl Link {
     pub fn close(&self, close: Close) {
         match self {
             Self::SocketIo(socket) => socket.close(close),
+            #[cfg(test)]
+            Self::Recorder(recorder) => recorder.on_closed(close),
+        }
+    }
+
+    /// Ends the session for good: official clients do not come back after a DISCONNECT.
+    pub fn disconnect(&self) {
+        match self {
+            Self::SocketIo(socket) => socket.disconnect(),
+            #[cfg(test)]
+            Self::Recorder(recorder) => recorder.on_disconnected(),
+        }
+    }
+
+    /// What is one for all sockets of one transport, and for them alone, while it is open.
+    pub fn transport(&self) -> usize {
+        match self {
+            Self::SocketIo(socket) => std::rc::Rc::as_ptr(socket.handshake()).addr(),
+            #[cfg(test)]
+            Self::Recorder(recorder) => recorder.transport(),
         }
     }
 }
@@ -69,6 +109,8 @@ struct Failure<'a> {
     error: &'a str,
     code: Code,
     #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     channels: Option<[(); 0]>,
 }
 
@@ -80,6 +122,13 @@ struct ErrorEvent<'a> {
     severity: Severity,
     #[serde(skip_serializing_if = "Option::is_none")]
     channel_id: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RateLimited<'a> {
+    message: &'a str,
+    retry_after: u64,
 }
 
 impl Reply {
@@ -101,22 +150,22 @@ impl Reply {
 
     /// Answers with a refusal.
     pub fn refuse(self, refusal: &Refusal) {
-        let channel_id = refusal.channel.map(|channel| channel.to_string());
-        let Some(ack) = self.ack else {
-            let event = ErrorEvent {
-                code: refusal.code,
+        if let Some(retry_after) = refusal.retry_after {
+            let event = RateLimited {
                 message: refusal.text,
-                severity: refusal.code.severity(),
-                channel_id,
+                retry_after,
             };
-            self.link.emit("error", &event);
-            return;
+            self.link.emit("rate_limited", &event);
+        }
+        let Some(ack) = self.ack else {
+            return self.link.emit_error(refusal);
         };
         let failure = Failure {
             success: false,
-            channel_id,
+            channel_id: refusal.channel.map(|channel| channel.to_string()),
             error: refusal.text,
             code: refusal.code,
+            retry_after: refusal.retry_after,
             channels: self.has_channels.then_some([]),
         };
         if let Some(failure) = json(&failure) {

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{AuthError, Keys};
-use crate::access::Grant;
+use crate::access::{Embed, Grant};
 
 /// Clocks of issuer and server may differ by this much (decisions.md, "Keys").
 const SKEW_SECONDS: i64 = 30;
@@ -48,6 +48,8 @@ pub struct Principal {
     pub grant: Grant,
     /// When it ends, in seconds since 1970.
     pub expires: i64,
+    /// Who issued the token.
+    pub issuer: Option<String>,
 }
 
 impl Principal {
@@ -69,14 +71,20 @@ impl Principal {
             is_bot: claims.get("is_bot") == Some(&Value::Bool(true)),
             grant: grant(&claims, user)?,
             expires: seconds(&claims, "exp")?.ok_or(AuthError::Payload)?,
+            issuer: claims.get("iss").and_then(Value::as_str).map(str::to_owned),
         };
         if seconds(&claims, "nbf")?.is_some_and(|nbf| nbf > now + SKEW_SECONDS) {
             return Err(AuthError::Invalid);
         }
-        if principal.expires + SKEW_SECONDS <= now {
+        if principal.ends() <= now {
             return Err(AuthError::Expired);
         }
         Ok(principal)
+    }
+
+    /// From this second on it counts as expired (seconds since 1970): clocks may differ.
+    pub fn ends(&self) -> i64 {
+        self.expires + SKEW_SECONDS
     }
 }
 
@@ -111,9 +119,15 @@ fn grant(claims: &Value, user: UserId) -> Result<Grant, AuthError> {
     };
     let ids = channels.as_array().ok_or(AuthError::Payload)?.iter();
     let ids = ids.map(|id| id.as_str()?.parse::<ChannelId>().ok());
-    ids.collect::<Option<_>>()
-        .map(Grant::Embed)
-        .ok_or(AuthError::Payload)
+    let is_private = match claims.get("private") {
+        None => false,
+        Some(private) => private.as_bool().ok_or(AuthError::Payload)?,
+    };
+    let channels = ids.collect::<Option<_>>().ok_or(AuthError::Payload)?;
+    Ok(Grant::Embed(Embed {
+        channels,
+        is_private,
+    }))
 }
 
 #[cfg(test)]

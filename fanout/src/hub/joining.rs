@@ -131,7 +131,7 @@ impl Hub {
     /// Reads a page, complete to where the feed stands now, and waits until this worker has handled all that
     /// is in it: SQL may be ahead of the feed, and a page must not show what was posted after a right that the
     /// worker still believes in was taken.
-    async fn read(
+    pub(super) async fn read(
         &self,
         channel: ChannelId,
         before: Option<MessageId>,
@@ -180,7 +180,7 @@ impl Hub {
         viewer.link.send(&page);
         viewer.joined.insert(channel);
         if room.enter(join.viewer, viewer.link.clone()) {
-            self.instance.on_joined(channel);
+            self.instance.on_joined(channel, viewer.watcher());
         }
         join.reply.done(&joined(channel, is_again));
     }
@@ -214,7 +214,7 @@ impl Hub {
         let was_joining = viewer.joining.remove(&channel);
         let was_joined = viewer.joined.remove(&channel);
         if was_joined {
-            self.instance.on_left(channel);
+            self.instance.on_left(channel, viewer.watcher());
         }
         if !was_joined && !was_joining {
             return reply.refuse(&not_joined());

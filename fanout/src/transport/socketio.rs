@@ -19,7 +19,6 @@ use super::{Link, Reply};
 use crate::auth::{AuthError, Keys, Principal};
 use crate::hub::Hub;
 use crate::origin::Origins;
-use crate::request::Request;
 use crate::session::{Session, ViewerKey};
 
 /// One worker's Socket.IO side.
@@ -95,10 +94,7 @@ impl Host for SocketIo {
         };
         let reply = Reply::new(Link::SocketIo(socket.clone()), event.ack, &event.name);
         let payload = event.args.first().map(AsRef::as_ref);
-        match Request::read(&event.name, payload) {
-            Ok(request) => self.hub.on_request(key, request, reply),
-            Err(refusal) => reply.refuse(&refusal),
-        }
+        self.hub.on_event(key, &event.name, payload, reply);
     }
 
     fn on_disconnected(&self, socket: &Socket, reason: DisconnectReason) {
