@@ -81,6 +81,11 @@ impl Home {
         }
     }
 
+    /// Where it is, for what is asked behind the store's back.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// A handle on a migrated database.
     pub(crate) async fn store(&self) -> Subject {
         let store = self.open().await;

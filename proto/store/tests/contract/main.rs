@@ -58,6 +58,8 @@ mod mariadb;
 #[cfg(test)]
 mod mariadb_server;
 #[cfg(test)]
+mod plan;
+#[cfg(test)]
 mod reactions;
 #[cfg(test)]
 mod replay;
