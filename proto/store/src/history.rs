@@ -221,3 +221,14 @@ fn corrupt(source: prost::DecodeError) -> StoreError {
         source,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    /// `tests/contract/plan.rs` asks for the plan of this one.
+    #[test]
+    fn the_statement_of_a_page_is_the_one_whose_plan_is_tested() {
+        let tested = "SELECT body, reactions FROM messages \
+             WHERE channel_id = ? AND deleted = 0 AND id <= ? ORDER BY id DESC LIMIT ?";
+        assert_eq!(super::PAGE, tested);
+    }
+}

@@ -12,6 +12,7 @@ use crate::error::StoreError;
 use crate::history::{self, Page};
 use crate::login;
 use crate::position::{self, Position};
+use crate::retention::Cut;
 use crate::revocation::{self, Revocation};
 use proto::event::{Member, Message, Reaction, ReactionMark};
 use proto::id::{ChannelId, GuildId, MessageId, UserId};
@@ -281,6 +282,35 @@ impl Store {
             login::read(&mut connection, user).await
         })
         .await
+    }
+
+    /// Removes messages that were posted before `before_ms` and tombstones of deletions before
+    /// `tombstones_before_ms` (milliseconds since 1970), oldest first, at most `most` rows; tells how many went. Each
+    /// batch of 1,000 is a call of its own, between which others write.
+    ///
+    /// # Errors
+    /// [`StoreError::Away`] where the database does not answer; what went before is gone.
+    pub async fn prune(
+        &self,
+        before_ms: i64,
+        tombstones_before_ms: i64,
+        most: u64,
+    ) -> Result<u64, StoreError> {
+        let mut cut = Cut::new(before_ms, tombstones_before_ms);
+        let mut removed = 0;
+        while removed < most {
+            let batch = within(CALL_MAX, async {
+                let mut connection = self.database.acquire().await?;
+                cut.prune(&mut connection, most - removed).await
+            });
+            let Some(rows) = batch.await? else {
+                break;
+            };
+            removed += rows;
+            // Whoever waits for a connection goes first.
+            tokio::task::yield_now().await;
+        }
+        Ok(removed)
     }
 
     /// Whether the database answers.

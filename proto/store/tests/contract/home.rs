@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use proto::envelope::Opened;
 use sqlx::{Connection as _, MySqlConnection, SqliteConnection};
-use store::{Batch, Position, Store};
+use store::{Position, Store};
 use tempfile::TempDir;
 
+use crate::double::Defect;
 use crate::mariadb_server::MariaDb;
+use crate::subject::{Run, Subject};
 
 /// The generation of most tests' streams.
 pub(crate) const GENERATION: u64 = u64::MAX - 6;
@@ -19,6 +21,7 @@ static SERVER: LazyLock<MariaDb> = LazyLock::new(MariaDb::start);
 /// A database of one test's own; it goes with the value, or with the process.
 pub(crate) struct Home {
     url: String,
+    defect: Option<Defect>,
     _folder: Option<TempDir>,
 }
 
@@ -29,7 +32,16 @@ impl Home {
         let url = format!("sqlite://{}/store.db", folder.path().display());
         Self {
             url,
+            defect: None,
             _folder: Some(folder),
+        }
+    }
+
+    /// A double: SQLite with something wrong.
+    pub(crate) fn broken(defect: Defect) -> Self {
+        Self {
+            defect: Some(defect),
+            ..Self::sqlite()
         }
     }
 
@@ -37,6 +49,7 @@ impl Home {
     pub(crate) fn mariadb() -> Self {
         Self {
             url: Self::mariadb_url(),
+            defect: None,
             _folder: None,
         }
     }
@@ -49,8 +62,8 @@ impl Home {
     }
 
     /// Another handle, as another process would have it.
-    pub(crate) async fn open(&self) -> Store {
-        Store::open(&self.url).await.unwrap()
+    pub(crate) async fn open(&self) -> Subject {
+        Subject::new(Store::open(&self.url).await.unwrap(), self.defect)
     }
 
     /// Runs a statement behind the store's back.
@@ -68,10 +81,18 @@ impl Home {
         }
     }
 
+    /// Where it is, for what is asked behind the store's back.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// A handle on a migrated database.
-    pub(crate) async fn store(&self) -> Store {
+    pub(crate) async fn store(&self) -> Subject {
         let store = self.open().await;
         store.migrate().await.unwrap();
+        if let Some(defect) = self.defect {
+            self.run(defect.sql()).await;
+        }
         store
     }
 
@@ -80,21 +101,31 @@ impl Home {
         let store = self.store().await;
         store.begin_generation(GENERATION).await.unwrap();
         let position = store.position().await.unwrap();
-        Archive { store, position }
+        let defect = self.defect;
+        Archive {
+            store,
+            position,
+            defect,
+        }
     }
 }
 
 /// Writes events as the stream's next ones.
 pub(crate) struct Archive {
-    pub(crate) store: Store,
+    pub(crate) store: Subject,
     pub(crate) position: Position,
+    defect: Option<Defect>,
 }
 
 impl Archive {
     /// The next events as a batch, unwritten.
-    pub(crate) fn batch(&self, events: &[Opened]) -> Batch {
-        let mut batch = Batch::new(self.position);
-        for (sequence, event) in (self.position.sequence + 1..).zip(events) {
+    pub(crate) fn batch(&self, events: &[Opened]) -> Run {
+        let events = match self.defect {
+            Some(defect) => defect.distort(events),
+            None => events.to_vec(),
+        };
+        let mut batch = self.store.batch(self.position);
+        for (sequence, event) in (self.position.sequence + 1..).zip(&events) {
             batch.push(sequence, event);
         }
         batch
@@ -122,5 +153,12 @@ impl Archive {
             generation,
             sequence: 0,
         };
+    }
+
+    /// Goes on with the same stream, from an earlier place.
+    pub(crate) async fn rewind(&mut self, generation: u64, to: u64) {
+        self.store.rewind(generation, to).await.unwrap();
+        self.position = self.store.position().await.unwrap();
+        assert_eq!(self.position.sequence, to);
     }
 }

@@ -220,3 +220,32 @@ async fn both_schemes_name_the_same() {
             .unwrap()
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_is_given_up_leaves_nothing_open() {
+    let (_server, store) = alone().await;
+    let mut position = store.position().await.unwrap();
+    for tenths in 0..100 {
+        let mut batch = Batch::new(position);
+        for sequence in position.sequence + 1..=position.sequence + 20 {
+            batch.push(sequence, &created(sequence, ""));
+        }
+        let to = batch.to;
+        let given_up = Duration::from_micros(100 * tenths);
+        let ended = tokio::time::timeout(given_up, store.apply(batch)).await;
+        // A lock that was left would make this wait, and a connection in the middle of an answer read nonsense.
+        let now = store.position().await.unwrap();
+        match ended {
+            Ok(outcome) => {
+                outcome.unwrap();
+                assert_eq!(now.sequence, to);
+            }
+            Err(_) => assert!([position.sequence, to].contains(&now.sequence), "{now:?}"),
+        }
+        let page = store.page(channel_id(CHANNEL), None, 1).await.unwrap();
+        let newest = page.messages.last().map_or(0, |message| message.id);
+        assert_eq!(newest, page.position.sequence);
+        position = page.position;
+    }
+    assert!(position.sequence > 0, "some were written");
+}
