@@ -70,6 +70,7 @@ mod contract {
         sessions::an_ended_session_can_not_be_taken fails on Undying;
         revoked::of_two_revocations_of_one_key_the_later_times_hold fails on LastWins;
         revoked::what_has_ended_is_not_told fails on Unending;
+        revoked::all_of_many_revocations_are_told fails on Paging;
         revoked::a_revocation_without_end_is_kept fails on Overflowing;
     }
 }
