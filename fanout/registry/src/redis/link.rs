@@ -246,9 +246,10 @@ impl Link {
     }
 }
 
+/// What Redis says of one key or one script is no outage; that it is full, loading or a replica is one.
 fn failure(error: &RedisError) -> Failure {
-    match error.kind() {
-        ErrorKind::ResponseError | ErrorKind::TypeError => Failure::Refused,
+    match (error.kind(), error.code()) {
+        (ErrorKind::TypeError, _) | (_, Some("ERR" | "WRONGTYPE")) => Failure::Refused,
         _ => Failure::Away,
     }
 }
