@@ -22,7 +22,7 @@ mod message;
 mod named;
 mod snapshot;
 
-pub(crate) use named::{guild_of_frame, ready_guilds};
+pub(crate) use named::{guild_of_frame, members_limited, ready_guilds};
 
 /// Where a frame came from.
 #[derive(Debug, Clone, Copy)]

@@ -34,6 +34,9 @@ struct Facts {
     acknowledged: u64,
     undecodable: u64,
     refused_rows: u64,
+    member_commands: u64,
+    members_asked: u64,
+    members_read: u64,
 }
 
 impl Default for Status {
@@ -117,6 +120,18 @@ impl Status {
         self.facts.lock().refused_rows += rows as u64;
     }
 
+    /// A command asked the gateway for so many members.
+    pub(crate) fn on_members_asked(&self, members: usize) {
+        let facts = &mut *self.facts.lock();
+        facts.member_commands += 1;
+        facts.members_asked += members as u64;
+    }
+
+    /// A member was asked of the API.
+    pub(crate) fn on_member_read(&self) {
+        self.facts.lock().members_read += 1;
+    }
+
     /// The fields of `/api/status`.
     pub fn json(&self) -> Value {
         let facts = self.facts.lock().clone();
@@ -130,6 +145,11 @@ impl Status {
                 "sessions": { "identified": facts.identified, "resumed": facts.resumed },
             },
             "outcomes": self.outcomes.json(),
+            "members": {
+                "commands": facts.member_commands,
+                "asked": facts.members_asked,
+                "read": facts.members_read,
+            },
             "rest": self.rest.json(),
             "buffer": { "bytes": *self.buffer_bytes.lock().borrow() },
             "archive": {

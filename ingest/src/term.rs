@@ -19,9 +19,9 @@ use crate::archive::Archive;
 use crate::backoff::Backoff;
 use crate::exclusions::Exclusions;
 use crate::frame::Buffer;
-use crate::gateway::{self, Fatal, Recorder, Session, Supervisor};
+use crate::gateway::{self, Commands, Fatal, Recorder, Session, Supervisor};
 use crate::leader::{Tenure, bounded};
-use crate::members::{self, Members};
+use crate::members::{self, Chunks, Members};
 use crate::places::Places;
 use crate::publish::{Desk, Publisher, Submission, head};
 use crate::reactions::Bases;
@@ -82,6 +82,7 @@ enum Task {
     Recorder,
     Archive,
     Members,
+    Chunks,
     RollCall,
 }
 
@@ -159,6 +160,8 @@ struct Wiring<'a> {
     stream: StreamState,
     places: Places,
     roster: Roster,
+    commands: Commands,
+    chunks: Chunks,
     roll: watch::Sender<Option<Roll>>,
     /// The epoch of the session that the term began with.
     loaded: Option<u64>,
@@ -184,12 +187,15 @@ fn spawn(
     let (reached, reached_seen) = watch::channel(None);
     let (acknowledged, acknowledged_seen) = watch::channel(stream.last);
     let (archived, archived_seen) = watch::channel(0);
+    let commands = Commands::default();
     let wiring = Wiring {
         parts,
         tenure,
         stream,
         places: Places::default(),
         roster: Roster::default(),
+        chunks: Chunks::new(rand::random(), commands.clone(), parts.status.clone()),
+        commands,
         roll: watch::Sender::new(roll),
         loaded,
         sessions,
@@ -198,6 +204,7 @@ fn spawn(
         archived: archived_seen,
     };
     let supervisor = wiring.supervisor(buffer);
+    let chunks = wiring.chunks.clone();
     let (typist, teller) = typing::new(&parts.broker, parts.status.outcomes.clone());
     let publisher = wiring.publisher(reached, acknowledged, typist);
     let archive = wiring.archive(archived);
@@ -226,6 +233,7 @@ fn spawn(
         Task::Members,
         members.run(stops.members.clone()),
     );
+    spawn_as(&mut tasks, Task::Chunks, chunks.run(stops.members.clone()));
     let roll_call = roll_call.run(stops.members.clone());
     spawn_as(&mut tasks, Task::RollCall, roll_call);
     tasks
@@ -240,6 +248,7 @@ impl Wiring<'_> {
             status: self.parts.status.clone(),
             roster: self.roster.clone(),
             health: self.parts.health.clone(),
+            commands: self.commands.clone(),
             sessions: self.sessions.clone(),
         };
         Supervisor::new(&self.parts.settings, parts)
@@ -266,6 +275,7 @@ impl Wiring<'_> {
                 archived: self.archived.clone(),
             },
             typist,
+            chunks: self.chunks.clone(),
             roll: self.roll.clone(),
             reached,
             acknowledged,
@@ -326,6 +336,8 @@ impl Wiring<'_> {
             broker: Arc::clone(&self.parts.broker),
             store: self.parts.store.clone(),
             rest: self.parts.rest.clone(),
+            chunks: self.chunks.clone(),
+            status: self.parts.status.clone(),
             roster: self.roster.clone(),
             places: self.places.clone(),
             submissions,

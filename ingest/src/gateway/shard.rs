@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use twilight_gateway::error::{ReceiveMessageError, ReceiveMessageErrorType};
 use twilight_gateway::{CloseFrame, Message, Shard, ShardState};
 
+use super::commands::Commands;
 use super::session::Session;
 use crate::frame::{Buffer, Peek};
 use crate::outcome::{Outcome, Outcomes, Refusal};
@@ -65,6 +66,7 @@ pub(super) struct Line {
     pub(super) status: Status,
     pub(super) roster: Roster,
     pub(super) health: Health,
+    pub(super) commands: Commands,
     /// Whether the gateway tells of every change of a member.
     pub(super) is_told_of_members: bool,
     /// The session with the last received sequence: it outlives the task.
@@ -304,6 +306,7 @@ impl Connection {
         );
         self.phase = Phase::Live;
         self.deadline = None;
+        self.line.commands.open(self.shard.sender());
         self.line.status.on_connected(is_resumed);
         self.line.health.set("discord", Check::Up);
     }

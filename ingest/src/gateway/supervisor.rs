@@ -17,6 +17,7 @@ use tokio_util::task::AbortOnDropHandle;
 use twilight_gateway::queue::InMemoryQueue;
 use twilight_gateway::{ConfigBuilder, Intents, Session as Resumable, Shard, ShardId};
 
+use super::commands::Commands;
 use super::session::Session;
 use super::shard::{self, End, Line};
 use crate::backoff::Backoff;
@@ -121,6 +122,7 @@ pub(crate) struct Parts {
     pub(crate) status: Status,
     pub(crate) roster: Roster,
     pub(crate) health: Health,
+    pub(crate) commands: Commands,
     pub(crate) sessions: watch::Sender<Option<Session>>,
 }
 
@@ -135,6 +137,7 @@ impl Supervisor {
             status: parts.status,
             roster: parts.roster,
             health: parts.health.clone(),
+            commands: parts.commands,
             is_told_of_members: false,
             session: Arc::new(Mutex::new(session)),
             sessions: parts.sessions,
@@ -298,6 +301,7 @@ impl Supervisor {
         let begun = Instant::now();
         let task = shard::run(self.line.clone(), shard, stop.child_token());
         let ended = AbortOnDropHandle::new(tokio::spawn(task)).await;
+        self.line.commands.close();
         let was_live = self.line.status.on_disconnected();
         self.health.set("discord", Check::Down);
         let end = ended.unwrap_or_else(|error| {
@@ -406,6 +410,7 @@ mod tests {
             status: Status::default(),
             roster: Roster::default(),
             health: Health::new(),
+            commands: Commands::default(),
             sessions: watch::Sender::new(session),
         };
         Supervisor::new(&settings, parts)
