@@ -3,6 +3,7 @@
 //! gateway → decode → publish → archive, under one lease; the others stand by. Everything on the way ends in
 //! one counted outcome. Knows nothing of viewers.
 
+mod application;
 mod archive;
 mod backoff;
 mod decode;

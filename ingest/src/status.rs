@@ -9,6 +9,7 @@ use runtime::time::{iso, now_ms};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use crate::application::Granted;
 use crate::outcome::Outcomes;
 use crate::rest::Counts;
 
@@ -27,6 +28,7 @@ struct Facts {
     is_connected: bool,
     since_ms: Option<i64>,
     last_event_ms: Option<i64>,
+    granted: Option<Granted>,
     identified: u64,
     resumed: u64,
     generation: u64,
@@ -98,6 +100,11 @@ impl Status {
         std::mem::take(&mut facts.is_connected)
     }
 
+    /// The application may use these intents.
+    pub(crate) fn on_granted(&self, granted: Granted) {
+        self.facts.lock().granted = Some(granted);
+    }
+
     pub(crate) fn on_dispatch(&self, received_ms: i64) {
         self.facts.lock().last_event_ms = Some(received_ms);
     }
@@ -136,12 +143,16 @@ impl Status {
     pub fn json(&self) -> Value {
         let facts = self.facts.lock().clone();
         let time = |ms: Option<i64>| ms.map(iso);
+        let intents = facts.granted.map(
+            |granted| json!({ "members": granted.members, "messageContent": granted.content }),
+        );
         json!({
             "role": self.role(),
             "discord": {
                 "connected": facts.is_connected,
                 "since": time(facts.since_ms),
                 "lastEvent": time(facts.last_event_ms),
+                "intents": intents,
                 "sessions": { "identified": facts.identified, "resumed": facts.resumed },
             },
             "outcomes": self.outcomes.json(),

@@ -214,7 +214,7 @@ async fn nothing_of_an_excluded_channel_or_author_gets_out_also_after_a_resume()
         match event {
             Event::MessageCreated(message) => assert_eq!(message.id, last),
             Event::GuildSnapshotPart(part) => {
-                shown.extend(part.channels.into_iter().map(|one| one.id))
+                shown.extend(part.channels.into_iter().map(|one| one.id));
             }
             _ => {}
         }
