@@ -1,31 +1,33 @@
 //! Messages: pages, tombstones, updates, and what a fold may not change.
 
 use proto::event::{Attachment, Embed, Event};
-use store::{Batch, PAGE_MESSAGES_MAX, Store};
+use store::PAGE_MESSAGES_MAX;
 
 use crate::events::{CHANNEL, channel_id, created, deleted, message, message_id, opened, updated};
 use crate::home::Home;
+use crate::subject::Subject;
 
 on_every_home! {
-    a_page_is_the_newest_messages_oldest_first,
-    has_more_is_exact_at_the_limit,
-    paging_by_cursor_meets_every_message_once,
-    a_cursor_stays_good_when_messages_are_deleted,
-    a_page_is_bounded_whatever_is_asked,
-    a_tombstone_wins_over_everything_later,
-    an_unknown_message_can_be_deleted_before_it_comes,
-    an_update_of_an_unknown_message_makes_it,
-    a_second_creation_changes_nothing,
-    an_update_is_taken_as_it_is,
-    every_order_within_a_batch_ends_as_one_by_one,
-    a_later_generation_applied_again_changes_nothing,
-    a_later_generation_updates_although_its_sequences_are_lower,
-    a_message_is_found_in_its_own_channel_alone,
-    every_byte_of_a_message_survives,
-    a_message_without_an_id_or_a_channel_is_refused_and_passed,
+    a_page_is_the_newest_messages_oldest_first fails_on NewestComesFirst,
+    has_more_is_exact_at_the_limit fails_on FullPagesHaveMore,
+    paging_by_cursor_meets_every_message_once fails_on CursorIsIncluded,
+    a_cursor_stays_good_when_messages_are_deleted fails_on CursorMustLive,
+    paging_while_messages_go_meets_those_that_stay_once fails_on CursorMustLive,
+    a_page_is_bounded_whatever_is_asked fails_on PagesAreUnbounded,
+    a_tombstone_wins_over_everything_later fails_on TombstonesAreForgotten,
+    an_unknown_message_can_be_deleted_before_it_comes fails_on TombstonesAreForgotten,
+    an_update_of_an_unknown_message_makes_it fails_on UpdatesMakeNoRows,
+    a_second_creation_changes_nothing fails_on CreationsReplace,
+    an_update_is_taken_as_it_is fails_on TheFirstStateStays,
+    every_order_within_a_batch_ends_as_one_by_one fails_on BatchesAreFoldedBackwards,
+    a_later_generation_applied_again_changes_nothing fails_on TombstonesAreForgotten,
+    a_later_generation_updates_although_its_sequences_are_lower fails_on NumberStays,
+    a_message_is_found_in_its_own_channel_alone fails_on AnyChannelWillDo,
+    every_byte_of_a_message_survives fails_on BodiesAreCut,
+    a_message_without_an_id_or_a_channel_is_refused_and_passed fails_on NothingIsRefused,
 }
 
-async fn ids(store: &Store, before: Option<u64>, limit: u32) -> (Vec<u64>, bool) {
+async fn ids(store: &Subject, before: Option<u64>, limit: u32) -> (Vec<u64>, bool) {
     let before = before.map(message_id);
     let page = store
         .page(channel_id(CHANNEL), before, limit)
@@ -35,7 +37,7 @@ async fn ids(store: &Store, before: Option<u64>, limit: u32) -> (Vec<u64>, bool)
     (ids, page.has_more)
 }
 
-async fn content(store: &Store, id: u64) -> Option<String> {
+async fn content(store: &Subject, id: u64) -> Option<String> {
     let message = store.message(channel_id(CHANNEL), message_id(id)).await;
     message.unwrap().map(|message| message.content)
 }
@@ -97,6 +99,7 @@ async fn paging_by_cursor_meets_every_message_once(home: &Home) {
             let (page, has_more) = ids(&archive.store, cursor, limit).await;
             cursor = page.first().copied();
             met.splice(0..0, page);
+            assert!(met.len() <= all.len(), "limit {limit}: {met:?}");
             if !has_more {
                 break;
             }
@@ -114,6 +117,36 @@ async fn a_cursor_stays_good_when_messages_are_deleted(home: &Home) {
     archive.write(&[deleted(5), deleted(3), deleted(6)]).await;
     assert_eq!(ids(&archive.store, Some(5), 2).await, (vec![2, 4], true));
     assert_eq!(ids(&archive.store, Some(2), 2).await, (vec![1], false));
+}
+
+/// While somebody pages, what was posted at the cursor, before and after it is deleted.
+async fn paging_while_messages_go_meets_those_that_stay_once(home: &Home) {
+    let mut archive = home.archive().await;
+    let events: Vec<_> = (1..=120).map(|id| created(id, "")).collect();
+    archive.write(&events).await;
+    let reader = home.open().await;
+    let mut gone = Vec::new();
+    let mut met: Vec<u64> = Vec::new();
+    loop {
+        let (mut page, has_more) = ids(&reader, met.last().copied(), 7).await;
+        page.reverse();
+        assert!(
+            page.first() < met.last() || met.is_empty(),
+            "{page:?} after {met:?}"
+        );
+        met.extend(page);
+        let cursor = *met.last().unwrap();
+        let going = [cursor, cursor + 2, cursor.saturating_sub(3)].map(|id| id.max(1));
+        archive.write(&going.map(deleted)).await;
+        gone.extend(going);
+        if !has_more {
+            break;
+        }
+    }
+    assert!(met.is_sorted_by(|newer, older| newer > older), "{met:?}");
+    let missed: Vec<_> = (1..=120).filter(|id| !met.contains(id)).collect();
+    assert!(missed.iter().all(|id| gone.contains(id)), "{missed:?}");
+    assert!(gone.len() > 40, "deletions went between: {}", gone.len());
 }
 
 async fn a_page_is_bounded_whatever_is_asked(home: &Home) {
@@ -278,6 +311,7 @@ async fn a_later_generation_applied_again_changes_nothing(home: &Home) {
         updated(2, "two, edited"),
         created(3, "three"),
         deleted(3),
+        updated(3, "three, too late"),
     ];
     archive.write(&events).await;
     let before = archive
@@ -292,8 +326,10 @@ async fn a_later_generation_applied_again_changes_nothing(home: &Home) {
         .page(channel_id(CHANNEL), None, 10)
         .await
         .unwrap();
+    let contents = after.messages.iter().map(|message| &message.content);
+    assert_eq!(contents.collect::<Vec<_>>(), ["one", "two, edited"]);
     assert_eq!(after.messages, before.messages);
-    assert_eq!((after.position.generation, after.position.sequence), (2, 5));
+    assert_eq!((after.position.generation, after.position.sequence), (2, 6));
 }
 
 async fn a_later_generation_updates_although_its_sequences_are_lower(home: &Home) {
@@ -355,7 +391,7 @@ async fn a_message_without_an_id_or_a_channel_is_refused_and_passed(home: &Home)
     let archive = home.archive().await;
     let mut nowhere = created(5, "nowhere");
     nowhere.channel = None;
-    let mut batch = Batch::new(archive.position);
+    let mut batch = archive.store.batch(archive.position);
     batch.push(1, &created(0, "no id"));
     batch.push(2, &created(u64::MAX, "no snowflake"));
     batch.push(3, &nowhere);

@@ -1,17 +1,28 @@
 //! Where the store lives in a test, and an archive that writes to it.
 
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use proto::envelope::Opened;
-use sqlx::Connection as _;
-use store::{Batch, Position, Store};
+use sqlx::{Connection as _, MySqlConnection, SqliteConnection};
+use store::{Position, Store};
 use tempfile::TempDir;
+
+use crate::double::Defect;
+use crate::mariadb_server::MariaDb;
+use crate::subject::{Run, Subject};
 
 /// The generation of most tests' streams.
 pub(crate) const GENERATION: u64 = u64::MAX - 6;
 
-/// A database of one test's own; it goes with the value.
+/// One server for all tests of a process, each with a database of its own.
+static SERVER: LazyLock<MariaDb> = LazyLock::new(MariaDb::start);
+
+/// A database of one test's own; it goes with the value, or with the process.
 pub(crate) struct Home {
     url: String,
-    _folder: TempDir,
+    defect: Option<Defect>,
+    _folder: Option<TempDir>,
 }
 
 impl Home {
@@ -21,29 +32,67 @@ impl Home {
         let url = format!("sqlite://{}/store.db", folder.path().display());
         Self {
             url,
-            _folder: folder,
+            defect: None,
+            _folder: Some(folder),
         }
     }
 
+    /// A double: SQLite with something wrong.
+    pub(crate) fn broken(defect: Defect) -> Self {
+        Self {
+            defect: Some(defect),
+            ..Self::sqlite()
+        }
+    }
+
+    /// MariaDB.
+    pub(crate) fn mariadb() -> Self {
+        Self {
+            url: Self::mariadb_url(),
+            defect: None,
+            _folder: None,
+        }
+    }
+
+    /// A new database of the server that the tests share.
+    pub(crate) fn mariadb_url() -> String {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        SERVER.url(&format!("store_{number}"))
+    }
+
     /// Another handle, as another process would have it.
-    pub(crate) async fn open(&self) -> Store {
-        Store::open(&self.url).await.unwrap()
+    pub(crate) async fn open(&self) -> Subject {
+        Subject::new(Store::open(&self.url).await.unwrap(), self.defect)
     }
 
     /// Runs a statement behind the store's back.
     pub(crate) async fn run(&self, statement: &'static str) {
-        let mut connection = sqlx::SqliteConnection::connect(&self.url).await.unwrap();
-        sqlx::raw_sql(statement)
-            .execute(&mut connection)
-            .await
-            .unwrap();
-        connection.close().await.unwrap();
+        if self.url.starts_with("sqlite:") {
+            let mut connection = SqliteConnection::connect(&self.url).await.unwrap();
+            let outcome = sqlx::raw_sql(statement).execute(&mut connection).await;
+            outcome.unwrap();
+            connection.close().await.unwrap();
+        } else {
+            let mut connection = MySqlConnection::connect(&self.url).await.unwrap();
+            let outcome = sqlx::raw_sql(statement).execute(&mut connection).await;
+            outcome.unwrap();
+            connection.close().await.unwrap();
+        }
+    }
+
+    /// Where it is, for what is asked behind the store's back.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
     }
 
     /// A handle on a migrated database.
-    pub(crate) async fn store(&self) -> Store {
+    pub(crate) async fn store(&self) -> Subject {
         let store = self.open().await;
         store.migrate().await.unwrap();
+        if let Some(defect) = self.defect {
+            self.run(defect.sql()).await;
+        }
         store
     }
 
@@ -52,21 +101,31 @@ impl Home {
         let store = self.store().await;
         store.begin_generation(GENERATION).await.unwrap();
         let position = store.position().await.unwrap();
-        Archive { store, position }
+        let defect = self.defect;
+        Archive {
+            store,
+            position,
+            defect,
+        }
     }
 }
 
 /// Writes events as the stream's next ones.
 pub(crate) struct Archive {
-    pub(crate) store: Store,
+    pub(crate) store: Subject,
     pub(crate) position: Position,
+    defect: Option<Defect>,
 }
 
 impl Archive {
     /// The next events as a batch, unwritten.
-    pub(crate) fn batch(&self, events: &[Opened]) -> Batch {
-        let mut batch = Batch::new(self.position);
-        for (sequence, event) in (self.position.sequence + 1..).zip(events) {
+    pub(crate) fn batch(&self, events: &[Opened]) -> Run {
+        let events = match self.defect {
+            Some(defect) => defect.distort(events),
+            None => events.to_vec(),
+        };
+        let mut batch = self.store.batch(self.position);
+        for (sequence, event) in (self.position.sequence + 1..).zip(&events) {
             batch.push(sequence, event);
         }
         batch
@@ -94,5 +153,12 @@ impl Archive {
             generation,
             sequence: 0,
         };
+    }
+
+    /// Goes on with the same stream, from an earlier place.
+    pub(crate) async fn rewind(&mut self, generation: u64, to: u64) {
+        self.store.rewind(generation, to).await.unwrap();
+        self.position = self.store.position().await.unwrap();
+        assert_eq!(self.position.sequence, to);
     }
 }

@@ -1,16 +1,38 @@
 //! The store's contract, one suite for every home it has.
 //!
 //! The tests speak through the public interface alone; what a home adds is one constructor in `home.rs` and
-//! one line in `on_every_home`. What is SQLite's own is tested in `tests/sqlite.rs`.
+//! one module in `on_every_home`. Each case names the defect of a double on which it fails (`double.rs`): one
+//! that could not fail would prove nothing. What is SQLite's own is tested in `tests/sqlite.rs`.
 
-/// Runs these tests on every home, each with a database of its own.
+/// Runs these cases on every home, each with a database of its own, and proves each on its broken double.
 macro_rules! on_every_home {
-    ($($name:ident),+ $(,)?) => {
+    ($($name:ident fails_on $defect:ident),+ $(,)?) => {
         mod sqlite {
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $name() {
                     super::$name(&crate::home::Home::sqlite()).await;
+                }
+            )+
+        }
+        mod mariadb {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    super::$name(&crate::home::Home::mariadb()).await;
+                }
+            )+
+        }
+        mod fails_on_its_broken_double {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    let defect = crate::double::Defect::$defect;
+                    let case = tokio::spawn(async move {
+                        super::$name(&crate::home::Home::broken(defect)).await;
+                    });
+                    let failed = case.await.expect_err("the case passes on its broken double");
+                    assert!(failed.is_panic(), "{failed}");
                 }
             )+
         }
@@ -22,6 +44,8 @@ mod archive;
 #[cfg(test)]
 mod directory;
 #[cfg(test)]
+mod double;
+#[cfg(test)]
 mod events;
 #[cfg(test)]
 mod fold;
@@ -30,6 +54,18 @@ mod history;
 #[cfg(test)]
 mod home;
 #[cfg(test)]
+mod mariadb;
+#[cfg(test)]
+mod mariadb_server;
+#[cfg(test)]
+mod plan;
+#[cfg(test)]
 mod reactions;
 #[cfg(test)]
+mod replay;
+#[cfg(test)]
+mod retention;
+#[cfg(test)]
 mod revocations;
+#[cfg(test)]
+mod subject;

@@ -2,27 +2,27 @@
 
 use proto::envelope::Opened;
 use proto::event::{Event, Reaction, ReactionMark};
-use store::Store;
 
 use crate::events::{
     CHANNEL, channel_id, created, deleted, message, message_id, opened, reacted, updated,
 };
 use crate::home::Home;
+use crate::subject::Subject;
 
 on_every_home! {
-    reactions_come_with_the_message_and_its_page,
-    an_update_leaves_the_reactions_as_they_are,
-    a_later_total_replaces_an_earlier_one,
-    reactions_of_an_unknown_message_are_ignored,
-    a_deletion_takes_the_reactions_along,
-    reactions_that_a_new_message_brings_along_are_the_base,
-    a_mark_is_kept_with_its_total,
-    every_order_of_reactions_within_a_batch_ends_as_one_by_one,
-    an_older_total_does_not_replace_a_newer_one,
+    reactions_come_with_the_message_and_its_page fails_on ReactionsAreDropped,
+    an_update_leaves_the_reactions_as_they_are fails_on UpdatesClearReactions,
+    a_later_total_replaces_an_earlier_one fails_on TheFirstTotalStays,
+    reactions_of_an_unknown_message_are_ignored fails_on ReactionsMakeRows,
+    a_deletion_takes_the_reactions_along fails_on TombstonesAreForgotten,
+    reactions_that_a_new_message_brings_along_are_the_base fails_on BasesAreDropped,
+    a_mark_is_kept_with_its_total fails_on MarksAreDropped,
+    every_order_of_reactions_within_a_batch_ends_as_one_by_one fails_on BatchesAreFoldedBackwards,
+    an_older_total_does_not_replace_a_newer_one fails_on ReactionsHaveNoGuard,
 }
 
 /// The counts of a message's reactions, one kind of emoji; none where the message is unknown.
-async fn counts(store: &Store, id: u64) -> Option<Vec<u32>> {
+async fn counts(store: &Subject, id: u64) -> Option<Vec<u32>> {
     let read = store.reactions(channel_id(CHANNEL), message_id(id)).await;
     let reactions = read.unwrap().map(|(reactions, _)| reactions);
     let message = store.message(channel_id(CHANNEL), message_id(id)).await;

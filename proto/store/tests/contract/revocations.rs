@@ -6,12 +6,12 @@ use crate::events::{guild_id, user_id};
 use crate::home::Home;
 
 on_every_home! {
-    a_revocation_counts_until_its_end,
-    a_second_revocation_widens_the_first,
-    keys_are_told_apart_by_every_byte,
-    a_key_that_is_too_long_is_refused,
-    a_login_overwrites_the_one_before,
-    a_login_that_lists_no_guild_is_a_login,
+    a_revocation_counts_until_its_end fails_on NothingExpires,
+    a_second_revocation_widens_the_first fails_on TheFirstRevocationStays,
+    keys_are_told_apart_by_every_byte fails_on KeysAreFolded,
+    a_key_that_is_too_long_is_refused fails_on KeysAreCut,
+    a_login_overwrites_the_one_before fails_on TheFirstLoginStays,
+    a_login_that_lists_no_guild_is_a_login fails_on EmptyLoginsAreDropped,
 }
 
 fn revocation(key: &str, until_ms: i64, not_before_ms: Option<i64>) -> Revocation {

@@ -1,0 +1,95 @@
+//! How the databases find a page among 10,000 messages: along the index, in its order, no further than asked.
+
+use sqlx::{Connection as _, Executor as _, MySqlConnection, Row as _, SqliteConnection};
+
+use crate::events::{CHANNEL, channel_id, deleted, message, message_id, opened};
+use crate::home::{GENERATION, Home};
+use crate::mariadb_server::MariaDb;
+use crate::subject::Subject;
+use proto::event::Event;
+use store::Store;
+
+/// Ten channels of a thousand messages each, interleaved; in each every seventh is deleted.
+async fn fill(store: &Subject) {
+    store.begin_generation(GENERATION).await.unwrap();
+    let mut position = store.position().await.unwrap();
+    let ids: Vec<u64> = (1..=10_000).collect();
+    for ids in ids.chunks(500) {
+        let mut batch = store.batch(position);
+        for id in ids {
+            let mut message = message(*id, "one of many");
+            message.channel_id = CHANNEL + id % 10;
+            let channel = Some(message.channel_id);
+            batch.push(
+                batch.to + 1,
+                &opened(channel, Event::MessageCreated(message)),
+            );
+        }
+        for id in ids.iter().filter(|id| *id % 7 == 0) {
+            let mut gone = deleted(*id);
+            gone.channel = Some(channel_id(CHANNEL + id % 10));
+            batch.push(batch.to + 1, &gone);
+        }
+        position.sequence = batch.to;
+        store.apply(batch).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sqlite_reads_a_page_along_the_index_without_sorting() {
+    let home = Home::sqlite();
+    let store = home.store().await;
+    fill(&store).await;
+    let mut spy = SqliteConnection::connect(home.url()).await.unwrap();
+    // The statement of `history.rs`, which has a test that it is this one.
+    let page = "EXPLAIN QUERY PLAN SELECT body, reactions FROM messages \
+         WHERE channel_id = ? AND deleted = 0 AND id <= ? ORDER BY id DESC LIMIT ?";
+    let steps = sqlx::query(page).fetch_all(&mut spy).await.unwrap();
+    let steps: Vec<String> = steps.iter().map(|step| step.get("detail")).collect();
+    let [search] = steps.as_slice() else {
+        panic!("more than a search: {steps:?}");
+    };
+    let search = search.replace("rowid", "id");
+    let expected =
+        "SEARCH messages USING INDEX messages_page (channel_id=? AND deleted=? AND id<?)";
+    assert_eq!(search, expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mariadb_reads_a_page_along_the_index_without_sorting() {
+    let server = MariaDb::start();
+    let url = server.url("store");
+    let store = Subject::new(Store::open(&url).await.unwrap(), None);
+    store.migrate().await.unwrap();
+    fill(&store).await;
+    let mut spy = MySqlConnection::connect(&url).await.unwrap();
+    let listen =
+        "ANALYZE TABLE messages; SET GLOBAL log_output = 'TABLE'; SET GLOBAL general_log = ON";
+    spy.execute(listen).await.unwrap();
+    for before in [None, Some(message_id(9_000)), Some(message_id(300))] {
+        let page = store.page(channel_id(CHANNEL), before, 20).await.unwrap();
+        assert_eq!(page.messages.len(), 20);
+    }
+    spy.execute("SET GLOBAL general_log = OFF").await.unwrap();
+    let said = "SELECT CONVERT(argument USING utf8mb4) FROM mysql.general_log \
+         WHERE command_type = 'Execute' AND argument LIKE 'SELECT body, reactions FROM messages%'";
+    let said: Vec<String> = sqlx::query_scalar(said).fetch_all(&mut spy).await.unwrap();
+    assert_eq!(said.len(), 3, "{said:?}");
+    for statement in said {
+        let explain = sqlx::AssertSqlSafe(format!("EXPLAIN {statement}"));
+        let steps = sqlx::raw_sql(explain).fetch_all(&mut spy).await.unwrap();
+        let [step] = steps.as_slice() else {
+            panic!("more than one step: {}", steps.len());
+        };
+        let [kind, key, extra] = ["type", "key", "Extra"].map(|name| step.get::<String, _>(name));
+        // The newest page has no bound that cuts anything: the channel's part of the index, from its end.
+        let newest = statement.contains(&i64::MAX.to_string());
+        let expected = if newest { "ref" } else { "range" };
+        let found = [kind.as_str(), &key, &extra];
+        assert_eq!(
+            found,
+            [expected, "messages_page", "Using where"],
+            "{statement}"
+        );
+    }
+}
