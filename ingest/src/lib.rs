@@ -6,6 +6,7 @@
 mod application;
 mod archive;
 mod backoff;
+pub mod check;
 mod decode;
 mod exclusions;
 mod frame;
@@ -19,6 +20,7 @@ mod places;
 mod publish;
 mod reactions;
 mod rest;
+mod retention;
 mod roll;
 mod roster;
 mod settings;

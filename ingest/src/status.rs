@@ -36,6 +36,7 @@ struct Facts {
     acknowledged: u64,
     undecodable: u64,
     refused_rows: u64,
+    pruned_rows: u64,
     member_commands: u64,
     members_asked: u64,
     members_read: u64,
@@ -127,6 +128,11 @@ impl Status {
         self.facts.lock().refused_rows += rows as u64;
     }
 
+    /// So many rows were older than they may be kept.
+    pub(crate) fn on_pruned(&self, rows: u64) {
+        self.facts.lock().pruned_rows += rows;
+    }
+
     /// A command asked the gateway for so many members.
     pub(crate) fn on_members_asked(&self, members: usize) {
         let facts = &mut *self.facts.lock();
@@ -169,6 +175,7 @@ impl Status {
                 "lag": facts.acknowledged.saturating_sub(facts.archived),
                 "undecodable": facts.undecodable,
                 "refused": facts.refused_rows,
+                "pruned": facts.pruned_rows,
             },
         })
     }

@@ -26,6 +26,7 @@ use crate::places::Places;
 use crate::publish::{Desk, Publisher, Submission, head};
 use crate::reactions::Bases;
 use crate::rest::Rest;
+use crate::retention::Retention;
 use crate::roll::{Roll, RollCall};
 use crate::roster::Roster;
 use crate::settings::IngestSettings;
@@ -83,6 +84,7 @@ enum Task {
     Archive,
     Members,
     Chunks,
+    Retention,
     RollCall,
 }
 
@@ -234,6 +236,8 @@ fn spawn(
         members.run(stops.members.clone()),
     );
     spawn_as(&mut tasks, Task::Chunks, chunks.run(stops.members.clone()));
+    let retention = wiring.retention().run(stops.members.clone());
+    spawn_as(&mut tasks, Task::Retention, retention);
     let roll_call = roll_call.run(stops.members.clone());
     spawn_as(&mut tasks, Task::RollCall, roll_call);
     tasks
@@ -317,6 +321,15 @@ impl Wiring<'_> {
             places: self.places.clone(),
             acknowledged: self.acknowledged.clone(),
             archived,
+        }
+    }
+
+    fn retention(&self) -> Retention {
+        Retention {
+            store: self.parts.store.clone(),
+            tenure: self.tenure.clone(),
+            status: self.parts.status.clone(),
+            days: self.parts.settings.retention_days,
         }
     }
 

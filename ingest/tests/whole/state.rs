@@ -238,3 +238,34 @@ async fn nothing_of_an_excluded_channel_or_author_gets_out_also_after_a_resume()
     service.stop().await;
     world.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_check_says_what_the_bot_lacks_and_nothing_secret() {
+    let mut world = World::new().await;
+    let whole = ingest::check::check(&world.read_settings()).await;
+    assert_eq!(whole.lacking(), 0, "{whole}");
+    let said = whole.to_string();
+    assert!(said.contains("message content intent is on"), "{said}");
+    assert!(
+        said.contains("all ") && said.ends_with("nothing lacks"),
+        "{said}"
+    );
+    let token = std::mem::replace(&mut world.token, "wr0ng".into());
+    let refused = ingest::check::check(&world.read_settings())
+        .await
+        .to_string();
+    assert!(refused.contains("refuses the bot token"), "{refused}");
+    assert!(
+        refused.ends_with("1 thing lacks") && !refused.contains("wr0ng"),
+        "{refused}"
+    );
+    world.token = token;
+    world
+        .fault(&json!({ "kind": "rest_5xx", "seconds": 60 }))
+        .await;
+    let away = ingest::check::check(&world.read_settings())
+        .await
+        .to_string();
+    assert!(away.contains("can't be asked"), "{away}");
+    world.end().await;
+}

@@ -130,8 +130,8 @@ impl World {
         }
     }
 
-    /// Starts the service.
-    pub(crate) fn start(&self) -> Service {
+    /// The settings of the service.
+    pub(crate) fn read_settings(&self) -> IngestSettings {
         let mut settings = Settings::default();
         settings.set("DISCORD_BOT_TOKEN", self.token.as_str());
         settings.set("DISCORD_API_URL", self.url("/api/v10"));
@@ -144,6 +144,12 @@ impl World {
         let mut settings = IngestSettings::from(&settings).unwrap();
         // Smaller than an operator may set it.
         settings.buffer_bytes_max = self.buffer_bytes_max;
+        settings
+    }
+
+    /// Starts the service.
+    pub(crate) fn start(&self) -> Service {
+        let settings = self.read_settings();
         let (health, life) = (Health::new(), Lifecycle::new());
         let broker = Arc::clone(&self.broker) as Arc<dyn Broker>;
         let (of_health, of_life) = (health.clone(), life.clone());
