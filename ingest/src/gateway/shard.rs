@@ -34,7 +34,7 @@ const HELLO: Duration = Duration::from_secs(20);
 const READY: Duration = Duration::from_secs(30);
 /// How long a close may take.
 const CLOSE: Duration = Duration::from_secs(10);
-/// How long the close of a service that ends may take.
+/// How long the close of a service that ends may take, or of a session that is gone.
 const CLOSE_AT_END: Duration = Duration::from_secs(2);
 
 /// Close codes after which the session is gone (discord.md §3).
@@ -257,12 +257,13 @@ impl Connection {
             9 => {
                 let is_resumable = peek.data() == "true";
                 tracing::warn!(is_resumable, "Discord says that the session is invalid");
-                let end = if is_resumable {
-                    End::Lost("told to resume")
+                // Nothing is left to lose by a close that is cut short once the session is gone.
+                let (end, patience) = if is_resumable {
+                    (End::Lost("told to resume"), CLOSE)
                 } else {
-                    End::SessionGone
+                    (End::SessionGone, CLOSE_AT_END)
                 };
-                self.close(end, CLOSE);
+                self.close(end, patience);
                 None
             }
             10 => {

@@ -273,10 +273,12 @@ impl Supervisor {
             );
         }
         let concurrency = limit.max_concurrency.max(1);
+        // The vendor's queue panics over more left than there are.
+        let total = limit.total.max(limit.remaining);
         if let Some(queue) = &self.queue {
-            queue.update(concurrency, limit.remaining, reset, limit.total);
+            queue.update(concurrency, limit.remaining, reset, total);
         } else {
-            let queue = InMemoryQueue::new(concurrency, limit.remaining, reset, limit.total);
+            let queue = InMemoryQueue::new(concurrency, limit.remaining, reset, total);
             self.queue = Some(queue);
         }
         Ok(())
@@ -457,6 +459,23 @@ mod tests {
                 let said = &supervisor.line.status.json()["discord"]["intents"];
                 assert_eq!(said["messageContent"].as_bool(), has_content);
             }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_budget_with_more_left_than_there_is_is_no_reason_to_crash() {
+        let mut supervisor = supervisor(answering(200, "{}").await, None);
+        let limit = |total, remaining| StartLimit {
+            total,
+            remaining,
+            reset_after: 1_000,
+            max_concurrency: 0,
+        };
+        for (total, remaining, is_left) in [(1, 1_000, true), (0, 5, true), (1_000, 0, false)] {
+            assert_eq!(
+                supervisor.on_budget(limit(total, remaining)).is_ok(),
+                is_left
+            );
         }
     }
 
