@@ -5,7 +5,7 @@
 //! missing, null or odd without costing the event, and what a message has beyond our model travels along as
 //! raw JSON. Shapes: <https://docs.discord.com/developers/events/gateway-events>.
 
-use proto::event::{Event, Member, Reaction, Typing};
+use proto::event::{Channel, Event, Guild, Member, Reaction, Role, Typing};
 use proto::identity::{Dispatch, Identity};
 use proto::{ChannelId, Envelope, GuildId, TraceParent};
 
@@ -22,7 +22,7 @@ mod message;
 mod named;
 mod snapshot;
 
-pub(crate) use named::{guild_of_frame, ready_guilds};
+pub(crate) use named::{guild_of_frame, members_limited, ready_guilds};
 
 /// Where a frame came from.
 #[derive(Debug, Clone, Copy)]
@@ -135,6 +135,22 @@ pub(crate) fn decode(kind: &str, data: &str, origin: Origin, known: Known<'_>) -
 /// The answer of `GET /guilds/{guild}/members/{user}` as a member.
 pub(crate) fn decode_member(data: &str) -> Option<Member> {
     guild::member(&Object::parse(data)?)
+}
+
+/// The answer of `GET /guilds/{guild}` as a guild and its roles.
+pub(crate) fn decode_guild(data: &str) -> Option<(Guild, Vec<Role>)> {
+    let object = Object::parse(data)?;
+    let roles = object.objects("roles");
+    Some((
+        guild::guild(&object)?,
+        roles.iter().filter_map(guild::role).collect(),
+    ))
+}
+
+/// The answer of `GET /guilds/{guild}/channels`, without those that can't be read.
+pub(crate) fn decode_channels(data: &str) -> Option<Vec<Channel>> {
+    let channels: Vec<Object<'_>> = serde_json::from_str(data).ok()?;
+    Some(channels.iter().filter_map(guild::channel).collect())
 }
 
 /// A message's reactions, as the API shows it.

@@ -3,10 +3,12 @@
 //! The loop that holds the connection waits for nothing downstream; a supervisor brings it back whatever
 //! ends it. The vendor's crate is named here and nowhere else.
 
+mod commands;
 pub(crate) mod session;
 mod shard;
 mod supervisor;
 
+pub(crate) use commands::Commands;
 pub(crate) use session::{Recorder, Session};
 pub use supervisor::Fatal;
 pub(crate) use supervisor::{Parts, Supervisor};

@@ -3,8 +3,10 @@
 //! gateway → decode → publish → archive, under one lease; the others stand by. Everything on the way ends in
 //! one counted outcome. Knows nothing of viewers.
 
+mod application;
 mod archive;
 mod backoff;
+pub mod check;
 mod decode;
 mod exclusions;
 mod frame;
@@ -18,6 +20,7 @@ mod places;
 mod publish;
 mod reactions;
 mod rest;
+mod retention;
 mod roll;
 mod roster;
 mod settings;

@@ -1,7 +1,7 @@
 //! The binary: reads the settings, wires broker, store and service, serves the probes.
 //!
-//! `ingest` runs the service, `ingest migrate` brings the schema up to date, `ingest health` asks the running
-//! one. Exit codes: 64 for a wrong setting or command line, 1 for anything else that ends it by itself.
+//! `ingest` runs the service, `ingest migrate` brings the schema up to date, `ingest check` says what the bot's
+//! token lacks, `ingest health` asks the running one. Exit codes: 64 for a wrong setting or command line, 1 for anything else that ends it by itself.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -33,6 +33,8 @@ struct Arguments {
 enum Command {
     /// Brings the database's schema up to date.
     Migrate,
+    /// Says what the bot's token lacks: intents, permissions, servers. Exits 0 if nothing does, 1 otherwise.
+    Check,
     /// Exits 0 if the ingest of this machine is healthy or degraded, 1 otherwise.
     Health,
 }
@@ -55,6 +57,7 @@ async fn run(command: Option<Command>) -> anyhow::Result<()> {
     match command {
         None => serve(&settings).await,
         Some(Command::Migrate) => migrate(&settings).await,
+        Some(Command::Check) => check(&settings).await,
         Some(Command::Health) => start::probe(settings.number("PORT", 3002)?).await,
     }
 }
@@ -122,6 +125,17 @@ async fn connect(settings: NatsSettings) -> anyhow::Result<Arc<Nats>> {
         }
         connected => Ok(connected?),
     }
+}
+
+#[expect(clippy::print_stdout, reason = "what the command is for")]
+async fn check(settings: &Settings) -> anyhow::Result<()> {
+    let read = IngestSettings::from(settings)?;
+    let report = ingest::check::check(&read).await;
+    println!("{report}");
+    if report.lacking() > 0 {
+        bail!("the bot can't do all that it should");
+    }
+    Ok(())
 }
 
 async fn migrate(settings: &Settings) -> anyhow::Result<()> {

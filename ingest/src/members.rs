@@ -21,29 +21,28 @@ use proto::event::{
 use proto::{Envelope, GuildId, Identity, TraceParent, UserId, subject};
 use runtime::time::now_ms;
 use store::{Store, StoreError};
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
-use crate::decode::decode_member;
 use crate::leader::bounded;
 use crate::places::Places;
 use crate::publish::{Claim, Submission};
-use crate::rest::{Rest, RestError};
+use crate::rest::Rest;
 use crate::roster::{Heard, Key, Question, Roster};
+use crate::status::Status;
+use asker::Asker;
+pub(crate) use chunks::Chunks;
 
-/// Requests answered at once; one more goes unanswered, and is asked again.
-const REQUESTS_MAX: usize = 64;
+mod asker;
+mod chunks;
+
+/// Requests answered at once, each of which may wait for Discord; one more goes unanswered, and is asked again.
+const REQUESTS_MAX: usize = 2_048;
 /// Guilds of one request that are looked up.
 const GUILDS_MAX: usize = 100;
-/// Look-ups of one request at once.
-const AT_ONCE: usize = 8;
-/// Questions to Discord at once, over all requests.
-const ASKED_AT_ONCE: usize = 8;
-/// How long Discord may take to answer.
-const ASKED: Duration = Duration::from_secs(5);
 /// How long the gateway's own event, or our publication, is waited for.
 const STORED: Duration = Duration::from_secs(5);
 /// How long SQL may take.
@@ -59,6 +58,8 @@ pub(crate) struct Parts {
     pub(crate) broker: Arc<dyn Broker>,
     pub(crate) store: Store,
     pub(crate) rest: Rest,
+    pub(crate) chunks: Chunks,
+    pub(crate) status: Status,
     pub(crate) roster: Roster,
     pub(crate) places: Places,
     pub(crate) submissions: mpsc::Sender<Submission>,
@@ -74,7 +75,7 @@ pub(crate) struct Members {
     epoch: u64,
     numbers: AtomicU64,
     under_way: Mutex<HashMap<Key, LookUp>>,
-    asked: Semaphore,
+    asker: Asker,
 }
 
 type LookUp = Shared<BoxFuture<'static, MemberAnswer>>;
@@ -82,12 +83,13 @@ type LookUp = Shared<BoxFuture<'static, MemberAnswer>>;
 impl Members {
     /// A desk of this name.
     pub(crate) fn new(parts: Parts, epoch: u64) -> Arc<Self> {
+        let (chunks, rest) = (parts.chunks.clone(), parts.rest.clone());
         Arc::new(Self {
+            asker: Asker::new(chunks, rest, parts.status.clone()),
             parts,
             epoch,
             numbers: AtomicU64::new(0),
             under_way: Mutex::default(),
-            asked: Semaphore::new(ASKED_AT_ONCE),
         })
     }
 
@@ -163,7 +165,7 @@ impl Members {
         let guilds = guilds.into_iter().take(GUILDS_MAX);
         let answers = stream::iter(guilds)
             .map(|guild| self.look_up((guild, user)))
-            .buffered(AT_ONCE)
+            .buffered(GUILDS_MAX)
             .collect()
             .await;
         let reply = MemberReply {
@@ -206,7 +208,7 @@ impl Members {
         }
         let question = self.parts.roster.ask(key);
         let known = self.known(key).await;
-        let answer = self.ask_discord(key).await;
+        let answer = self.asker.ask(key).await;
         let Ok(found) = answer.inspect_err(|error| {
             tracing::warn!(%error, "Discord can't be asked about a member");
         }) else {
@@ -250,19 +252,6 @@ impl Members {
         }
     }
 
-    async fn ask_discord(&self, (guild, user): Key) -> Result<Option<Member>, RestError> {
-        // Closed never: the semaphore lives as long as the desk.
-        let Ok(_permit) = self.asked.acquire().await else {
-            return Ok(None);
-        };
-        let path = format!("/guilds/{guild}/members/{user}");
-        match self.parts.rest.get_text(&path, ASKED).await {
-            Ok(text) => decode_member(&text).map(Some).ok_or(RestError::Unfitting),
-            Err(error) if is_no_member(&error) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
     /// Publishes what Discord answered; none if the gateway's event overtook it, or nobody knows.
     async fn publish(&self, (guild, user): Key, event: Event) -> Option<u64> {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
@@ -289,17 +278,6 @@ impl Members {
     }
 }
 
-/// Discord says that there is no such member or user; any other 404 says nothing of them
-/// (<https://docs.discord.com/developers/topics/opcodes-and-status-codes#json>).
-fn is_no_member(error: &RestError) -> bool {
-    const UNKNOWN_MEMBER: u64 = 10_007;
-    const UNKNOWN_USER: u64 = 10_013;
-    matches!(
-        error,
-        RestError::Missing(Some(UNKNOWN_MEMBER | UNKNOWN_USER))
-    )
-}
-
 /// What the gateway said while Discord was asked, once the stream has it.
 async fn heard(mut question: Question) -> (MemberStatus, u64) {
     let is_settled = |heard: &Heard| matches!(heard, Heard::Settled(..));
@@ -315,22 +293,4 @@ fn status_of(is_member: bool) -> MemberStatus {
         return MemberStatus::Member;
     }
     MemberStatus::NotMember
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_discords_own_word_makes_somebody_no_member() {
-        for (code, is_none) in [
-            (Some(10_007), true),
-            (Some(10_013), true),
-            (Some(10_004), false),
-            (Some(0), false),
-            (None, false),
-        ] {
-            assert_eq!(is_no_member(&RestError::Missing(code)), is_none, "{code:?}");
-        }
-    }
 }

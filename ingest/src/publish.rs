@@ -20,6 +20,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::exclusions::Exclusions;
 use crate::frame::Frame;
 use crate::leader::Tenure;
+use crate::members::Chunks;
 use crate::outcome::{Outcome, Outcomes, Refusal};
 use crate::places::Places;
 use crate::reactions::{self, Bases};
@@ -56,6 +57,7 @@ pub(crate) struct Desk {
     pub(crate) exclusions: Exclusions,
     pub(crate) bases: Bases,
     pub(crate) typist: Typist,
+    pub(crate) chunks: Chunks,
     /// The guilds that the session names; none before its READY, or where that can't be read.
     pub(crate) roll: watch::Sender<Option<Roll>>,
     /// The last dispatch up to which all are settled.

@@ -36,6 +36,8 @@ pub struct IngestSettings {
     pub buffer_bytes_max: usize,
     /// How the stream is kept.
     pub stream: StreamSettings,
+    /// Days that messages are kept; 0 for ever.
+    pub retention_days: u32,
     /// What is kept from viewers.
     pub exclusions: ExclusionRules,
     /// `APP_ENV`, as the status shows it.
@@ -55,6 +57,7 @@ impl IngestSettings {
             gateway_url: address(settings, "DISCORD_GATEWAY_URL", ["ws", "wss"])?,
             buffer_bytes_max: buffer_bytes_max(settings)?,
             stream: stream(settings)?,
+            retention_days: settings.number("HISTORY_RETENTION_DAYS", 90)?,
             exclusions: exclusions(settings)?,
             environment: settings.text("APP_ENV").unwrap_or("development").to_owned(),
         })

@@ -9,6 +9,7 @@ use runtime::time::{iso, now_ms};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use crate::application::Granted;
 use crate::outcome::Outcomes;
 use crate::rest::Counts;
 
@@ -27,6 +28,7 @@ struct Facts {
     is_connected: bool,
     since_ms: Option<i64>,
     last_event_ms: Option<i64>,
+    granted: Option<Granted>,
     identified: u64,
     resumed: u64,
     generation: u64,
@@ -34,6 +36,10 @@ struct Facts {
     acknowledged: u64,
     undecodable: u64,
     refused_rows: u64,
+    pruned_rows: u64,
+    member_commands: u64,
+    members_asked: u64,
+    members_read: u64,
 }
 
 impl Default for Status {
@@ -95,6 +101,11 @@ impl Status {
         std::mem::take(&mut facts.is_connected)
     }
 
+    /// The application may use these intents.
+    pub(crate) fn on_granted(&self, granted: Granted) {
+        self.facts.lock().granted = Some(granted);
+    }
+
     pub(crate) fn on_dispatch(&self, received_ms: i64) {
         self.facts.lock().last_event_ms = Some(received_ms);
     }
@@ -117,19 +128,45 @@ impl Status {
         self.facts.lock().refused_rows += rows as u64;
     }
 
+    /// So many rows were older than they may be kept.
+    pub(crate) fn on_pruned(&self, rows: u64) {
+        self.facts.lock().pruned_rows += rows;
+    }
+
+    /// A command asked the gateway for so many members.
+    pub(crate) fn on_members_asked(&self, members: usize) {
+        let facts = &mut *self.facts.lock();
+        facts.member_commands += 1;
+        facts.members_asked += members as u64;
+    }
+
+    /// A member was asked of the API.
+    pub(crate) fn on_member_read(&self) {
+        self.facts.lock().members_read += 1;
+    }
+
     /// The fields of `/api/status`.
     pub fn json(&self) -> Value {
         let facts = self.facts.lock().clone();
         let time = |ms: Option<i64>| ms.map(iso);
+        let intents = facts.granted.map(
+            |granted| json!({ "members": granted.members, "messageContent": granted.content }),
+        );
         json!({
             "role": self.role(),
             "discord": {
                 "connected": facts.is_connected,
                 "since": time(facts.since_ms),
                 "lastEvent": time(facts.last_event_ms),
+                "intents": intents,
                 "sessions": { "identified": facts.identified, "resumed": facts.resumed },
             },
             "outcomes": self.outcomes.json(),
+            "members": {
+                "commands": facts.member_commands,
+                "asked": facts.members_asked,
+                "read": facts.members_read,
+            },
             "rest": self.rest.json(),
             "buffer": { "bytes": *self.buffer_bytes.lock().borrow() },
             "archive": {
@@ -138,6 +175,7 @@ impl Status {
                 "lag": facts.acknowledged.saturating_sub(facts.archived),
                 "undecodable": facts.undecodable,
                 "refused": facts.refused_rows,
+                "pruned": facts.pruned_rows,
             },
         })
     }

@@ -19,13 +19,14 @@ use crate::archive::Archive;
 use crate::backoff::Backoff;
 use crate::exclusions::Exclusions;
 use crate::frame::Buffer;
-use crate::gateway::{self, Fatal, Recorder, Session, Supervisor};
+use crate::gateway::{self, Commands, Fatal, Recorder, Session, Supervisor};
 use crate::leader::{Tenure, bounded};
-use crate::members::{self, Members};
+use crate::members::{self, Chunks, Members};
 use crate::places::Places;
 use crate::publish::{Desk, Publisher, Submission, head};
 use crate::reactions::Bases;
 use crate::rest::Rest;
+use crate::retention::Retention;
 use crate::roll::{Roll, RollCall};
 use crate::roster::Roster;
 use crate::settings::IngestSettings;
@@ -82,6 +83,8 @@ enum Task {
     Recorder,
     Archive,
     Members,
+    Chunks,
+    Retention,
     RollCall,
 }
 
@@ -159,6 +162,8 @@ struct Wiring<'a> {
     stream: StreamState,
     places: Places,
     roster: Roster,
+    commands: Commands,
+    chunks: Chunks,
     roll: watch::Sender<Option<Roll>>,
     /// The epoch of the session that the term began with.
     loaded: Option<u64>,
@@ -184,12 +189,15 @@ fn spawn(
     let (reached, reached_seen) = watch::channel(None);
     let (acknowledged, acknowledged_seen) = watch::channel(stream.last);
     let (archived, archived_seen) = watch::channel(0);
+    let commands = Commands::default();
     let wiring = Wiring {
         parts,
         tenure,
         stream,
         places: Places::default(),
         roster: Roster::default(),
+        chunks: Chunks::new(rand::random(), commands.clone(), parts.status.clone()),
+        commands,
         roll: watch::Sender::new(roll),
         loaded,
         sessions,
@@ -198,6 +206,7 @@ fn spawn(
         archived: archived_seen,
     };
     let supervisor = wiring.supervisor(buffer);
+    let chunks = wiring.chunks.clone();
     let (typist, teller) = typing::new(&parts.broker, parts.status.outcomes.clone());
     let publisher = wiring.publisher(reached, acknowledged, typist);
     let archive = wiring.archive(archived);
@@ -226,6 +235,9 @@ fn spawn(
         Task::Members,
         members.run(stops.members.clone()),
     );
+    spawn_as(&mut tasks, Task::Chunks, chunks.run(stops.members.clone()));
+    let retention = wiring.retention().run(stops.members.clone());
+    spawn_as(&mut tasks, Task::Retention, retention);
     let roll_call = roll_call.run(stops.members.clone());
     spawn_as(&mut tasks, Task::RollCall, roll_call);
     tasks
@@ -240,6 +252,7 @@ impl Wiring<'_> {
             status: self.parts.status.clone(),
             roster: self.roster.clone(),
             health: self.parts.health.clone(),
+            commands: self.commands.clone(),
             sessions: self.sessions.clone(),
         };
         Supervisor::new(&self.parts.settings, parts)
@@ -266,6 +279,7 @@ impl Wiring<'_> {
                 archived: self.archived.clone(),
             },
             typist,
+            chunks: self.chunks.clone(),
             roll: self.roll.clone(),
             reached,
             acknowledged,
@@ -310,6 +324,15 @@ impl Wiring<'_> {
         }
     }
 
+    fn retention(&self) -> Retention {
+        Retention {
+            store: self.parts.store.clone(),
+            tenure: self.tenure.clone(),
+            status: self.parts.status.clone(),
+            days: self.parts.settings.retention_days,
+        }
+    }
+
     fn roll_call(&self, submissions: mpsc::Sender<Submission>) -> RollCall {
         RollCall {
             store: self.parts.store.clone(),
@@ -326,6 +349,8 @@ impl Wiring<'_> {
             broker: Arc::clone(&self.parts.broker),
             store: self.parts.store.clone(),
             rest: self.parts.rest.clone(),
+            chunks: self.chunks.clone(),
+            status: self.parts.status.clone(),
             roster: self.roster.clone(),
             places: self.places.clone(),
             submissions,

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use twilight_gateway::error::{ReceiveMessageError, ReceiveMessageErrorType};
 use twilight_gateway::{CloseFrame, Message, Shard, ShardState};
 
+use super::commands::Commands;
 use super::session::Session;
 use crate::frame::{Buffer, Peek};
 use crate::outcome::{Outcome, Outcomes, Refusal};
@@ -33,7 +34,7 @@ const HELLO: Duration = Duration::from_secs(20);
 const READY: Duration = Duration::from_secs(30);
 /// How long a close may take.
 const CLOSE: Duration = Duration::from_secs(10);
-/// How long the close of a service that ends may take.
+/// How long the close of a service that ends may take, or of a session that is gone.
 const CLOSE_AT_END: Duration = Duration::from_secs(2);
 
 /// Close codes after which the session is gone (discord.md §3).
@@ -65,6 +66,7 @@ pub(super) struct Line {
     pub(super) status: Status,
     pub(super) roster: Roster,
     pub(super) health: Health,
+    pub(super) commands: Commands,
     /// Whether the gateway tells of every change of a member.
     pub(super) is_told_of_members: bool,
     /// The session with the last received sequence: it outlives the task.
@@ -255,12 +257,13 @@ impl Connection {
             9 => {
                 let is_resumable = peek.data() == "true";
                 tracing::warn!(is_resumable, "Discord says that the session is invalid");
-                let end = if is_resumable {
-                    End::Lost("told to resume")
+                // Nothing is left to lose by a close that is cut short once the session is gone.
+                let (end, patience) = if is_resumable {
+                    (End::Lost("told to resume"), CLOSE)
                 } else {
-                    End::SessionGone
+                    (End::SessionGone, CLOSE_AT_END)
                 };
-                self.close(end, CLOSE);
+                self.close(end, patience);
                 None
             }
             10 => {
@@ -304,6 +307,7 @@ impl Connection {
         );
         self.phase = Phase::Live;
         self.deadline = None;
+        self.line.commands.open(self.shard.sender());
         self.line.status.on_connected(is_resumed);
         self.line.health.set("discord", Check::Up);
     }

@@ -17,8 +17,10 @@ use tokio_util::task::AbortOnDropHandle;
 use twilight_gateway::queue::InMemoryQueue;
 use twilight_gateway::{ConfigBuilder, Intents, Session as Resumable, Shard, ShardId};
 
+use super::commands::Commands;
 use super::session::Session;
 use super::shard::{self, End, Line};
+use crate::application::{self, Granted};
 use crate::backoff::Backoff;
 use crate::frame::Buffer;
 use crate::outcome::Outcomes;
@@ -37,6 +39,9 @@ const GOOD: Duration = Duration::from_secs(10);
 const BUDGET_WAIT_MAX: Duration = Duration::from_mins(10);
 /// Below this budget a warning is due: going over it makes Discord reset the token.
 const BUDGET_LOW: u32 = 50;
+
+/// So often in a row an answer about the intents may be odd; then all are asked for.
+const ODD_ANSWERS_MAX: u32 = 3;
 
 /// What Discord will not have back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -86,11 +91,6 @@ struct StartLimit {
     max_concurrency: u16,
 }
 
-#[derive(Debug, Deserialize)]
-struct Application {
-    flags: u64,
-}
-
 /// Why no connection could be dialled.
 enum NoPlan {
     Fatal(Fatal),
@@ -110,6 +110,7 @@ pub(crate) struct Supervisor {
     backoff: Backoff,
     was_good: bool,
     must_drain: bool,
+    odd_answers: u32,
 }
 
 /// What a supervisor is given.
@@ -121,6 +122,7 @@ pub(crate) struct Parts {
     pub(crate) status: Status,
     pub(crate) roster: Roster,
     pub(crate) health: Health,
+    pub(crate) commands: Commands,
     pub(crate) sessions: watch::Sender<Option<Session>>,
 }
 
@@ -135,6 +137,7 @@ impl Supervisor {
             status: parts.status,
             roster: parts.roster,
             health: parts.health.clone(),
+            commands: parts.commands,
             is_told_of_members: false,
             session: Arc::new(Mutex::new(session)),
             sessions: parts.sessions,
@@ -150,6 +153,7 @@ impl Supervisor {
             backoff: Backoff::new(PATIENCE.0, PATIENCE.1),
             was_good: true,
             must_drain: false,
+            odd_answers: 0,
         }
     }
 
@@ -269,10 +273,12 @@ impl Supervisor {
             );
         }
         let concurrency = limit.max_concurrency.max(1);
+        // The vendor's queue panics over more left than there are.
+        let total = limit.total.max(limit.remaining);
         if let Some(queue) = &self.queue {
-            queue.update(concurrency, limit.remaining, reset, limit.total);
+            queue.update(concurrency, limit.remaining, reset, total);
         } else {
-            let queue = InMemoryQueue::new(concurrency, limit.remaining, reset, limit.total);
+            let queue = InMemoryQueue::new(concurrency, limit.remaining, reset, total);
             self.queue = Some(queue);
         }
         Ok(())
@@ -281,12 +287,23 @@ impl Supervisor {
     /// The intents that the application may use: one that it may not is a fatal close (4014). Without an
     /// answer there is no IDENTIFY: a session without the content would lose it in silence.
     async fn intents(&mut self) -> Result<Intents, NoPlan> {
-        match self.rest.get::<Application>("/applications/@me").await {
-            Ok(application) => Ok(intents_of(application.flags)),
-            // A compatible server that knows no applications gives no permissions either.
-            Err(RestError::Missing(_)) => Ok(intents_of(MEMBERS | CONTENT)),
-            Err(error) => Err(self.no_plan(&error)),
-        }
+        let granted = match application::granted(&self.rest).await {
+            Ok(granted) => granted,
+            Err(error @ (RestError::Unfitting | RestError::Malformed(_))) => {
+                self.odd_answers += 1;
+                if self.odd_answers < ODD_ANSWERS_MAX {
+                    return Err(self.no_plan(&error));
+                }
+                tracing::warn!(
+                    "Discord's API does not say which intents the bot may use; all are asked for"
+                );
+                Granted::ALL
+            }
+            Err(error) => return Err(self.no_plan(&error)),
+        };
+        self.odd_answers = 0;
+        self.line.status.on_granted(granted);
+        Ok(intents_of(granted))
     }
 
     /// Holds one connection. Returns how long to wait before the next, or nothing if there is to be none.
@@ -298,6 +315,7 @@ impl Supervisor {
         let begun = Instant::now();
         let task = shard::run(self.line.clone(), shard, stop.child_token());
         let ended = AbortOnDropHandle::new(tokio::spawn(task)).await;
+        self.line.commands.close();
         let was_live = self.line.status.on_disconnected();
         self.health.set("discord", Check::Down);
         let end = ended.unwrap_or_else(|error| {
@@ -353,23 +371,21 @@ impl Supervisor {
     }
 }
 
-/// Application flags: the members intent, in full or for a bot in fewer than 100 guilds.
-const MEMBERS: u64 = 1 << 14 | 1 << 15;
-/// The same for the message content.
-const CONTENT: u64 = 1 << 18 | 1 << 19;
-
-fn intents_of(flags: u64) -> Intents {
+fn intents_of(granted: Granted) -> Intents {
     let mut intents = Intents::GUILDS
         | Intents::GUILD_MESSAGES
         | Intents::GUILD_MESSAGE_REACTIONS
         | Intents::GUILD_MESSAGE_TYPING;
-    if flags & MEMBERS != 0 {
+    if granted.members {
         intents |= Intents::GUILD_MEMBERS;
     }
-    if flags & CONTENT != 0 {
+    if granted.content {
         intents |= Intents::MESSAGE_CONTENT;
     } else {
-        tracing::warn!("the message content intent is off: messages of others come without text");
+        tracing::error!(
+            "the message content intent is off: messages of others come without text; enable it in Discord's \
+             developer portal"
+        );
     }
     intents
 }
@@ -406,32 +422,60 @@ mod tests {
             status: Status::default(),
             roster: Roster::default(),
             health: Health::new(),
+            commands: Commands::default(),
             sessions: watch::Sender::new(session),
         };
         Supervisor::new(&settings, parts)
     }
 
     #[tokio::test]
-    async fn an_odd_answer_about_the_intents_is_asked_again_and_none_at_all_means_all() {
+    async fn an_odd_answer_about_the_intents_is_asked_again_but_not_for_ever() {
         let table = [
-            (200, r#"{"flags":0}"#, Some(false)),
-            (200, r#"{"flags":524288}"#, Some(true)),
-            (404, "", Some(true)),
-            (200, "{}", None),
-            (200, r#"{"flags":"many"}"#, None),
-            (200, "<html>", None),
-            (400, "{}", None),
-            (403, "{}", None),
-            (500, "", None),
+            (
+                200,
+                r#"{"flags":0}"#,
+                [Some(false), Some(false), Some(false)],
+            ),
+            (
+                200,
+                r#"{"flags":524288}"#,
+                [Some(true), Some(true), Some(true)],
+            ),
+            (404, "", [Some(true), Some(true), Some(true)]),
+            (200, "{}", [None, None, Some(true)]),
+            (200, "<html>", [None, None, Some(true)]),
+            (400, "{}", [None, None, None]),
+            (403, "{}", [None, None, None]),
         ];
-        for (status, body, has_content) in table {
+        for (status, body, expected) in table {
             let mut supervisor = supervisor(answering(status, body).await, None);
-            let intents = match supervisor.intents().await {
-                Ok(intents) => Some(intents.contains(Intents::MESSAGE_CONTENT)),
-                Err(NoPlan::Later(_)) => None,
-                Err(NoPlan::Fatal(fatal)) => panic!("{status} {body}: {fatal}"),
-            };
-            assert_eq!(intents, has_content, "{status} {body}");
+            for has_content in expected {
+                let intents = match supervisor.intents().await {
+                    Ok(intents) => Some(intents.contains(Intents::MESSAGE_CONTENT)),
+                    Err(NoPlan::Later(_)) => None,
+                    Err(NoPlan::Fatal(fatal)) => panic!("{status} {body}: {fatal}"),
+                };
+                assert_eq!(intents, has_content, "{status} {body}");
+                let said = &supervisor.line.status.json()["discord"]["intents"];
+                assert_eq!(said["messageContent"].as_bool(), has_content);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_budget_with_more_left_than_there_is_is_no_reason_to_crash() {
+        let mut supervisor = supervisor(answering(200, "{}").await, None);
+        let limit = |total, remaining| StartLimit {
+            total,
+            remaining,
+            reset_after: 1_000,
+            max_concurrency: 0,
+        };
+        for (total, remaining, is_left) in [(1, 1_000, true), (0, 5, true), (1_000, 0, false)] {
+            assert_eq!(
+                supervisor.on_budget(limit(total, remaining)).is_ok(),
+                is_left
+            );
         }
     }
 

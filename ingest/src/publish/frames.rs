@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::reacting::Reckoned;
 use super::{About, Note, Owner, Publisher};
-use crate::decode::{Decoded, Known, Origin, decode};
+use crate::decode::{Decoded, Known, Origin, decode, members_limited};
 use crate::frame::{Frame, Held, Peek};
 use crate::outcome::{Outcome, Refusal, Skip};
 use crate::reactions::{Found, Key};
@@ -39,6 +39,9 @@ impl Publisher {
                 self.desk.outcomes.on_channels_left_out(channels.unreadable);
                 self.desk.exclusions.learn(channels.seen);
                 unless_empty(envelopes, Skip::Excluded)
+            }
+            Ok(Decoded::Members(chunk, _)) if self.desk.chunks.on_chunk(&chunk) => {
+                Err(Outcome::Skipped(Skip::Answer))
             }
             Ok(Decoded::Members(_, envelopes)) => unless_empty(envelopes, Skip::Empty),
             Ok(Decoded::Typing(typing)) => Err(self.desk.typist.tell(&typing, now)),
@@ -122,6 +125,12 @@ impl Publisher {
             self.desk.roster.on_identified();
             self.reacting
                 .on_identified(dispatch.epoch, origin.received_ms);
+        }
+        if kind == "RATE_LIMITED"
+            && let Some(limited) = members_limited(peek.data())
+        {
+            let nonce = limited.nonce.as_deref();
+            self.desk.chunks.on_limited(nonce, limited.wait);
         }
         match &decoded {
             Err(Outcome::Skipped(Skip::UnknownEvent)) => self.on_unknown(kind),

@@ -17,8 +17,10 @@ use tokio::time::{Instant, timeout};
 
 use super::*;
 use crate::frame::Buffer;
+use crate::gateway::Commands;
 use crate::outcome::Skip;
 use crate::rest::tests::answering;
+use crate::status::Status;
 
 mod reacting;
 
@@ -235,6 +237,7 @@ fn bench_on(
         exclusions: Exclusions::default(),
         bases: bases.clone(),
         typist,
+        chunks: Chunks::new(1, Commands::default(), Status::default()),
         roll: watch::Sender::new(None),
         reached,
         acknowledged,

@@ -64,6 +64,8 @@ pub(crate) struct World {
     pub(crate) token: String,
     pub(crate) buffer_bytes_max: usize,
     pub(crate) gateway_url: Option<String>,
+    /// Further settings of the service.
+    pub(crate) settings: Vec<(&'static str, String)>,
     /// How far the broker's clock is ahead.
     pub(crate) ahead_ms: Arc<AtomicU64>,
     sim: SimHandle,
@@ -81,8 +83,17 @@ pub(crate) struct Service {
 
 impl World {
     pub(crate) async fn new() -> Self {
+        Self::with_members(0).await
+    }
+
+    /// A world whose first guild has so many members more.
+    pub(crate) async fn with_members(extra_members: usize) -> Self {
         runtime::start::install_tls();
-        let sim = Sim::start(SimConfig::default()).await.unwrap();
+        let config = SimConfig {
+            extra_members,
+            ..SimConfig::default()
+        };
+        let sim = Sim::start(config).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("log.sqlite");
         let url = format!("sqlite://{}", folder.path().join("store.sqlite").display());
@@ -111,6 +122,7 @@ impl World {
             token: sim.token().to_owned(),
             buffer_bytes_max: 128 << 20,
             gateway_url: None,
+            settings: Vec::new(),
             ahead_ms,
             sim,
             http,
@@ -118,17 +130,26 @@ impl World {
         }
     }
 
-    /// Starts the service.
-    pub(crate) fn start(&self) -> Service {
+    /// The settings of the service.
+    pub(crate) fn read_settings(&self) -> IngestSettings {
         let mut settings = Settings::default();
         settings.set("DISCORD_BOT_TOKEN", self.token.as_str());
         settings.set("DISCORD_API_URL", self.url("/api/v10"));
         if let Some(url) = &self.gateway_url {
             settings.set("DISCORD_GATEWAY_URL", url.as_str());
         }
+        for (name, value) in &self.settings {
+            settings.set(name, value.as_str());
+        }
         let mut settings = IngestSettings::from(&settings).unwrap();
         // Smaller than an operator may set it.
         settings.buffer_bytes_max = self.buffer_bytes_max;
+        settings
+    }
+
+    /// Starts the service.
+    pub(crate) fn start(&self) -> Service {
+        let settings = self.read_settings();
         let (health, life) = (Health::new(), Lifecycle::new());
         let broker = Arc::clone(&self.broker) as Arc<dyn Broker>;
         let (of_health, of_life) = (health.clone(), life.clone());
@@ -165,11 +186,41 @@ impl World {
         response.json().await.unwrap_or_default()
     }
 
+    /// What the simulated Discord says of itself.
+    pub(crate) fn overview(&self) -> Value {
+        self.sim.world()
+    }
+
+    /// A request without a body, such as a reaction.
+    pub(crate) async fn call(&self, method: reqwest::Method, path: &str) {
+        let request = self.http.request(method, self.url(path));
+        let request = request.header("Authorization", format!("Bot {}", self.token));
+        let status = request.send().await.unwrap().status();
+        assert!(status.is_success(), "{path}: {status}");
+    }
+
+    /// Somebody types.
+    pub(crate) async fn types(&self, user: u64) {
+        let path = format!("/api/v10/channels/{}/typing", self.channel);
+        self.send(&path, &json!({ "author_id": user.to_string() }))
+            .await;
+    }
+
     /// Posts a message and returns its id.
     pub(crate) async fn post(&self, content: &str) -> u64 {
         let path = format!("/api/v10/channels/{}/messages", self.channel);
         let posted = self.send(&path, &json!({ "content": content })).await;
         posted["id"].as_str().unwrap().parse().unwrap()
+    }
+
+    /// Says something somewhere, as the bot or as somebody else.
+    pub(crate) async fn say(&self, channel: &str, content: &str, author: Option<u64>) {
+        let path = format!("/api/v10/channels/{channel}/messages");
+        let mut draft = json!({ "content": content });
+        if let Some(author) = author {
+            draft["author_id"] = json!(author.to_string());
+        }
+        self.send(&path, &draft).await;
     }
 
     /// Puts a guild into the stream, as an earlier session would have left it there.
