@@ -9,3 +9,4 @@ mod demo;
 mod faults;
 mod layout;
 mod scenario;
+mod viewer;

@@ -93,7 +93,13 @@ export class Connection {
     if (this.socket.connected) this.socket.emit(event, payload, () => undefined);
   }
 
-  async askOnce<T extends object>(event: string, payload: object): Promise<Answer<T>> {
+  /** Gives an open socket the token that replaces its own. */
+  async renew(token: string): Promise<void> {
+    const answer = await this.askOnce('refresh_token', { token });
+    if (answer.success) this.endCode = null;
+  }
+
+  private async askOnce<T extends object>(event: string, payload: object): Promise<Answer<T>> {
     // Not connected: the request would wait in the client and come late, after the rejoin it belongs to.
     if (!this.socket.connected) return { success: false, code: 'DISCONNECTED', error: 'Not connected' };
     try {

@@ -16,5 +16,9 @@ if (viewer.account.token.value) {
   history.replaceState(null, '', rootOf(location).pathname + (wanted ?? ''));
   viewer.start();
 }
+// The address of another login, opened in this tab: begin again with it.
+addEventListener('hashchange', () => {
+  if (location.hash.startsWith('#token=')) location.reload();
+});
 const root = document.getElementById('app');
 if (root) render(<App viewer={viewer} />, root);

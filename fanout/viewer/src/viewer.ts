@@ -35,7 +35,7 @@ export class Viewer {
       onEnd: (code) => this.onEnd(code),
       onLimited: (seconds) => this.notify('warn', `Too many requests. Going on in ${seconds} s.`),
     });
-    this.account.onRenewed = (token) => this.connection.tell('refresh_token', { token });
+    this.account.onRenewed = (token) => void this.connection.renew(token);
     this.account.onElsewhere = (token) => (token ? location.reload() : this.onEnd('LOGGED_OUT'));
     this.listen();
     setInterval(() => this.dispatch({ type: 'tick', now: Date.now() }), 1000);
@@ -68,12 +68,13 @@ export class Viewer {
     if (!window?.hasMore || !window.cursor || older === 'loading' || link !== 'live') return;
     if (window.verifiedFrom !== null) return;
     const before = window.cursor;
+    const signal = this.work.signal;
     this.dispatch({ type: 'older-state', older: 'loading' });
     try {
       const page = await this.page(window.channelId, PAGE_LIMIT, before);
       this.dispatch({ type: 'older', page, before });
     } catch {
-      if (this.isOpen(window.channelId)) this.dispatch({ type: 'older-state', older: 'failed' });
+      if (!signal.aborted) this.dispatch({ type: 'older-state', older: 'failed' });
     }
   }
 
@@ -105,6 +106,13 @@ export class Viewer {
 
   dismiss(id: number): void {
     this.dispatch({ type: 'dismiss', id });
+  }
+
+  /** A short message about the page itself. */
+  notify(tone: 'info' | 'warn', text: string): void {
+    const id = ++this.notices;
+    this.dispatch({ type: 'notice', notice: { id, tone, text } });
+    setTimeout(() => this.dismiss(id), NOTICE_MS);
   }
 
   private select(id: Id | null): void {
@@ -224,12 +232,6 @@ export class Viewer {
   private onMessage(message: Message): void {
     this.dispatch({ type: 'message', message });
     if (this.isOpen(message.channelId)) this.arrived.value = message;
-  }
-
-  private notify(tone: 'info' | 'warn', text: string): void {
-    const id = ++this.notices;
-    this.dispatch({ type: 'notice', notice: { id, tone, text } });
-    setTimeout(() => this.dismiss(id), NOTICE_MS);
   }
 
   private dispatch(action: Action): void {

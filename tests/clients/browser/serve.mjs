@@ -39,4 +39,4 @@ server.on('upgrade', (incoming, socket, head) => {
   for (const end of [onward, socket]) end.on('error', () => { onward.destroy(); socket.destroy(); });
 });
 
-server.listen(Number(process.argv[3] ?? 0), '127.0.0.1', () => console.log(`http://127.0.0.1:${server.address().port}`));
+server.listen(Number(process.argv[3] ?? 0), '127.0.0.1', () => console.log(`the page is at http://127.0.0.1:${server.address().port}`));

@@ -18,8 +18,7 @@ export function PollView({ poll }: { poll: Poll }): VNode {
         {poll.answers.map((answer, at) => (
           <li key={at}>
             <span>
-              {answer.emoji && <span class="emoji">{answer.emoji}</span>}
-              {answer.text}
+              {answer.emoji && <span class="emoji">{answer.emoji}</span>} {answer.text}
             </span>
             {answer.votes !== null && (
               <>

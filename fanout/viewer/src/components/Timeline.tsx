@@ -26,6 +26,7 @@ export function Timeline({ viewer, window: held, older, name }: Props): VNode {
   const box = useRef<HTMLDivElement>(null);
   const inner = useRef<HTMLDivElement>(null);
   const place = useRef<Place>({ atEnd: true });
+  const lastTop = useRef(0);
   const settle = useCallback(() => {
     if (box.current) restore(box.current, place.current);
   }, []);
@@ -36,7 +37,11 @@ export function Timeline({ viewer, window: held, older, name }: Props): VNode {
   const onScroll = () => {
     const log = box.current;
     if (!log) return;
-    place.current = isAtEnd(log) ? { atEnd: true } : anchorOf(log);
+    const movedUp = log.scrollTop < lastTop.current - 1;
+    lastTop.current = log.scrollTop;
+    // What grew below a reader at the end (a picture came) is no movement of theirs.
+    if (place.current.atEnd && !movedUp) settle();
+    else place.current = isAtEnd(log) ? { atEnd: true } : anchorOf(log);
     if (!document.hidden) viewer.setFollowing(place.current.atEnd && held.skipped === 0);
     if (log.scrollTop < AHEAD && older === 'idle') void viewer.loadOlder();
   };
@@ -56,7 +61,13 @@ export function Timeline({ viewer, window: held, older, name }: Props): VNode {
     event.preventDefault();
     void toEnd();
   };
-  const onJump = useCallback((id: Id) => jumpTo(box.current, id), []);
+  const onJump = useCallback(
+    (id: Id) => {
+      if (!jumpTo(box.current, id))
+        viewer.notify('info', 'That message is further back than what is loaded.');
+    },
+    [viewer],
+  );
   const rows = useMemo(() => rowsOf(held, dayKey), [held.messages, held.seen]);
   return (
     <div class="timeline">
@@ -157,11 +168,12 @@ function watchAttention(viewer: Viewer, isAtEndNow: () => boolean): () => void {
 
 const MARK_MS = 1_600;
 
-function jumpTo(box: HTMLElement | null, id: Id): void {
+function jumpTo(box: HTMLElement | null, id: Id): boolean {
   const target = box?.querySelector<HTMLElement>(`[data-id="${CSS.escape(id)}"]`);
-  if (!target) return;
+  if (!target) return false;
   target.scrollIntoView({ block: 'center' });
   target.focus({ preventScroll: true });
   target.classList.add('marked');
   setTimeout(() => target.classList.remove('marked'), MARK_MS);
+  return true;
 }

@@ -175,18 +175,29 @@ function CodeBlock({ language, text }: { language: string; text: string }): VNod
 }
 
 /** Hidden until asked for; hidden from screen readers and from selection too. */
-export function Spoiler({ children }: { children: ComponentChildren }): VNode {
+function Spoiler({ children }: { children: ComponentChildren }): VNode {
   const [open, setOpen] = useState(false);
   if (open) return <span class="spoiler open">{children}</span>;
   const reveal = (event: Event) => {
     event.preventDefault();
     setOpen(true);
   };
+  const onKeyDown = (event: KeyboardEvent) => {
+    if (event.key === 'Enter' || event.key === ' ') reveal(event);
+  };
   return (
-    <button type="button" class="spoiler" aria-label="Spoiler, show" onClick={reveal}>
+    // biome-ignore lint/a11y/useSemanticElements: a button element can't break across lines
+    <span
+      role="button"
+      tabIndex={0}
+      class="spoiler"
+      aria-label="Spoiler, show"
+      onClick={reveal}
+      onKeyDown={onKeyDown}
+    >
       <span class="spoiler-text" inert>
         {children}
       </span>
-    </button>
+    </span>
   );
 }

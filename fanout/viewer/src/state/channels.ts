@@ -38,9 +38,7 @@ function serverOf(id: Id, channels: Channel[]): Server {
   const groups = new Map<string, ChannelNode[]>();
   for (const channel of tops) {
     const key = channel.parentId ?? '';
-    const children = channels
-      .filter((child) => isChild(child) && child.parentId === channel.id)
-      .sort((a, b) => compareIds(b.id, a.id));
+    const children = channels.filter((child) => isChild(child) && child.parentId === channel.id).sort(byAge);
     groups.set(key, [...(groups.get(key) ?? []), { channel, children }]);
   }
   // Channels outside of any category come first, as in Discord.
@@ -61,5 +59,10 @@ function byPosition(a: Channel, b: Channel): number {
 }
 
 export function postsOf(channels: readonly Channel[], forum: Id): Channel[] {
-  return channels.filter((channel) => channel.parentId === forum).sort((a, b) => compareIds(b.id, a.id));
+  return channels.filter((channel) => channel.parentId === forum).sort(byAge);
+}
+
+/** Threads and posts: those that go on before the archived, then the newest first. */
+function byAge(a: Channel, b: Channel): number {
+  return Number(b.isActive) - Number(a.isActive) || compareIds(b.id, a.id);
 }
