@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs what the tests need beside Rust, Python and Node: a C compiler, a current nats-server, MariaDB and Redis
-# (their programs, no running service), and the JavaScript clients' packages. As root or with sudo it installs Debian's packages; elsewhere it says what is missing.
+# Installs what the tests need beside Rust, Python and Node: a C compiler, Chromium, a current nats-server, MariaDB and
+# Redis (their programs, no running service), and the JavaScript clients' packages. As root or with sudo it installs
+# Debian's packages; elsewhere it says what is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -52,6 +53,7 @@ command -v cargo >/dev/null || { echo "missing: Rust 1.95 or newer (https://rust
 command -v cc >/dev/null || need "a C compiler, for SQLite and zstd" gcc libc6-dev
 command -v node >/dev/null || need "Node 20 or newer, for the JavaScript clients" nodejs
 command -v npm >/dev/null || need "npm, for the JavaScript clients" npm
+command -v chromium >/dev/null || [ -n "${CHROMIUM:-}" ] || need "Chromium, for the tests of the page" chromium fonts-noto-color-emoji
 command -v python3 >/dev/null || need "Python 3, for nats-server" python3
 python3 -c 'import venv, ensurepip' 2>/dev/null || need "Python's venv, for nats-server" python3-venv
 # Debian's own is too old for these manifests, and no registry that this script may use has a current one.

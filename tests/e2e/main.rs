@@ -10,3 +10,4 @@ mod faults;
 mod layout;
 mod manifests;
 mod scenario;
+mod viewer;
