@@ -15,6 +15,7 @@ use actix_web::App;
 use actix_web::dev::AppConfig;
 use actix_web::http::StatusCode;
 use broker::Broker;
+use registry::Registry;
 use runtime::{Health, Lifecycle};
 use store::Store;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +25,7 @@ use crate::feed::{Feed, FeedHandle, WORKERS_MAX};
 use crate::http::{self, Web};
 use crate::hub::Hub;
 use crate::instance::{Instance, Worker};
+use crate::limit::Limits;
 use crate::settings::FanoutSettings;
 use crate::transport::socketio::SocketIo;
 use crate::typing;
@@ -81,6 +83,8 @@ impl Fanout {
     /// # Errors
     /// The address is taken, or the process may not listen there.
     pub fn spawn(self) -> std::io::Result<SocketAddr> {
+        let registry = open_registry(&self.settings)?;
+        let limits = Limits::new(registry.clone(), &self.settings.limits);
         let listener = listen(self.settings.address)?;
         let address = listener.local_addr()?;
         // The feed goes on while sockets drain: what is said until the last of them closes is still told.
@@ -107,6 +111,7 @@ impl Fanout {
             broker: self.broker.is_connected(),
             store: self.store,
             feed: handle,
+            redis: registry.watch(),
             health: self.health.clone(),
             stop: self.life.soft.clone(),
         };
@@ -118,12 +123,13 @@ impl Fanout {
             instance: instance.clone(),
             broker: self.broker.clone(),
             health: self.health.clone(),
-            // Limits and sessions are kept in this process.
-            is_alone: true,
+            is_alone: self.settings.redis.is_none(),
         };
         // It speaks until the last socket has drained, and then takes leave.
         self.life
             .spawn("viewers", conversation.run(drained.clone()));
+        // Until the last socket has drained: then every place is given back.
+        self.life.spawn("limits", limits.run(drained.clone()));
         let end = End {
             life: self.life.clone(),
             health: self.health,
@@ -139,6 +145,15 @@ impl Fanout {
         tracing::info!(%address, "fanout listens");
         Ok(address)
     }
+}
+
+/// What instances share, or what stands in for it where there is one instance.
+fn open_registry(settings: &FanoutSettings) -> std::io::Result<Registry> {
+    let Some(redis) = &settings.redis else {
+        tracing::info!("REDIS_URL is not set: limits and sessions are kept in this process");
+        return Ok(Registry::in_process());
+    };
+    Registry::redis(redis).map_err(std::io::Error::other)
 }
 
 fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {

@@ -4,10 +4,13 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use actix_socketio::Config;
+use registry::RedisSettings;
 use runtime::settings::{Settings, SettingsError, malformed};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
+use crate::address::Proxies;
 use crate::auth::Keys;
+use crate::limit::LimitSettings;
 use crate::origin::Origins;
 
 /// Everything that a fanout is told.
@@ -21,6 +24,12 @@ pub struct FanoutSettings {
     pub origins: Origins,
     /// The transport's bounds.
     pub socketio: Config,
+    /// What instances share; without it limits and sessions are this process's.
+    pub redis: Option<RedisSettings>,
+    /// How much is allowed.
+    pub limits: LimitSettings,
+    /// Whose `X-Forwarded-*` headers are taken at their word.
+    pub proxies: Proxies,
     /// What opens the details of the status routes.
     pub ops_token: Option<SecretString>,
     /// The name of the environment.
@@ -43,11 +52,26 @@ impl FanoutSettings {
             keys: Keys::from_settings(settings)?,
             origins: Origins::from_settings(settings)?,
             socketio: socketio(settings)?,
+            redis: redis(settings)?,
+            limits: LimitSettings::read(settings)?,
+            proxies: Proxies::from_settings(settings)?,
             ops_token: settings.secret("OPS_TOKEN"),
             environment: settings.text("APP_ENV").unwrap_or("development").to_owned(),
             shutdown_grace: settings.milliseconds("SHUTDOWN_GRACE_MS", Duration::from_secs(5))?,
             drain: Duration::from_secs(settings.number("DRAIN_SECONDS", 20)?),
         })
+    }
+}
+
+fn redis(settings: &Settings) -> Result<Option<RedisSettings>, SettingsError> {
+    const NAME: &str = "REDIS_URL";
+    let Some(url) = settings.secret(NAME) else {
+        return Ok(None);
+    };
+    let redis = RedisSettings::new(url.expose_secret());
+    match redis.check() {
+        Ok(()) => Ok(Some(redis)),
+        Err(_) => Err(malformed(NAME, "an address such as redis://host:6379")),
     }
 }
 

@@ -46,6 +46,8 @@ const NAMED_IN: &[(&str, &[&str])] = &[
     ("twilight_gateway", &["ingest/src/gateway"]),
     ("async_nats", &["proto/broker/src/nats"]),
     ("sqlx", &["proto/broker/src/embedded", "proto/store/src"]),
+    ("deadpool_redis", &["fanout/registry/src/redis"]),
+    ("ipnet", &["fanout/src/address"]),
     ("jsonwebtoken", &["fanout/src/auth", "tests/load/src"]),
     (
         "reqwest",
