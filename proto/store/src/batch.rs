@@ -1,17 +1,18 @@
 //! What an archive writes at once: a run of stored events, folded. Pure: no I/O, no clock.
 //!
-//! Messages are folded to one row a message, as the rows themselves would end: a deletion wins over all,
-//! an update over what came before, a second creation over nothing. The directory's events are few and
-//! act on many rows at once (a snapshot's end, a guild's removal), so they are kept in their order.
+//! Messages are folded to one row a message (`fold.rs`). The directory's events are few and act on many rows at
+//! once (a snapshot's end, a guild's removal), so they are kept in their order.
+
+mod fold;
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 
 use prost::Message as _;
 use proto::envelope::Opened;
-use proto::event::{Event, Message};
+use proto::event::{Event, Message, ReactionsChanged};
 use proto::id::{ChannelId, GuildId, MessageId};
 
+pub(crate) use self::fold::{Change, Content, FoldedMessage, Reactions, Row};
 use crate::position::Position;
 
 /// A folded run of stored events, and the move of the position that goes with it.
@@ -29,37 +30,6 @@ pub struct Batch {
     bytes: usize,
     pub(crate) messages: BTreeMap<MessageId, FoldedMessage>,
     pub(crate) directory: Vec<DirectoryChange>,
-}
-
-/// All that a run of events says about one message.
-#[derive(Debug, Clone)]
-pub(crate) struct FoldedMessage {
-    /// The event that it comes from.
-    pub(crate) sequence: u64,
-    pub(crate) guild: GuildId,
-    pub(crate) channel: ChannelId,
-    /// The message's own time; of a deletion, when it was heard of.
-    pub(crate) timestamp_ms: i64,
-    pub(crate) change: MessageChange,
-}
-
-/// What becomes of the message's row.
-#[derive(Debug, Clone)]
-pub(crate) enum MessageChange {
-    /// Made, unless it is known.
-    Created(Content),
-    /// Made or replaced, unless it was deleted.
-    Updated(Content),
-    /// A tombstone, whatever it was.
-    Deleted,
-}
-
-/// A message's columns.
-#[derive(Debug, Clone)]
-pub(crate) struct Content {
-    pub(crate) author_id: u64,
-    pub(crate) edited_timestamp_ms: Option<i64>,
-    pub(crate) body: Vec<u8>,
 }
 
 /// One event of a guild's directory.
@@ -93,21 +63,25 @@ impl Batch {
         self.events += 1;
         match &opened.event {
             Event::MessageCreated(message) => {
-                self.push_message(sequence, opened, message, MessageChange::Created);
+                self.push_message(sequence, opened, message, Change::Created);
             }
             Event::MessageUpdated(message) => {
-                self.push_message(sequence, opened, message, MessageChange::Updated);
+                self.push_message(sequence, opened, message, Change::Updated);
             }
             Event::MessageDeleted(deleted) => {
-                let at = opened.received_ms;
-                self.fold(
-                    sequence,
-                    opened,
-                    deleted.message_id,
-                    at,
-                    MessageChange::Deleted,
-                );
+                if let Some((id, channel)) = self.key(deleted.message_id, opened) {
+                    self.messages.entry(id).or_default().push(Row {
+                        first_sequence: sequence,
+                        sequence,
+                        guild: opened.guild,
+                        channel,
+                        timestamp_ms: opened.received_ms,
+                        base: None,
+                        change: Change::Deleted,
+                    });
+                }
             }
+            Event::ReactionsChanged(total) => self.push_reactions(sequence, opened, total),
             event => {
                 self.bytes += encoded_len(event);
                 self.directory.push(DirectoryChange {
@@ -145,66 +119,44 @@ impl Batch {
         is_new
     }
 
+    /// The message that an event is about; an event that names none is refused.
+    fn key(&mut self, id: u64, opened: &Opened) -> Option<(MessageId, ChannelId)> {
+        let key = MessageId::new(id).zip(opened.channel);
+        self.refused += usize::from(key.is_none());
+        key
+    }
+
     fn push_message(
         &mut self,
         sequence: u64,
         opened: &Opened,
         message: &Message,
-        change: fn(Content) -> MessageChange,
+        change: fn(Content) -> Change,
     ) {
-        let content = Content {
-            author_id: message.author.as_ref().map_or(0, |author| author.id),
-            edited_timestamp_ms: message.edited_timestamp_ms,
-            body: message.encode_to_vec(),
-        };
-        self.bytes += content.body.len();
-        self.fold(
-            sequence,
-            opened,
-            message.id,
-            message.timestamp_ms,
-            change(content),
-        );
-    }
-
-    fn fold(
-        &mut self,
-        sequence: u64,
-        opened: &Opened,
-        id: u64,
-        timestamp_ms: i64,
-        change: MessageChange,
-    ) {
-        let (Some(id), Some(channel)) = (MessageId::new(id), opened.channel) else {
-            self.refused += 1;
+        let Some((id, channel)) = self.key(message.id, opened) else {
             return;
         };
-        let newer = FoldedMessage {
+        let (content, base) = fold::split(message);
+        self.bytes += content.body.len() + base.as_ref().map_or(0, Vec::len);
+        self.messages.entry(id).or_default().push(Row {
+            first_sequence: sequence,
             sequence,
             guild: opened.guild,
             channel,
-            timestamp_ms,
-            change,
-        };
-        match self.messages.entry(id) {
-            Entry::Vacant(place) => {
-                place.insert(newer);
-            }
-            Entry::Occupied(mut known) => {
-                if newer.replaces(known.get()) {
-                    known.insert(newer);
-                }
-            }
-        }
+            timestamp_ms: message.timestamp_ms,
+            base,
+            change: change(content),
+        });
     }
-}
 
-impl FoldedMessage {
-    fn replaces(&self, older: &Self) -> bool {
-        !matches!(
-            (&older.change, &self.change),
-            (MessageChange::Deleted, _) | (_, MessageChange::Created(_))
-        )
+    fn push_reactions(&mut self, sequence: u64, opened: &Opened, total: &ReactionsChanged) {
+        let Some((id, _)) = self.key(total.message_id, opened) else {
+            return;
+        };
+        let total = total.encode_to_vec();
+        self.bytes += total.len();
+        let message = self.messages.entry(id).or_default();
+        message.reactions = Some(Reactions { sequence, total });
     }
 }
 

@@ -35,6 +35,9 @@ pub enum StoreError {
     /// The schema could not be brought up to date, or is newer than this version.
     #[error("the schema can't be migrated")]
     Migration(#[source] MigrateError),
+    /// A revocation's key is longer than [`crate::REVOCATION_KEY_BYTES_MAX`].
+    #[error("the revocation's key is too long")]
+    KeyTooLong,
     /// The generation's number or the sequence is beyond what a guard holds.
     #[error("the position is beyond what a guard holds")]
     Overflow,

@@ -20,6 +20,9 @@ impl Guard {
     /// A tombstone's: no event outranks it, not even one of a later generation.
     pub(crate) const TOMBSTONE: Self = Self(i64::MAX);
 
+    /// What every event outranks.
+    pub(crate) const NONE: Self = Self(0);
+
     /// The guard of an event: its stream's number and its sequence there.
     pub(crate) fn new(number: i64, sequence: u64) -> Result<Self, StoreError> {
         let fits = (0..NUMBER_MAX).contains(&number) && sequence >> SEQUENCE_BITS == 0;

@@ -6,10 +6,10 @@
 use std::collections::BTreeMap;
 
 use prost::Message as _;
-use proto::event::Message;
+use proto::event::{Message, Reaction, ReactionMark, ReactionsChanged};
 use proto::id::{ChannelId, MessageId};
 
-use crate::batch::{FoldedMessage, MessageChange};
+use crate::batch::{Change, FoldedMessage, Reactions, Row};
 use crate::error::StoreError;
 use crate::guard::Guard;
 use crate::position::Position;
@@ -30,18 +30,32 @@ pub struct Page {
     pub position: Position,
 }
 
-const UPSERT: &str = upsert!("messages" ["id"] [
+/// An update leaves the reactions as they are, unless it makes the row.
+const UPDATED: &str = upsert!("messages" ["id"] [
     "channel_id", "guild_id", "author_id", "timestamp_ms", "edited_timestamp_ms", "deleted", "body"
+] new ["reactions", "reactions_guard"]);
+
+/// A deletion takes them along.
+const DELETED: &str = upsert!("messages" ["id"] [
+    "channel_id", "guild_id", "author_id", "timestamp_ms", "edited_timestamp_ms", "deleted", "body",
+    "reactions", "reactions_guard"
 ]);
 
-const INSERT_IF_NEW: &str = "INSERT INTO messages (id, channel_id, guild_id, author_id, timestamp_ms, \
-     edited_timestamp_ms, deleted, body, guard) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) \
-     ON CONFLICT (id) DO NOTHING";
+const CREATED: &str = "INSERT INTO messages (id, channel_id, guild_id, author_id, timestamp_ms, \
+     edited_timestamp_ms, deleted, body, reactions, reactions_guard, guard) \
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING";
 
-const PAGE: &str = "SELECT body FROM messages \
+const REACTED: &str = "UPDATE messages SET reactions = ?, reactions_guard = ? \
+     WHERE id = ? AND deleted = 0 AND reactions_guard < ?";
+
+const PAGE: &str = "SELECT body, reactions FROM messages \
      WHERE channel_id = ? AND deleted = 0 AND id <= ? ORDER BY id DESC LIMIT ?";
 
-const MESSAGE: &str = "SELECT body FROM messages WHERE channel_id = ? AND deleted = 0 AND id = ?";
+const MESSAGE: &str =
+    "SELECT body, reactions FROM messages WHERE channel_id = ? AND deleted = 0 AND id = ?";
+
+/// A living row's columns: the body, and the total of its reactions if there was one.
+type Living = (Vec<u8>, Option<Vec<u8>>);
 
 /// Writes a batch's messages; `number` is their generation's.
 pub(crate) async fn write(
@@ -50,32 +64,65 @@ pub(crate) async fn write(
     number: i64,
 ) -> Result<(), StoreError> {
     for (id, message) in messages {
-        let guard = Guard::new(number, message.sequence)?;
-        write_one(connection, *id, message, guard).await?;
+        if let Some(reactions) = message.early_reactions() {
+            write_reactions(connection, *id, reactions, number).await?;
+        }
+        if let Some(row) = &message.row {
+            write_row(connection, *id, row, number).await?;
+        }
+        if let Some(reactions) = message.late_reactions() {
+            write_reactions(connection, *id, reactions, number).await?;
+        }
     }
     Ok(())
 }
 
-async fn write_one(
+async fn write_row(
     connection: &mut Connection,
     id: MessageId,
-    message: &FoldedMessage,
-    guard: Guard,
+    row: &Row,
+    number: i64,
 ) -> Result<(), StoreError> {
-    let (statement, content, guard) = match &message.change {
-        MessageChange::Created(content) => (INSERT_IF_NEW, Some(content), guard),
-        MessageChange::Updated(content) => (UPSERT, Some(content), guard),
-        MessageChange::Deleted => (UPSERT, None, Guard::TOMBSTONE),
+    let guard = Guard::new(number, row.sequence)?;
+    let (statement, content, guard) = match &row.change {
+        Change::Created(content) => (CREATED, Some(content), guard),
+        Change::Updated(content) => (UPDATED, Some(content), guard),
+        Change::Deleted => (DELETED, None, Guard::TOMBSTONE),
+    };
+    let base = row.base.as_deref().filter(|_| content.is_some());
+    let reactions_guard = match (content, base) {
+        (None, _) => Guard::TOMBSTONE,
+        (Some(_), None) => Guard::NONE,
+        (Some(_), Some(_)) => Guard::new(number, row.first_sequence)?,
     };
     sqlx::query(statement)
         .bind(id.sql())
-        .bind(message.channel.sql())
-        .bind(message.guild.sql())
+        .bind(row.channel.sql())
+        .bind(row.guild.sql())
         .bind(content.map_or(0, |content| content.author_id.cast_signed()))
-        .bind(message.timestamp_ms)
+        .bind(row.timestamp_ms)
         .bind(content.and_then(|content| content.edited_timestamp_ms))
         .bind(i64::from(content.is_none()))
         .bind(content.map(|content| content.body.as_slice()))
+        .bind(base)
+        .bind(reactions_guard.sql())
+        .bind(guard.sql())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+async fn write_reactions(
+    connection: &mut Connection,
+    id: MessageId,
+    reactions: &Reactions,
+    number: i64,
+) -> Result<(), StoreError> {
+    let guard = Guard::new(number, reactions.sequence)?;
+    sqlx::query(REACTED)
+        .bind(reactions.total.as_slice())
+        .bind(guard.sql())
+        .bind(id.sql())
         .bind(guard.sql())
         .execute(connection)
         .await?;
@@ -92,19 +139,19 @@ pub(crate) async fn page(
     let limit = limit.min(PAGE_MESSAGES_MAX);
     let newest = before.map_or(i64::MAX, |before| before.sql() - 1);
     // One more than asked tells whether there are more.
-    let mut bodies: Vec<Vec<u8>> = sqlx::query_scalar(PAGE)
+    let mut rows: Vec<Living> = sqlx::query_as(PAGE)
         .bind(channel.sql())
         .bind(newest)
         .bind(i64::from(limit) + 1)
         .fetch_all(connection)
         .await?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let has_more = bodies.len() > limit;
-    bodies.truncate(limit);
-    let messages = bodies
+    let has_more = rows.len() > limit;
+    rows.truncate(limit);
+    let messages = rows
         .into_iter()
         .rev()
-        .map(decode)
+        .map(|row| decode(&row))
         .collect::<Result<_, _>>()?;
     Ok((messages, has_more))
 }
@@ -115,17 +162,54 @@ pub(crate) async fn message(
     channel: ChannelId,
     id: MessageId,
 ) -> Result<Option<Message>, StoreError> {
-    let body: Option<Vec<u8>> = sqlx::query_scalar(MESSAGE)
+    let row = living(connection, channel, id).await?;
+    row.as_ref().map(decode).transpose()
+}
+
+/// A message's reactions and what is counted in; none where [`message`] finds none.
+pub(crate) async fn reactions(
+    connection: &mut Connection,
+    channel: ChannelId,
+    id: MessageId,
+) -> Result<Option<(Vec<Reaction>, Option<ReactionMark>)>, StoreError> {
+    let Some((_, reactions)) = living(connection, channel, id).await? else {
+        return Ok(None);
+    };
+    let total = match reactions {
+        Some(reactions) => total(&reactions)?,
+        None => ReactionsChanged::default(),
+    };
+    Ok(Some((total.reactions, total.mark)))
+}
+
+async fn living(
+    connection: &mut Connection,
+    channel: ChannelId,
+    id: MessageId,
+) -> Result<Option<Living>, StoreError> {
+    let row = sqlx::query_as(MESSAGE)
         .bind(channel.sql())
         .bind(id.sql())
         .fetch_optional(connection)
         .await?;
-    body.map(decode).transpose()
+    Ok(row)
 }
 
-fn decode(body: Vec<u8>) -> Result<Message, StoreError> {
-    Message::decode(bytes::Bytes::from(body)).map_err(|source| StoreError::Corrupt {
+fn decode((body, reactions): &Living) -> Result<Message, StoreError> {
+    let mut message = Message::decode(body.as_slice()).map_err(corrupt)?;
+    if let Some(reactions) = reactions {
+        message.reactions = total(reactions)?.reactions;
+    }
+    Ok(message)
+}
+
+fn total(reactions: &[u8]) -> Result<ReactionsChanged, StoreError> {
+    ReactionsChanged::decode(reactions).map_err(corrupt)
+}
+
+fn corrupt(source: prost::DecodeError) -> StoreError {
+    StoreError::Corrupt {
         table: "messages",
         source,
-    })
+    }
 }

@@ -1,4 +1,5 @@
-//! The store seam: message history and the directory in SQL, and the position in the stream that both are complete to.
+//! The store seam: message history and the directory in SQL, and the position in the stream that both are complete to;
+//! beside them what the services tell each other across restarts: revocations, and the guilds of a login.
 //!
 //! One archive writes ([`Store::apply`], a folded [`Batch`] a transaction, fenced by compare-and-set on the
 //! position); everybody reads, in snapshots that name the position they were taken at. What a row means is
@@ -10,7 +11,9 @@ mod directory;
 mod error;
 mod guard;
 mod history;
+mod login;
 mod position;
+mod revocation;
 mod sqlite;
 mod store;
 mod upsert;
@@ -20,4 +23,5 @@ pub use directory::{DirectorySnapshot, GuildDirectory};
 pub use error::StoreError;
 pub use history::{PAGE_MESSAGES_MAX, Page};
 pub use position::Position;
+pub use revocation::{REVOCATION_KEY_BYTES_MAX, Revocation};
 pub use store::Store;

@@ -3,7 +3,7 @@
 //! Each call is one statement or one transaction; a reader's answer is one snapshot and says which position
 //! it was taken at. Cancelling a call rolls it back; only a commit that was under way may have happened.
 
-use proto::event::{Member, Message};
+use proto::event::{Member, Message, Reaction, ReactionMark};
 use proto::id::{ChannelId, GuildId, MessageId, UserId};
 use sqlx::SqlitePool;
 
@@ -11,7 +11,9 @@ use crate::batch::Batch;
 use crate::directory::{self, DirectorySnapshot};
 use crate::error::StoreError;
 use crate::history::{self, Page};
+use crate::login;
 use crate::position::{self, Position};
+use crate::revocation::{self, Revocation};
 use crate::sqlite::{self, BEGIN_READ, BEGIN_WRITE, MIGRATOR};
 
 /// History and directory in SQL.
@@ -147,6 +149,20 @@ impl Store {
         history::message(&mut connection, channel, id).await
     }
 
+    /// A message's reactions, and the last dispatch that is counted in, if they were counted one by one; none
+    /// where [`Store::message`] finds none.
+    ///
+    /// # Errors
+    /// [`StoreError::Away`] where the database does not answer, [`StoreError::Corrupt`] for a row that can't be read.
+    pub async fn reactions(
+        &self,
+        channel: ChannelId,
+        id: MessageId,
+    ) -> Result<Option<(Vec<Reaction>, Option<ReactionMark>)>, StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        history::reactions(&mut connection, channel, id).await
+    }
+
     /// The whole directory.
     ///
     /// # Errors
@@ -171,6 +187,57 @@ impl Store {
     pub async fn member(&self, guild: GuildId, user: UserId) -> Result<Option<Member>, StoreError> {
         let mut connection = self.pool.acquire().await?;
         directory::member(&mut connection, guild, user).await
+    }
+
+    /// Revokes what `key` names: a token, or with `not_before_ms` (milliseconds since 1970) a user's tokens that
+    /// were issued before. It is remembered until `until_ms`. A second time widens the first.
+    ///
+    /// # Errors
+    /// [`StoreError::Away`] where the database does not answer, [`StoreError::KeyTooLong`] for a key of more than
+    /// [`crate::REVOCATION_KEY_BYTES_MAX`] bytes.
+    pub async fn revoke(
+        &self,
+        key: &str,
+        until_ms: i64,
+        not_before_ms: Option<i64>,
+    ) -> Result<(), StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        revocation::write(&mut connection, key, until_ms, not_before_ms).await
+    }
+
+    /// What is revoked at `now_ms` (milliseconds since 1970), ascending by key. What has expired is removed.
+    ///
+    /// # Errors
+    /// [`StoreError::Away`] where the database does not answer.
+    pub async fn revocations(&self, now_ms: i64) -> Result<Vec<Revocation>, StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        revocation::read(&mut connection, now_ms).await
+    }
+
+    /// Keeps the guilds that a user's login listed at `at_ms` (milliseconds since 1970), instead of those before.
+    ///
+    /// # Errors
+    /// [`StoreError::Away`] where the database does not answer.
+    pub async fn set_login_guilds(
+        &self,
+        user: UserId,
+        guilds: &[GuildId],
+        at_ms: i64,
+    ) -> Result<(), StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        login::write(&mut connection, user, guilds, at_ms).await
+    }
+
+    /// The guilds that a user's last login listed, and when that was (milliseconds since 1970).
+    ///
+    /// # Errors
+    /// [`StoreError::Away`] where the database does not answer.
+    pub async fn login_guilds(
+        &self,
+        user: UserId,
+    ) -> Result<Option<(Vec<GuildId>, i64)>, StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        login::read(&mut connection, user).await
     }
 
     /// Whether the database answers.

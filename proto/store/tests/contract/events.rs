@@ -3,8 +3,8 @@
 use proto::envelope::Opened;
 use proto::event::{
     Channel, ChannelDeleted, Event, Guild, GuildRemoved, GuildSnapshotBegin, GuildSnapshotEnd,
-    GuildSnapshotPart, Member, MemberRemoved, Message, MessageDeleted, Role, RoleDeleted,
-    ThreadMembersChanged, User,
+    GuildSnapshotPart, Member, MemberRemoved, Message, MessageDeleted, Reaction, ReactionsChanged,
+    Role, RoleDeleted, ThreadMembersChanged, User,
 };
 use proto::id::{ChannelId, GuildId, MessageId, UserId};
 
@@ -61,6 +61,21 @@ pub(crate) fn updated(id: u64, content: &str) -> Opened {
 pub(crate) fn deleted(id: u64) -> Opened {
     let deleted = MessageDeleted { message_id: id };
     opened(Some(CHANNEL), Event::MessageDeleted(deleted))
+}
+
+/// A total of so many reactions, an emoji each.
+pub(crate) fn reacted(id: u64, counts: &[u32]) -> Opened {
+    let reaction = |(emoji, count): (char, &u32)| Reaction {
+        emoji: emoji.into(),
+        count: *count,
+        ..Reaction::default()
+    };
+    let total = ReactionsChanged {
+        message_id: id,
+        reactions: ('👀'..).zip(counts).map(reaction).collect(),
+        mark: None,
+    };
+    opened(Some(CHANNEL), Event::ReactionsChanged(total))
 }
 
 pub(crate) fn user(id: u64) -> User {

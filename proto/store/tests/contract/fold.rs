@@ -8,7 +8,7 @@ use store::{GuildDirectory, Store};
 
 use crate::events::{
     CHANNEL, begin, channel, channel_deleted, channel_id, channel_upserted, created, deleted, end,
-    guild_removed, guild_updated, member, member_removed, member_upserted, part, role,
+    guild_removed, guild_updated, member, member_removed, member_upserted, part, reacted, role,
     role_deleted, role_upserted, thread_members_changed, updated,
 };
 use crate::home::{Archive, Home};
@@ -21,6 +21,7 @@ fn history_event() -> impl Strategy<Value = Opened> {
         (IDS, "[a-c]").prop_map(|(id, text)| created(id, &text)),
         (IDS, "[a-c]").prop_map(|(id, text)| updated(id, &text)),
         IDS.prop_map(deleted),
+        (IDS, 0..3u32).prop_map(|(id, count)| reacted(id, &[count])),
     ]
 }
 

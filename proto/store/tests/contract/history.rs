@@ -1,6 +1,6 @@
 //! Messages: pages, tombstones, updates, and what a fold may not change.
 
-use proto::event::{Attachment, Event, Reaction};
+use proto::event::{Attachment, Embed, Event};
 use store::{Batch, PAGE_MESSAGES_MAX, Store};
 
 use crate::events::{CHANNEL, channel_id, created, deleted, message, message_id, opened, updated};
@@ -177,27 +177,19 @@ async fn a_second_creation_changes_nothing(home: &Home) {
 
 async fn an_update_is_taken_as_it_is(home: &Home) {
     let mut archive = home.archive().await;
-    let mut reacted = message(1, "hello");
-    reacted.reactions.push(Reaction {
-        emoji: "👍".into(),
-        count: 2,
-        ..Reaction::default()
-    });
-    let update = opened(Some(CHANNEL), Event::MessageUpdated(reacted.clone()));
+    let mut pinned = message(1, "hello");
+    pinned.pinned = true;
+    pinned.embeds.push(Embed::default());
+    let update = opened(Some(CHANNEL), Event::MessageUpdated(pinned.clone()));
     archive
         .write_one_by_one(&[created(1, "hello"), update])
         .await;
-    let stored = archive
-        .store
-        .message(channel_id(CHANNEL), message_id(1))
-        .await;
-    assert_eq!(stored.unwrap(), Some(reacted));
+    let read = || archive.store.message(channel_id(CHANNEL), message_id(1));
+    assert_eq!(read().await.unwrap(), Some(pinned));
     archive.write(&[updated(1, "hello")]).await;
-    let stored = archive
-        .store
-        .message(channel_id(CHANNEL), message_id(1))
-        .await;
-    assert!(stored.unwrap().unwrap().reactions.is_empty());
+    let bare = archive.store.message(channel_id(CHANNEL), message_id(1));
+    let bare = bare.await.unwrap().unwrap();
+    assert!(!bare.pinned && bare.embeds.is_empty());
 }
 
 /// Every sequence of up to four of these, as one batch and as batches of one, on ids of its own.

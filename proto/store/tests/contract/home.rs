@@ -1,6 +1,7 @@
 //! Where the store lives in a test, and an archive that writes to it.
 
 use proto::envelope::Opened;
+use sqlx::Connection as _;
 use store::{Batch, Position, Store};
 use tempfile::TempDir;
 
@@ -27,6 +28,16 @@ impl Home {
     /// Another handle, as another process would have it.
     pub(crate) async fn open(&self) -> Store {
         Store::open(&self.url).await.unwrap()
+    }
+
+    /// Runs a statement behind the store's back.
+    pub(crate) async fn run(&self, statement: &'static str) {
+        let mut connection = sqlx::SqliteConnection::connect(&self.url).await.unwrap();
+        sqlx::raw_sql(statement)
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        connection.close().await.unwrap();
     }
 
     /// A handle on a migrated database.

@@ -29,3 +29,7 @@ mod fold;
 mod history;
 #[cfg(test)]
 mod home;
+#[cfg(test)]
+mod reactions;
+#[cfg(test)]
+mod revocations;
