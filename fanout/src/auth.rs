@@ -1,12 +1,14 @@
 //! Who a viewer is: the JWT, its keys, and the table of refusals (contract.md §1, "Authentication").
 //!
-//! Pure: the clock is a parameter. A token's text never leaves this module, not into a log and not into an error.
+//! The clock is a parameter. A token's text never leaves this module, not into a log and not into an error.
 
+mod authority;
 mod keys;
 mod token;
 
+pub use authority::Authority;
 pub use keys::Keys;
-pub use token::{Claims, Principal};
+pub use token::{Claims, Principal, Revocation, token_id};
 
 /// Why a viewer is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -23,6 +25,9 @@ pub enum AuthError {
     /// A required claim is missing or mistyped.
     #[error("Invalid token payload")]
     Payload,
+    /// It was taken back.
+    #[error("Authentication token revoked")]
+    Revoked,
 }
 
 impl AuthError {
@@ -33,6 +38,7 @@ impl AuthError {
             Self::Invalid => "AUTH_INVALID",
             Self::Expired => "AUTH_EXPIRED",
             Self::Payload => "AUTH_PAYLOAD",
+            Self::Revoked => "AUTH_REVOKED",
         }
     }
 }

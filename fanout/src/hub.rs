@@ -33,12 +33,14 @@ mod channels;
 mod joining;
 mod membership;
 mod reactions;
+mod resuming;
 #[cfg(test)]
 mod tests;
 mod turns;
 mod typing;
 mod updates;
 mod viewers;
+mod watching;
 
 /// Between two looks for rooms that nobody needs.
 const SWEEP: Duration = Duration::from_secs(10);
