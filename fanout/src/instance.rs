@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use proto::ChannelId;
 
 use crate::audience::{Audience, Watcher};
+use crate::transport::Counts;
 use crate::typing::TypingBoard;
 
 /// A worker whose heartbeat is older stands still (decisions.md, "Probes").
@@ -31,6 +32,8 @@ pub struct Instance {
     pub typing: TypingBoard,
     /// Who watches what, here and on the other instances.
     pub audience: Audience,
+    /// Plain WebSockets and event streams.
+    pub open: Arc<Counts>,
     workers: Mutex<Vec<Arc<Worker>>>,
 }
 
@@ -79,13 +82,14 @@ impl Instance {
     /// Open transports, and authenticated sockets.
     pub fn connections(&self) -> (u64, u64) {
         let workers = self.workers.lock();
-        let total = workers
+        let total: u64 = workers
             .iter()
             .map(|worker| worker.stats.connections())
             .sum();
+        let sockets: u64 = workers.iter().map(|worker| worker.stats.sockets()).sum();
         (
-            total,
-            workers.iter().map(|worker| worker.stats.sockets()).sum(),
+            total + self.open.connections(),
+            sockets + self.open.viewers(),
         )
     }
 

@@ -11,6 +11,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::auth::AuthError;
+use crate::offset::Offset;
 
 /// Messages of a page unless the viewer asks for another number.
 const LIMIT_DEFAULT: u32 = 50;
@@ -32,6 +33,15 @@ pub enum Request {
         channel: ChannelId,
         /// Messages of the page.
         limit: Option<u32>,
+    },
+    /// `join_channel` with an offset to go on from; none if it is unusable, and the page comes in its place.
+    Resume {
+        /// The channel.
+        channel: ChannelId,
+        /// Messages of the page.
+        limit: Option<u32>,
+        /// Everything up to here was seen.
+        after: Option<Offset>,
     },
     /// `leave_channel`
     Leave {

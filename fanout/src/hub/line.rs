@@ -6,8 +6,6 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use serde_json::value::RawValue;
-
 use super::Hub;
 use crate::auth::AuthError;
 use crate::request::{Asked, Refusal, is_free};
@@ -38,19 +36,18 @@ impl Waiting {
 }
 
 impl Hub {
-    /// A viewer sends an event.
+    /// A viewer sends an event of this name, which asks for this.
     pub fn on_event(
         self: &Rc<Self>,
         key: ViewerKey,
         name: &str,
-        payload: Option<&RawValue>,
+        asked: Result<Asked, Refusal>,
         reply: Reply,
     ) {
         let state = &mut *self.state.borrow_mut();
         let Some(viewer) = state.viewers.get_mut(&key) else {
             return;
         };
-        let asked = Asked::read(name, payload);
         if viewer.line.len() >= LINE_MAX || viewer.is_refreshing(&asked) {
             return reply.refuse(&Refusal::rate_limited(FULL_LINE));
         }

@@ -19,10 +19,11 @@ use store::Store;
 use tokio::task::LocalSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::{Keys, Principal};
+use crate::auth::{Authority, Keys, Principal};
 use crate::feed::Feed;
 use crate::hub::Hub;
 use crate::instance::Instance;
+use crate::request::Asked;
 use crate::session::{Session, ViewerKey};
 use crate::transport::recorder::Recorder;
 use crate::transport::{Link, Reply};
@@ -92,7 +93,7 @@ impl Bench {
             store,
             broker.clone(),
             instance.clone(),
-            keys.clone(),
+            Authority::new(keys.clone()),
         );
         actix_rt::spawn(hub.clone().run());
         let bench = Self {
@@ -203,7 +204,8 @@ impl Bench {
     pub(super) fn ask(&self, watcher: &Watcher, name: &str, data: &Value) {
         let payload = serde_json::value::to_raw_value(data).unwrap();
         let reply = Reply::new(Link::Recorder(watcher.link.clone()), None, name);
-        self.hub.on_event(watcher.key, name, Some(&payload), reply);
+        let asked = Asked::read(name, Some(&payload));
+        self.hub.on_event(watcher.key, name, asked, reply);
     }
 
     /// A member connects and joins a channel; what they were sent until then is forgotten.
