@@ -18,6 +18,7 @@ use store::Store;
 use tokio::sync::{Notify, oneshot, watch};
 
 use crate::access::Directory;
+use crate::auth::Authority;
 use crate::delivery::Delivery;
 use crate::feed::{FeedHandle, Inbox, Item, Ticket};
 use crate::frames::Frames;
@@ -26,11 +27,15 @@ use crate::offset::Offset;
 use crate::pace::Paced;
 use crate::room::{Outcome, Room};
 use crate::session::{Viewer, ViewerKey};
+pub use line::Waiting;
 use reactions::Place;
 use turns::{TURN_TIME_MAX, Turns};
 
 mod channels;
+mod counts;
+mod expiry;
 mod joining;
+mod line;
 mod membership;
 mod reactions;
 mod resuming;
@@ -55,6 +60,7 @@ pub struct Hub {
     store: Store,
     broker: Arc<dyn Broker>,
     instance: Arc<Instance>,
+    authority: Authority,
     worker: Cell<usize>,
     next_key: Cell<u64>,
     begun: watch::Sender<bool>,
@@ -84,6 +90,8 @@ struct State {
     reactions: Paced<Place, Frames>,
     /// Updated messages whose reactions are to be looked up.
     unstated: BTreeSet<Place>,
+    /// Channels whose members were told of late how many they are.
+    counts: Paced<ChannelId, ()>,
     /// Channels that are to be shown otherwise.
     updated: BTreeSet<ChannelId>,
     /// Who may have to be sent another list.
@@ -105,6 +113,7 @@ impl Hub {
         store: Store,
         broker: Arc<dyn Broker>,
         instance: Arc<Instance>,
+        authority: Authority,
     ) -> Rc<Self> {
         let position = feed.position();
         Rc::new(Self {
@@ -112,6 +121,7 @@ impl Hub {
             store,
             broker,
             instance,
+            authority,
             worker: Cell::new(0),
             next_key: Cell::new(0),
             begun: watch::Sender::new(false),
@@ -129,6 +139,7 @@ impl Hub {
                 tickets: HashMap::new(),
                 reactions: Paced::new(reactions::SPACING),
                 unstated: BTreeSet::new(),
+                counts: Paced::new(counts::SPACING),
                 updated: BTreeSet::new(),
                 unlisted: BTreeSet::new(),
                 unverified: BTreeSet::new(),
@@ -153,6 +164,8 @@ impl Hub {
             actix_rt::spawn(self.clone().restate_reactions()),
             actix_rt::spawn(self.clone().tell_typing()),
             actix_rt::spawn(self.clone().send_updates()),
+            actix_rt::spawn(self.clone().tell_counts()),
+            actix_rt::spawn(self.clone().watch_expiry()),
         ];
         while let Some(item) = inbox.items.recv().await {
             self.on_item(item);
@@ -242,7 +255,7 @@ impl Hub {
         for viewer in state.viewers.values_mut() {
             viewer.joining.clear();
             for channel in std::mem::take(&mut viewer.joined) {
-                self.instance.on_left(channel);
+                self.instance.on_left(channel, viewer.watcher());
             }
             viewer.link.close(actix_socketio::Close::GoingAway);
         }

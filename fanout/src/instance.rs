@@ -1,6 +1,5 @@
-//! What all workers of this process share: counters, the rooms' sizes, and the workers' heartbeats.
+//! What all workers of this process share: counters, who watches what, and the workers' heartbeats.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -9,6 +8,7 @@ use actix_socketio::Stats;
 use parking_lot::Mutex;
 use proto::ChannelId;
 
+use crate::audience::{Audience, Watcher};
 use crate::transport::Counts;
 use crate::typing::TypingBoard;
 
@@ -30,7 +30,8 @@ pub struct Instance {
     pub typing: TypingBoard,
     /// Plain WebSockets and event streams.
     pub open: Arc<Counts>,
-    rooms: Mutex<HashMap<ChannelId, usize>>,
+    /// Who watches what, here and on the other instances.
+    pub audience: Audience,
     workers: Mutex<Vec<Arc<Worker>>>,
 }
 
@@ -91,28 +92,18 @@ impl Instance {
     }
 
     /// A viewer has joined a channel on some worker.
-    pub fn on_joined(&self, channel: ChannelId) {
-        *self.rooms.lock().entry(channel).or_default() += 1;
+    pub fn on_joined(&self, channel: ChannelId, watcher: Watcher) {
+        self.audience.enter(channel, watcher);
     }
 
     /// A viewer has left a channel on some worker.
-    pub fn on_left(&self, channel: ChannelId) {
-        let mut rooms = self.rooms.lock();
-        if let Some(count) = rooms.get_mut(&channel) {
-            *count -= 1;
-            if *count == 0 {
-                rooms.remove(&channel);
-            }
-        }
+    pub fn on_left(&self, channel: ChannelId, watcher: Watcher) {
+        self.audience.leave(channel, watcher);
     }
 
     /// The channels that somebody watches here, and how many do.
     pub fn rooms(&self) -> Vec<(ChannelId, usize)> {
-        self.rooms
-            .lock()
-            .iter()
-            .map(|(channel, count)| (*channel, *count))
-            .collect()
+        self.audience.watched()
     }
 
     /// Counts an event that a room knew already.
@@ -132,7 +123,7 @@ impl Instance {
 
     /// Somebody here watches the channel.
     pub fn is_watched(&self, channel: ChannelId) -> bool {
-        self.rooms.lock().contains_key(&channel)
+        self.audience.is_watched(channel)
     }
 
     /// Counts deliveries.

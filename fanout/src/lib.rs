@@ -6,6 +6,7 @@
 //! that another would miss.
 
 pub mod access;
+pub mod audience;
 pub mod auth;
 pub mod delivery;
 pub mod feed;

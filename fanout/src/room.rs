@@ -59,6 +59,10 @@ pub struct Room {
     members: BTreeMap<ViewerKey, Link>,
     log: Option<Log>,
     loading: Option<Loading>,
+    /// Who came since the members were told how many they are.
+    uncounted: Vec<ViewerKey>,
+    /// How many members were told that they are, over all instances.
+    pub counted: u32,
     /// The feed sends this channel's events.
     pub is_watched: bool,
     /// Sweeps that have found nobody here.
@@ -137,6 +141,21 @@ impl Room {
     /// Somebody is here.
     pub fn has_members(&self) -> bool {
         !self.members.is_empty()
+    }
+
+    /// Somebody here was not told yet how many are.
+    pub fn has_uncounted(&self) -> bool {
+        !self.uncounted.is_empty()
+    }
+
+    /// Who is to be told that so many are here, over all instances.
+    pub fn count(&mut self, count: u32) -> Vec<ViewerKey> {
+        let uncounted = std::mem::take(&mut self.uncounted);
+        if std::mem::replace(&mut self.counted, count) == count {
+            let is_here = |key: &ViewerKey| self.members.contains_key(key);
+            return uncounted.into_iter().filter(is_here).collect();
+        }
+        self.members().collect()
     }
 
     /// The room can answer a page of this many messages.
@@ -276,7 +295,11 @@ impl Room {
     /// A viewer is in. True if they were not.
     pub fn enter(&mut self, viewer: ViewerKey, link: Link) -> bool {
         self.idle_sweeps = 0;
-        self.members.insert(viewer, link).is_none()
+        let is_new = self.members.insert(viewer, link).is_none();
+        if is_new {
+            self.uncounted.push(viewer);
+        }
+        is_new
     }
 
     /// Nothing has happened in the channel after this sequence.

@@ -19,6 +19,7 @@ use runtime::{Health, Lifecycle};
 use store::Store;
 use tokio_util::sync::CancellationToken;
 
+use crate::audience::Conversation;
 use crate::auth::Authority;
 use crate::feed::{Feed, FeedHandle, WORKERS_MAX};
 use crate::http::{self, Web, refusal};
@@ -121,6 +122,16 @@ impl Fanout {
         let stop = self.life.soft.clone();
         let hearing = typing::run(self.broker.clone(), instance.clone(), stop);
         self.life.spawn("typing", hearing);
+        let conversation = Conversation {
+            instance: instance.clone(),
+            broker: self.broker.clone(),
+            health: self.health.clone(),
+            // Limits and sessions are kept in this process.
+            is_alone: true,
+        };
+        // It speaks until the last socket has drained, and then takes leave.
+        self.life
+            .spawn("viewers", conversation.run(drained.clone()));
         let end = End {
             life: self.life.clone(),
             health: self.health,
@@ -215,6 +226,7 @@ impl Parts {
             self.store.clone(),
             self.broker.clone(),
             self.instance.clone(),
+            self.authority.clone(),
         );
         let door = Rc::new(Door {
             hub: hub.clone(),

@@ -1,12 +1,16 @@
 //! One viewer's state: who they are, what they have joined, what they were last told that they see.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use proto::{ChannelId, GuildId};
 use serde_json::value::RawValue;
 
-use crate::auth::Principal;
+use crate::access::Grant;
+use crate::audience::Watcher;
+use crate::auth::{AuthError, Principal};
+use crate::hub::Waiting;
+use crate::request::{Asked, Code, Refusal};
 use crate::transport::Link;
 
 /// Channels that one viewer may have joined (decisions.md, "Joining and paging").
@@ -48,6 +52,12 @@ pub struct Viewer {
     pub joining: BTreeSet<ChannelId>,
     /// Pages that are being read for them.
     pub paging: usize,
+    /// What they have asked and was not answered.
+    pub line: VecDeque<Waiting>,
+    /// Their line is being served.
+    pub is_served: bool,
+    /// Their token has expired; unless they send another one by then (seconds since 1970), they go.
+    pub grace_ends: Option<i64>,
     /// A hash of the channel list that they were last sent.
     listed: u64,
     /// The guilds of that list.
@@ -63,8 +73,24 @@ impl Viewer {
             joined: BTreeSet::new(),
             joining: BTreeSet::new(),
             paging: 0,
+            line: VecDeque::new(),
+            is_served: false,
+            grace_ends: None,
             listed: 0,
             guilds: BTreeSet::new(),
+        }
+    }
+
+    /// This would be a second token while one stands in line.
+    pub fn is_refreshing(&self, asked: &Result<Asked, Refusal>) -> bool {
+        matches!(asked, Ok(Asked::Refresh(_))) && self.line.iter().any(Waiting::is_refresh)
+    }
+
+    /// Whom they count as where viewers are counted.
+    pub fn watcher(&self) -> Watcher {
+        match self.session.principal.grant {
+            Grant::User(user) => Watcher::User(user),
+            Grant::Embed(_) => Watcher::Embed(self.link.transport()),
         }
     }
 
@@ -90,4 +116,22 @@ impl Viewer {
         let listed = hasher.finish();
         std::mem::replace(&mut self.listed, listed) != listed
     }
+}
+
+/// Whether a token may take the place of another one on an open socket (decisions.md, "Refresh").
+///
+/// # Errors
+/// It is another user's, issuer's or kind of token, or does not last longer.
+pub fn succeed(present: &Principal, next: &Principal) -> Result<(), Refusal> {
+    let is_embed = |principal: &Principal| matches!(principal.grant, Grant::Embed(_));
+    let is_same = (present.user, &present.issuer, is_embed(present))
+        == (next.user, &next.issuer, is_embed(next));
+    if !is_same {
+        return Err(AuthError::Invalid.into());
+    }
+    if next.expires <= present.expires {
+        let text = "token must expire later than the present one";
+        return Err(Refusal::new(Code::BadRequest, text, None));
+    }
+    Ok(())
 }

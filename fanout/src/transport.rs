@@ -81,6 +81,17 @@ impl Link {
         }
     }
 
+    /// Tells of a refusal that answers no request.
+    pub fn emit_error(&self, refusal: &Refusal) {
+        let event = ErrorEvent {
+            code: refusal.code,
+            message: refusal.text,
+            severity: refusal.code.severity(),
+            channel_id: refusal.channel.map(|channel| channel.to_string()),
+        };
+        self.emit("error", &event);
+    }
+
     /// So much waits for this client that a page more could be too much: a page has seldom more than half a
     /// mebibyte, and twice that is the queue's bound.
     pub fn is_laden(&self) -> bool {
@@ -200,6 +211,8 @@ struct Failure<'a> {
     error: &'a str,
     code: Code,
     #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     channels: Option<[(); 0]>,
 }
 
@@ -219,6 +232,13 @@ struct Done<'a, T> {
     data: &'a T,
     #[serde(skip_serializing_if = "Option::is_none")]
     recovered: Option<bool>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RateLimited<'a> {
+    message: &'a str,
+    retry_after: u64,
 }
 
 impl Reply {
@@ -260,22 +280,22 @@ impl Reply {
 
     /// Answers with a refusal.
     pub fn refuse(self, refusal: &Refusal) {
-        let channel_id = refusal.channel.map(|channel| channel.to_string());
-        let Some(ack) = self.ack else {
-            let event = ErrorEvent {
-                code: refusal.code,
+        if let Some(retry_after) = refusal.retry_after {
+            let event = RateLimited {
                 message: refusal.text,
-                severity: refusal.code.severity(),
-                channel_id,
+                retry_after,
             };
-            self.link.emit("error", &event);
-            return;
+            self.link.emit("rate_limited", &event);
+        }
+        let Some(ack) = self.ack else {
+            return self.link.emit_error(refusal);
         };
         let failure = Failure {
             success: false,
-            channel_id,
+            channel_id: refusal.channel.map(|channel| channel.to_string()),
             error: refusal.text,
             code: refusal.code,
+            retry_after: refusal.retry_after,
             channels: self.has_channels.then_some([]),
         };
         match (ack, json(&failure)) {

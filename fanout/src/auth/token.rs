@@ -104,14 +104,9 @@ impl Principal {
     pub fn revocation(&self) -> Revocation {
         Revocation {
             key: self.token_key.clone(),
-            until: self.expires + SKEW_SECONDS,
+            until: self.ends(),
             not_before: 0,
         }
-    }
-
-    /// Until when the token is taken, in seconds since 1970: clocks may differ.
-    pub fn taken_until(&self) -> i64 {
-        self.expires + SKEW_SECONDS
     }
 
     /// The token may be renewed at this time (seconds since 1970).
@@ -156,10 +151,15 @@ impl Principal {
         if seconds(claims, "nbf")?.is_some_and(|nbf| nbf > now + SKEW_SECONDS) {
             return Err(AuthError::Invalid);
         }
-        if principal.expires + SKEW_SECONDS <= now {
+        if principal.ends() <= now {
             return Err(AuthError::Expired);
         }
         Ok(principal)
+    }
+
+    /// From this second on it counts as expired (seconds since 1970): clocks may differ.
+    pub fn ends(&self) -> i64 {
+        self.expires + SKEW_SECONDS
     }
 }
 

@@ -83,7 +83,7 @@ impl Hub {
         next.map(|key| state.list_if_new(key)).is_some()
     }
 
-    fn put_out(&self, state: &mut State, key: ViewerKey, channel: ChannelId) {
+    pub(super) fn put_out(&self, state: &mut State, key: ViewerKey, channel: ChannelId) {
         if let Some(room) = state.rooms.get_mut(&channel) {
             room.leave(key);
         }
@@ -95,7 +95,7 @@ impl Hub {
         if let Some(viewer) = state.viewers.get_mut(&key)
             && viewer.joined.remove(&channel)
         {
-            self.instance.on_left(channel);
+            self.instance.on_left(channel, viewer.watcher());
             let left = ChannelLeft {
                 channel_id: channel.to_string(),
                 reason,
@@ -126,6 +126,15 @@ impl State {
         let concerned = in_rooms.chain(of_member.flatten());
         concerned
             .filter(|(key, room)| self.access(*key, *room).is_none())
+            .collect()
+    }
+
+    /// What a viewer has joined and no longer sees.
+    pub(super) fn hidden_of(&self, key: ViewerKey) -> Vec<ChannelId> {
+        let joined = self.viewers.get(&key).map(|viewer| viewer.joined.iter());
+        let joined = joined.into_iter().flatten().copied();
+        joined
+            .filter(|channel| self.access(key, *channel).is_none())
             .collect()
     }
 

@@ -197,7 +197,7 @@ impl Hub {
         viewer.link.send(&page);
         viewer.joined.insert(channel);
         if room.enter(join.viewer, viewer.link.clone()) {
-            self.instance.on_joined(channel);
+            self.instance.on_joined(channel, viewer.watcher());
         }
         join.reply.done(&joined(channel, is_again));
     }
@@ -231,7 +231,7 @@ impl Hub {
         let was_joining = viewer.joining.remove(&channel);
         let was_joined = viewer.joined.remove(&channel);
         if was_joined {
-            self.instance.on_left(channel);
+            self.instance.on_left(channel, viewer.watcher());
         }
         if !was_joined && !was_joining {
             return reply.refuse(&not_joined());

@@ -78,7 +78,7 @@ impl Hub {
             Link::Held(hold.clone())
         };
         if room.enter(join.viewer, link) {
-            self.instance.on_joined(channel);
+            self.instance.on_joined(channel, viewer.watcher());
         }
         if is_quiet {
             return join.reply.recovered(true).done(&joined(channel, false));
@@ -207,7 +207,7 @@ impl Hub {
         if let Some(viewer) = state.viewers.get_mut(&join.viewer)
             && viewer.joined.remove(&channel)
         {
-            self.instance.on_left(channel);
+            self.instance.on_left(channel, viewer.watcher());
         }
         self.admit_afresh(state, channel, join);
     }

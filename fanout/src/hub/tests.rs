@@ -2,5 +2,7 @@
 
 mod bench;
 mod channels;
+mod counts;
 mod reactions;
+mod tokens;
 mod typing;

@@ -77,11 +77,12 @@ impl Hub {
                 state.viewers_of.remove(&user);
             }
         }
+        let watcher = viewer.watcher();
         for channel in viewer.joined {
             if let Some(room) = state.rooms.get_mut(&channel) {
                 room.leave(key);
             }
-            self.instance.on_left(channel);
+            self.instance.on_left(channel, watcher);
         }
     }
 

@@ -18,7 +18,6 @@ use super::door::bearer;
 use super::{Answer, Door, Link, Reply};
 use crate::auth::AuthError;
 use crate::http::refusal;
-use crate::request::Request;
 use crate::session::{Session, ViewerKey};
 
 /// One worker's Socket.IO side.
@@ -81,10 +80,7 @@ impl Host for SocketIo {
         let ack = event.ack.map(Answer::SocketIo);
         let reply = Reply::new(Link::SocketIo(socket.clone()), ack, &event.name);
         let payload = event.args.first().map(AsRef::as_ref);
-        match Request::read(&event.name, payload) {
-            Ok(request) => self.door.hub.on_request(key, request, reply),
-            Err(refusal) => reply.refuse(&refusal),
-        }
+        self.door.hub.on_event(key, &event.name, payload, reply);
     }
 
     fn on_disconnected(&self, socket: &Socket, reason: DisconnectReason) {

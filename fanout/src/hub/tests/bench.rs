@@ -19,7 +19,7 @@ use store::Store;
 use tokio::task::LocalSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::{Keys, Principal};
+use crate::auth::{Authority, Keys, Principal};
 use crate::feed::Feed;
 use crate::hub::Hub;
 use crate::instance::Instance;
@@ -86,13 +86,20 @@ impl Bench {
         let instance = Arc::new(Instance::default());
         let mut settings = Settings::default();
         settings.set("JWT_SECRET", SECRET);
-        let hub = Hub::new(handle, store, broker.clone(), instance.clone());
+        let keys = Keys::from_settings(&settings).unwrap();
+        let hub = Hub::new(
+            handle,
+            store,
+            broker.clone(),
+            instance.clone(),
+            Authority::new(keys.clone()),
+        );
         actix_rt::spawn(hub.clone().run());
         let bench = Self {
             hub,
             broker,
             instance,
-            keys: Keys::from_settings(&settings).unwrap(),
+            keys,
             stop,
             published: std::cell::Cell::new(0),
             _folder: folder,
@@ -196,10 +203,7 @@ impl Bench {
     pub(super) fn ask(&self, watcher: &Watcher, name: &str, data: &Value) {
         let payload = serde_json::value::to_raw_value(data).unwrap();
         let reply = Reply::new(Link::Recorder(watcher.link.clone()), None, name);
-        match crate::request::Request::read(name, Some(&payload)) {
-            Ok(request) => self.hub.on_request(watcher.key, request, reply),
-            Err(refusal) => reply.refuse(&refusal),
-        }
+        self.hub.on_event(watcher.key, name, Some(&payload), reply);
     }
 
     /// A member connects and joins a channel; what they were sent until then is forgotten.

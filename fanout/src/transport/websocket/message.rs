@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::request::{Code, Refusal, Request};
+use crate::request::{Asked, Code, Refusal, Request};
 
 /// Bytes of an acknowledgement's id: clients count, or send a UUID.
 const ID_BYTES_MAX: usize = 64;
@@ -54,22 +54,22 @@ impl Said {
     /// The request.
     ///
     /// # Errors
-    /// As [`Request::read`]; here a join may name an offset too.
-    pub(super) fn request(&self) -> Result<Request, Refusal> {
+    /// As [`Asked::read`]; here a join may name an offset too.
+    pub(super) fn asked(&self) -> Result<Asked, Refusal> {
         let data = self.data.as_deref();
-        let request = Request::read(&self.event, data)?;
-        let Request::Join { channel, limit } = request else {
-            return Ok(request);
+        let asked = Asked::read(&self.event, data)?;
+        let Asked::Request(Request::Join { channel, limit }) = asked else {
+            return Ok(asked);
         };
         let resumed = data.and_then(|data| serde_json::from_str::<Resumed>(data.get()).ok());
         match resumed.and_then(|resumed| resumed.offset) {
-            None | Some(Value::Null) => Ok(request),
+            None | Some(Value::Null) => Ok(asked),
             // Text that is no offset of ours is one that can't be resumed from.
-            Some(Value::String(offset)) => Ok(Request::Resume {
+            Some(Value::String(offset)) => Ok(Asked::Request(Request::Resume {
                 channel,
                 limit,
                 after: offset.parse().ok(),
-            }),
+            })),
             Some(_) => Err(Refusal::new(
                 Code::BadRequest,
                 "offset must be a string",
@@ -93,7 +93,10 @@ mod tests {
     use proto::ChannelId;
 
     fn request(text: &str) -> Result<Request, Refusal> {
-        Said::read(text).expect("it is a message").request()
+        match Said::read(text).expect("it is a message").asked()? {
+            Asked::Request(request) => Ok(request),
+            Asked::Refresh(_) => panic!("{text} is no request"),
+        }
     }
 
     #[test]
@@ -171,7 +174,7 @@ mod tests {
         #[test]
         fn any_text_is_read_or_refused(text in "[\\[{\"a-z_:,}\\]. 0-9]{0,80}") {
             if let Some(said) = Said::read(&text) {
-                let _read: Result<Request, Refusal> = said.request();
+                let _read: Result<Asked, Refusal> = said.asked();
             }
         }
     }
