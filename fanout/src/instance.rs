@@ -30,10 +30,10 @@ pub struct Instance {
     pub typing_missed: AtomicU64,
     /// Who types, for the workers.
     pub typing: TypingBoard,
-    /// Who watches what, here and on the other instances.
-    pub audience: Audience,
     /// Plain WebSockets and event streams.
     pub open: Arc<Counts>,
+    /// Who watches what, here and on the other instances.
+    pub audience: Audience,
     workers: Mutex<Vec<Arc<Worker>>>,
 }
 

@@ -227,18 +227,18 @@ struct ErrorEvent<'a> {
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct RateLimited<'a> {
-    message: &'a str,
-    retry_after: u64,
-}
-
-#[derive(Serialize)]
 struct Done<'a, T> {
     #[serde(flatten)]
     data: &'a T,
     #[serde(skip_serializing_if = "Option::is_none")]
     recovered: Option<bool>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RateLimited<'a> {
+    message: &'a str,
+    retry_after: u64,
 }
 
 impl Reply {

@@ -104,14 +104,9 @@ impl Principal {
     pub fn revocation(&self) -> Revocation {
         Revocation {
             key: self.token_key.clone(),
-            until: self.expires + SKEW_SECONDS,
+            until: self.ends(),
             not_before: 0,
         }
-    }
-
-    /// Until when the token is taken, in seconds since 1970: clocks may differ.
-    pub fn taken_until(&self) -> i64 {
-        self.expires + SKEW_SECONDS
     }
 
     /// The token may be renewed at this time (seconds since 1970).

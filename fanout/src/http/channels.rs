@@ -4,23 +4,17 @@
 //! other viewer.
 
 use std::rc::Rc;
-use std::time::Duration;
 
 use actix_web::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderName};
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use proto::{ChannelId, MessageId};
-use runtime::time::now_ms;
-use serde::Serialize;
 use serde_json::Value;
-use tokio::time::Instant;
 use url::form_urlencoded;
 
 use super::refusal::{TOKEN_IN_URL, bad_request, closed, has_token, refused};
-use crate::auth::AuthError;
-use crate::frames::{Frames, json};
 use crate::offset::Offset;
-use crate::request::{LIMIT_MAX, Request, Severity, page_limit};
+use crate::request::{LIMIT_MAX, Request, page_limit};
 use crate::session::Session;
 use crate::transport::pipe::Pipe;
 use crate::transport::stream::{Body, StreamLink};
@@ -35,13 +29,6 @@ const RETRY_MAX_MS: u64 = 5_000;
 
 /// The position that a browser's `EventSource` sends when it comes back.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-
-#[derive(Serialize)]
-struct Expired {
-    code: &'static str,
-    message: String,
-    severity: Severity,
-}
 
 /// `GET /api/channels`
 pub(super) async fn list(request: HttpRequest, door: Data<Rc<Door>>) -> HttpResponse {
@@ -99,16 +86,12 @@ async fn open(
     place.on_authenticated();
     let retry = rand::random_range(RETRY_MIN_MS..=RETRY_MAX_MS);
     pipe.push(format!("retry: {retry}\n\n").into());
-    let (expires, farewell) = farewell(&session);
     let link = Link::Stream(StreamLink::new(pipe.clone(), channel));
     let viewer = door.hub.on_connected(session, link);
     // From here on the viewer is gone when the body is.
-    let mut body = Body::new(pipe, door.hub.clone(), viewer, bounds.ping_interval, place);
+    let body = Body::new(pipe, door.hub.clone(), viewer, bounds.ping_interval, place);
     if let Err(refusal) = door.hub.answer(viewer, join).await {
         return refused(&refusal);
-    }
-    if let Some(farewell) = farewell {
-        body = body.until(expires, farewell);
     }
     HttpResponse::Ok()
         .insert_header((CONTENT_TYPE, "text/event-stream"))
@@ -116,22 +99,6 @@ async fn open(
         // nginx would hold the events back.
         .insert_header((HeaderName::from_static("x-accel-buffering"), "no"))
         .streaming(body)
-}
-
-/// When the token ends, and the event that says so.
-fn farewell(session: &Session) -> (Instant, Option<Frames>) {
-    let until_ms = session.principal.taken_until().saturating_mul(1000);
-    let left = u64::try_from(until_ms.saturating_sub(now_ms())).unwrap_or(0);
-    // A year at most: timers have an end, and so have connections.
-    let left = Duration::from_millis(left).min(Duration::from_hours(365 * 24));
-    let error = AuthError::Expired;
-    let expired = Expired {
-        code: error.code(),
-        message: error.to_string(),
-        severity: Severity::Medium,
-    };
-    let farewell = json(&expired).map(|expired| Frames::event("error", expired));
-    (Instant::now() + left, farewell)
 }
 
 /// One request of the bearer, answered and done.

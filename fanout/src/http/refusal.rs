@@ -3,6 +3,7 @@
 use actix_socketio::Refusal as Handshake;
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
+use actix_web::http::header::RETRY_AFTER;
 use runtime::http::problem;
 use runtime::time::now_iso;
 use serde_json::json;
@@ -82,24 +83,18 @@ pub(super) fn refused(refusal: &Refusal) -> HttpResponse {
         Code::BadRequest | Code::UnknownEvent => (StatusCode::BAD_REQUEST, "BAD_REQUEST"),
         Code::Forbidden => (StatusCode::FORBIDDEN, "FORBIDDEN"),
         Code::NotJoined => (StatusCode::CONFLICT, "NOT_JOINED"),
+        Code::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED"),
         Code::Unavailable => return unavailable(),
-        Code::RateLimited => return too_many(refusal),
         Code::AuthRequired => return unauthorized(AuthError::Required),
         Code::AuthInvalid => return unauthorized(AuthError::Invalid),
         Code::AuthExpired => return unauthorized(AuthError::Expired),
         Code::AuthPayload => return unauthorized(AuthError::Payload),
         Code::AuthRevoked => return unauthorized(AuthError::Revoked),
     };
-    problem(status, refusal.text, Some(code))
-}
-
-/// RFC 6585 §4: how long to wait goes with it.
-fn too_many(refusal: &Refusal) -> HttpResponse {
-    let code = Some("RATE_LIMITED");
-    let mut answer = problem(StatusCode::TOO_MANY_REQUESTS, refusal.text, code);
-    let seconds = refusal.retry_after.unwrap_or(1).into();
-    let name = actix_web::http::header::RETRY_AFTER;
-    answer.headers_mut().insert(name, seconds);
+    let mut answer = problem(status, refusal.text, Some(code));
+    if let Some(seconds) = refusal.retry_after {
+        answer.headers_mut().insert(RETRY_AFTER, seconds.into());
+    }
     answer
 }
 

@@ -6,6 +6,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use serde_json::value::RawValue;
+
 use super::Hub;
 use crate::auth::AuthError;
 use crate::request::{Asked, Refusal, is_free};
@@ -36,12 +38,23 @@ impl Waiting {
 }
 
 impl Hub {
-    /// A viewer sends an event of this name, which asks for this.
+    /// A viewer sends an event.
     pub fn on_event(
         self: &Rc<Self>,
         key: ViewerKey,
         name: &str,
+        payload: Option<&RawValue>,
+        reply: Reply,
+    ) {
+        self.on_asked(key, Asked::read(name, payload), is_free(name), reply);
+    }
+
+    /// A viewer asks what their transport has read.
+    pub fn on_asked(
+        self: &Rc<Self>,
+        key: ViewerKey,
         asked: Result<Asked, Refusal>,
+        is_free: bool,
         reply: Reply,
     ) {
         let state = &mut *self.state.borrow_mut();
@@ -53,7 +66,7 @@ impl Hub {
         }
         viewer.line.push_back(Waiting {
             asked,
-            is_free: is_free(name),
+            is_free,
             reply,
         });
         if !std::mem::replace(&mut viewer.is_served, true) {

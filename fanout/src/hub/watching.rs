@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::Hub;
 use super::joining::unavailable;
-use crate::request::{Refusal, Request};
+use crate::request::{Asked, Refusal, Request};
 use crate::session::{Session, Viewer, ViewerKey};
 use crate::transport::{Link, Reply};
 
@@ -39,7 +39,8 @@ impl Hub {
         request: Request,
     ) -> Result<Value, Refusal> {
         let (sender, answer) = oneshot::channel();
-        self.on_request(key, request, Reply::http(sender));
+        let asked = Ok(Asked::Request(request));
+        self.on_asked(key, asked, false, Reply::http(sender));
         answer.await.unwrap_or_else(|_| Err(unavailable(None)))
     }
 }

@@ -18,7 +18,6 @@ use super::door::bearer;
 use super::{Answer, Door, Link, Reply};
 use crate::auth::AuthError;
 use crate::http::refusal;
-use crate::request::Asked;
 use crate::session::{Session, ViewerKey};
 
 /// One worker's Socket.IO side.
@@ -81,8 +80,7 @@ impl Host for SocketIo {
         let ack = event.ack.map(Answer::SocketIo);
         let reply = Reply::new(Link::SocketIo(socket.clone()), ack, &event.name);
         let payload = event.args.first().map(AsRef::as_ref);
-        let asked = Asked::read(&event.name, payload);
-        self.door.hub.on_event(key, &event.name, asked, reply);
+        self.door.hub.on_event(key, &event.name, payload, reply);
     }
 
     fn on_disconnected(&self, socket: &Socket, reason: DisconnectReason) {

@@ -105,8 +105,6 @@ pub struct Body {
     viewer: ViewerKey,
     heartbeat: Duration,
     timer: Pin<Box<Sleep>>,
-    /// When the viewer's token ends, and what is said then.
-    expiry: Option<(Pin<Box<Sleep>>, Frames)>,
     _place: Place,
 }
 
@@ -125,16 +123,8 @@ impl Body {
             viewer,
             heartbeat,
             timer: Box::pin(tokio::time::sleep(heartbeat)),
-            expiry: None,
             _place: place,
         }
-    }
-
-    /// Ends the stream at this time with this event.
-    #[must_use]
-    pub fn until(mut self, at: Instant, farewell: Frames) -> Self {
-        self.expiry = Some((Box::pin(tokio::time::sleep_until(at)), farewell));
-        self
     }
 }
 
@@ -143,13 +133,6 @@ impl Stream for Body {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let body = self.get_mut();
-        if let Some((timer, farewell)) = &mut body.expiry
-            && timer.as_mut().poll(cx).is_ready()
-        {
-            body.pipe.push(farewell.stream().clone());
-            body.pipe.end(Close::Policy);
-            body.expiry = None;
-        }
         if let Poll::Ready(frame) = body.pipe.poll_frame(cx) {
             body.timer.as_mut().reset(Instant::now() + body.heartbeat);
             return Poll::Ready(frame.map(Ok));

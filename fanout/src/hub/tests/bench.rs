@@ -23,7 +23,6 @@ use crate::auth::{Authority, Keys, Principal};
 use crate::feed::Feed;
 use crate::hub::Hub;
 use crate::instance::Instance;
-use crate::request::Asked;
 use crate::session::{Session, ViewerKey};
 use crate::transport::recorder::Recorder;
 use crate::transport::{Link, Reply};
@@ -204,8 +203,7 @@ impl Bench {
     pub(super) fn ask(&self, watcher: &Watcher, name: &str, data: &Value) {
         let payload = serde_json::value::to_raw_value(data).unwrap();
         let reply = Reply::new(Link::Recorder(watcher.link.clone()), None, name);
-        let asked = Asked::read(name, Some(&payload));
-        self.hub.on_event(watcher.key, name, asked, reply);
+        self.hub.on_event(watcher.key, name, Some(&payload), reply);
     }
 
     /// A member connects and joins a channel; what they were sent until then is forgotten.

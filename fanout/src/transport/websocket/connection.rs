@@ -10,7 +10,6 @@ use std::time::Duration;
 use actix_rt::net::TcpStream;
 use actix_socketio::Close;
 use futures_util::future::LocalBoxFuture;
-use serde::Serialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
@@ -19,8 +18,7 @@ use super::Bounds;
 use super::message::Said;
 use super::wire::{self, Incoming, Reader};
 use crate::auth::AuthError;
-use crate::frames::Frames;
-use crate::request::Severity;
+use crate::request::{Code, Refusal, is_free};
 use crate::session::{Session, ViewerKey};
 use crate::transport::pipe::{Pipe, Written};
 use crate::transport::{Answer, Door, Link, Place, Reply};
@@ -82,13 +80,6 @@ enum Wake {
     Readable,
     Deadline,
     Answered(Result<Session, AuthError>),
-}
-
-#[derive(Serialize)]
-struct Refused<'a> {
-    code: &'a str,
-    message: String,
-    severity: Severity,
 }
 
 impl Connection {
@@ -234,7 +225,7 @@ impl Connection {
     fn on_text(&mut self, text: &str) {
         let Some(mut said) = Said::read(text) else {
             let text = "expected {\"event\":…,\"data\":…,\"id\":…}";
-            return self.refuse("BAD_REQUEST", text.to_owned(), Severity::Low);
+            return self.refuse(&Refusal::new(Code::BadRequest, text, None));
         };
         let ack = said.take_id();
         let Stage::Known(viewer) = self.stage else {
@@ -245,8 +236,8 @@ impl Connection {
         };
         let ack = ack.map(|id| Answer::WebSocket(self.pipe.clone(), id));
         let reply = Reply::new(Link::WebSocket(self.pipe.clone()), ack, &said.event);
-        let asked = said.asked();
-        self.door.hub.on_event(viewer, &said.event, asked, reply);
+        let hub = &self.door.hub;
+        hub.on_asked(viewer, said.asked(), is_free(&said.event), reply);
     }
 
     // --- the token
@@ -284,20 +275,12 @@ impl Connection {
     }
 
     fn refuse_auth(&self, error: AuthError) {
-        self.refuse(error.code(), error.to_string(), Severity::Medium);
+        self.refuse(&error.into());
     }
 
     /// Says why, and ends.
-    fn refuse(&self, code: &str, message: String, severity: Severity) {
-        let refused = Refused {
-            code,
-            message,
-            severity,
-        };
-        if let Some(data) = crate::frames::json(&refused) {
-            self.pipe
-                .push(Frames::event("error", data).websocket().clone());
-        }
+    fn refuse(&self, refusal: &Refusal) {
+        Link::WebSocket(self.pipe.clone()).emit_error(refusal);
         self.pipe.end(Close::Policy);
     }
 

@@ -51,7 +51,7 @@ impl Said {
         Some(auth.token)
     }
 
-    /// What is asked.
+    /// The request.
     ///
     /// # Errors
     /// As [`Asked::read`]; here a join may name an offset too.
@@ -92,14 +92,17 @@ mod tests {
     use proptest::prelude::*;
     use proto::ChannelId;
 
-    fn asked(text: &str) -> Result<Asked, Refusal> {
-        Said::read(text).expect("it is a message").asked()
+    fn request(text: &str) -> Result<Request, Refusal> {
+        match Said::read(text).expect("it is a message").asked()? {
+            Asked::Request(request) => Ok(request),
+            Asked::Refresh(_) => panic!("{text} is no request"),
+        }
     }
 
     #[test]
     fn a_join_may_name_the_offset_to_go_on_from() {
         let channel = ChannelId::new(7).unwrap();
-        let join = |data: &str| asked(&format!(r#"{{"event":"join_channel","data":{data}}}"#));
+        let join = |data: &str| request(&format!(r#"{{"event":"join_channel","data":{data}}}"#));
         let plain = Request::Join {
             channel,
             limit: None,
@@ -127,7 +130,7 @@ mod tests {
             ),
         ];
         for (data, expected) in table {
-            assert_eq!(join(data), Ok(Asked::Request(expected)), "{data}");
+            assert_eq!(join(data), Ok(expected), "{data}");
         }
         let refusal = join(r#"{"channelId":"7","offset":9}"#).unwrap_err();
         assert_eq!(refusal.code, Code::BadRequest);
