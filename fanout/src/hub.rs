@@ -23,6 +23,7 @@ use crate::delivery::Delivery;
 use crate::feed::{FeedHandle, Inbox, Item, Ticket};
 use crate::frames::Frames;
 use crate::instance::Instance;
+use crate::limit::Limits;
 use crate::offset::Offset;
 use crate::pace::Paced;
 use crate::room::{Outcome, Room};
@@ -64,6 +65,7 @@ pub struct Hub {
     broker: Arc<dyn Broker>,
     instance: Arc<Instance>,
     authority: Authority,
+    limits: Limits,
     worker: Cell<usize>,
     next_key: Cell<u64>,
     begun: watch::Sender<bool>,
@@ -117,6 +119,7 @@ impl Hub {
         broker: Arc<dyn Broker>,
         instance: Arc<Instance>,
         authority: Authority,
+        limits: Limits,
     ) -> Rc<Self> {
         let position = feed.position();
         Rc::new(Self {
@@ -125,6 +128,7 @@ impl Hub {
             broker,
             instance,
             authority,
+            limits,
             worker: Cell::new(0),
             next_key: Cell::new(0),
             begun: watch::Sender::new(false),

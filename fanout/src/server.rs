@@ -30,7 +30,7 @@ use crate::limit::Limits;
 use crate::settings::FanoutSettings;
 use crate::transport::socketio::SocketIo;
 use crate::transport::websocket::{Bounds, WebSockets};
-use crate::transport::{Door, Open};
+use crate::transport::{Door, Open, Seats};
 use crate::typing;
 
 mod monitor;
@@ -59,6 +59,7 @@ pub struct Fanout {
 struct Parts {
     settings: FanoutSettings,
     authority: Authority,
+    limits: Limits,
     broker: Arc<dyn Broker>,
     store: Store,
     feed: FeedHandle,
@@ -106,6 +107,7 @@ impl Fanout {
         let parts = Parts {
             settings: self.settings.clone(),
             authority: Authority::new(self.settings.keys.clone()),
+            limits: limits.clone(),
             broker: self.broker.clone(),
             store: self.store.clone(),
             feed: handle.clone(),
@@ -242,12 +244,16 @@ impl Parts {
             self.broker.clone(),
             self.instance.clone(),
             self.authority.clone(),
+            self.limits.clone(),
         );
         let door = Rc::new(Door {
             hub: hub.clone(),
             authority: self.authority.clone(),
             origins: self.settings.origins.clone(),
             open: Open::new(self.instance.open.clone()),
+            limits: self.limits.clone(),
+            proxies: self.settings.proxies.clone(),
+            seats: Seats::default(),
         });
         let host = SocketIo::new(door.clone());
         let bounds = Bounds::from(&self.settings.socketio);

@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{AuthError, Keys};
 use crate::access::{Embed, Grant};
+use crate::limit::Spender;
 
 /// Clocks of issuer and server may differ by this much (decisions.md, "Keys").
 pub(super) const SKEW_SECONDS: i64 = 30;
@@ -88,6 +89,14 @@ pub struct Revocation {
 }
 
 impl Principal {
+    /// Whose quota they spend.
+    pub fn spender(&self) -> Spender<'_> {
+        match self.grant {
+            Grant::User(user) => Spender::User(user),
+            Grant::Embed(_) => Spender::Embed(&self.token_key),
+        }
+    }
+
     /// The keys under which this token can be revoked: its own, and its user's.
     pub fn revocation_keys(&self) -> [String; 2] {
         [self.token_key.clone(), format!("user:{}", self.user)]
