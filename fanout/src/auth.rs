@@ -1,12 +1,14 @@
 //! Who a viewer is: the JWT, its keys, and the table of refusals (contract.md §1, "Authentication").
 //!
-//! Pure: the clock is a parameter. A token's text never leaves this module, not into a log and not into an error.
+//! The clock is a parameter. A token's text never leaves this module, not into a log and not into an error.
 
+mod authority;
 mod keys;
 mod token;
 
+pub use authority::Authority;
 pub use keys::Keys;
-pub use token::{Claims, Principal};
+pub use token::{Claims, Principal, Revocation, token_id};
 
 /// Why a viewer is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

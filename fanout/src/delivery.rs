@@ -89,6 +89,14 @@ impl Delivery {
         Some(Frames::with_offset("message_update", object, self.offset))
     }
 
+    /// The message that this updates.
+    pub fn updated(&self) -> Option<u64> {
+        match &self.event {
+            Event::MessageUpdated(message) => Some(message.id),
+            _ => None,
+        }
+    }
+
     fn encode(&self, directory: &Directory) -> Option<Frames> {
         let (name, data) = match &self.event {
             Event::MessageCreated(message) => (

@@ -1,8 +1,11 @@
 //! The routes of contract.md §3 that this instance answers by itself: probes, status, the page, 404.
 
+mod channels;
 mod page;
+pub(crate) mod refusal;
 mod status;
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use actix_web::web::{self, ServiceConfig};
@@ -12,6 +15,8 @@ use secrecy::SecretString;
 
 use crate::feed::FeedHandle;
 use crate::instance::Instance;
+use crate::transport::Door;
+use crate::transport::websocket::Bounds;
 
 /// What the routes look at.
 #[derive(Debug, Clone)]
@@ -31,10 +36,21 @@ pub struct Web {
 /// The version of this build.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Puts the routes into an app.
-pub fn routes(web: Web) -> impl FnOnce(&mut ServiceConfig) {
+/// Puts the routes into a worker's app.
+pub fn routes(web: Web, door: Rc<Door>, bounds: Bounds) -> impl FnOnce(&mut ServiceConfig) {
     move |app| {
         app.app_data(web::Data::new(web))
+            .app_data(web::Data::new(door))
+            .app_data(web::Data::new(bounds))
+            .route("/api/channels", web::get().to(channels::list))
+            .route(
+                "/api/channels/{channel}/messages",
+                web::get().to(channels::messages),
+            )
+            .route(
+                "/api/channels/{channel}/stream",
+                web::get().to(channels::stream),
+            )
             .route("/", web::get().to(page::index))
             .route("/login", web::get().to(page::viewer))
             .route("/viewer.js", web::get().to(page::script))

@@ -18,11 +18,12 @@ use store::Store;
 use tokio::sync::{Notify, oneshot, watch};
 
 use crate::access::{Directory, Grant};
-use crate::auth::Keys;
+use crate::auth::Authority;
 use crate::delivery::Delivery;
 use crate::feed::{FeedHandle, Inbox, Item, Ticket};
 use crate::frames::Frames;
 use crate::instance::Instance;
+use crate::limit::Limits;
 use crate::offset::Offset;
 use crate::pace::Paced;
 use crate::room::{Outcome, Room};
@@ -39,6 +40,7 @@ mod joining;
 mod line;
 mod membership;
 mod reactions;
+mod resuming;
 mod review;
 mod standing;
 #[cfg(test)]
@@ -47,6 +49,7 @@ mod turns;
 mod typing;
 mod updates;
 mod viewers;
+mod watching;
 
 /// Between two looks for rooms that nobody needs.
 const SWEEP: Duration = Duration::from_secs(10);
@@ -61,7 +64,8 @@ pub struct Hub {
     store: Store,
     broker: Arc<dyn Broker>,
     instance: Arc<Instance>,
-    keys: Keys,
+    authority: Authority,
+    limits: Limits,
     worker: Cell<usize>,
     next_key: Cell<u64>,
     begun: watch::Sender<bool>,
@@ -114,7 +118,8 @@ impl Hub {
         store: Store,
         broker: Arc<dyn Broker>,
         instance: Arc<Instance>,
-        keys: Keys,
+        authority: Authority,
+        limits: Limits,
     ) -> Rc<Self> {
         let position = feed.position();
         Rc::new(Self {
@@ -122,7 +127,8 @@ impl Hub {
             store,
             broker,
             instance,
-            keys,
+            authority,
+            limits,
             worker: Cell::new(0),
             next_key: Cell::new(0),
             begun: watch::Sender::new(false),

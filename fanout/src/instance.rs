@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use proto::ChannelId;
 
 use crate::audience::{Audience, Watcher};
+use crate::transport::Counts;
 use crate::typing::TypingBoard;
 
 /// A worker whose heartbeat is older stands still (decisions.md, "Probes").
@@ -29,6 +30,8 @@ pub struct Instance {
     pub typing_missed: AtomicU64,
     /// Who types, for the workers.
     pub typing: TypingBoard,
+    /// Plain WebSockets and event streams.
+    pub open: Arc<Counts>,
     /// Who watches what, here and on the other instances.
     pub audience: Audience,
     workers: Mutex<Vec<Arc<Worker>>>,
@@ -79,13 +82,14 @@ impl Instance {
     /// Open transports, and authenticated sockets.
     pub fn connections(&self) -> (u64, u64) {
         let workers = self.workers.lock();
-        let total = workers
+        let total: u64 = workers
             .iter()
             .map(|worker| worker.stats.connections())
             .sum();
+        let sockets: u64 = workers.iter().map(|worker| worker.stats.sockets()).sum();
         (
-            total,
-            workers.iter().map(|worker| worker.stats.sockets()).sum(),
+            total + self.open.connections(),
+            sockets + self.open.viewers(),
         )
     }
 

@@ -22,6 +22,7 @@ pub mod object;
 pub mod offset;
 pub mod origin;
 pub mod pace;
+pub mod replay;
 pub mod request;
 pub mod room;
 pub mod server;

@@ -4,9 +4,10 @@
 //! next live event meet without a gap or a double.
 
 use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 use std::sync::Arc;
 
-use proto::event::Event;
+use proto::event::{Event, Reaction};
 use proto::{ChannelId, GuildId};
 use serde::Serialize;
 
@@ -17,7 +18,7 @@ use crate::history::{Applied, History, Messages};
 use crate::object::{MessageObject, message_object};
 use crate::offset::Offset;
 use crate::session::ViewerKey;
-use crate::transport::{Link, Reply};
+use crate::transport::{Hold, Link, Reply};
 
 /// Messages that a room keeps: two of the largest pages, so that deletions do not empty one at once.
 pub const ROOM_MESSAGES: u32 = 200;
@@ -46,6 +47,8 @@ pub struct Join {
     pub viewer: ViewerKey,
     /// Messages of the page, if the viewer said how many.
     pub limit: Option<u32>,
+    /// Where the viewer goes on from, in place of a page.
+    pub after: Option<Offset>,
     /// Where the answer goes.
     pub reply: Reply,
 }
@@ -69,6 +72,8 @@ pub struct Room {
 #[derive(Debug)]
 struct Log {
     messages: Messages,
+    /// The channel's last event is at or before this sequence.
+    last: u64,
     /// The encoded pages, by their limit, until the next event.
     pages: HashMap<u32, Frames>,
 }
@@ -193,6 +198,8 @@ impl Room {
             return (loading.waiting, false);
         };
         let mut messages = history.messages;
+        let newest = loading.buffered.last().map_or(0, |d| d.offset.sequence);
+        let last = newest.max(history.complete_to);
         for delivery in loading.buffered {
             if delivery.offset.sequence > history.complete_to {
                 messages.apply(&delivery.event);
@@ -201,6 +208,7 @@ impl Room {
         messages.trim(ROOM_MESSAGES as usize);
         self.log = Some(Log {
             messages,
+            last,
             pages: HashMap::new(),
         });
         (loading.waiting, true)
@@ -223,6 +231,7 @@ impl Room {
         let Some(log) = &mut self.log else {
             return Outcome::Told(0);
         };
+        log.last = delivery.offset.sequence;
         if log.messages.apply(&delivery.event) == Applied::Known {
             return Outcome::Known;
         }
@@ -247,6 +256,12 @@ impl Room {
     pub fn tell(&self, frames: &Frames) -> usize {
         self.members.values().for_each(|link| link.send(frames));
         self.members.len()
+    }
+
+    /// The reactions of a message; none if the log does not have it.
+    pub fn reactions(&self, message: u64) -> Option<&[Reaction]> {
+        let messages = &self.log.as_ref()?.messages;
+        Some(&messages.get(message)?.reactions)
     }
 
     /// The log has this message.
@@ -285,6 +300,16 @@ impl Room {
             self.uncounted.push(viewer);
         }
         is_new
+    }
+
+    /// Nothing has happened in the channel after this sequence.
+    pub fn is_quiet_since(&self, sequence: u64) -> bool {
+        self.log.as_ref().is_some_and(|log| log.last <= sequence)
+    }
+
+    /// This hold stands for the viewer here.
+    pub fn is_held(&self, viewer: ViewerKey, hold: &Rc<Hold>) -> bool {
+        matches!(self.members.get(&viewer), Some(Link::Held(own)) if Rc::ptr_eq(own, hold))
     }
 
     /// A viewer is out. True if they were in.

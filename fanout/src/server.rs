@@ -10,7 +10,7 @@ use actix_http::{HttpService, Request, h1};
 use actix_rt::net::TcpStream;
 use actix_server::{Server, ServerHandle};
 use actix_service::{fn_service, map_config};
-use actix_socketio::{Close, Refusal, Upgrade, refuse};
+use actix_socketio::{Close, Upgrade, refuse};
 use actix_web::App;
 use actix_web::dev::AppConfig;
 use actix_web::http::StatusCode;
@@ -21,13 +21,16 @@ use store::Store;
 use tokio_util::sync::CancellationToken;
 
 use crate::audience::Conversation;
+use crate::auth::Authority;
 use crate::feed::{Feed, FeedHandle, WORKERS_MAX};
-use crate::http::{self, Web};
+use crate::http::{self, Web, refusal};
 use crate::hub::Hub;
 use crate::instance::{Instance, Worker};
 use crate::limit::Limits;
 use crate::settings::FanoutSettings;
 use crate::transport::socketio::SocketIo;
+use crate::transport::websocket::{Bounds, WebSockets};
+use crate::transport::{Door, Open, Seats};
 use crate::typing;
 
 mod monitor;
@@ -37,6 +40,9 @@ const HEARTBEAT: Duration = Duration::from_millis(500);
 
 /// Connections that may wait to be accepted: a crowd that comes back after a restart waits here.
 const BACKLOG: i32 = 4_096;
+
+/// A peer who acknowledges nothing of what was sent for so long is gone: the default of `SOCKET_PING_TIMEOUT`.
+const STALL_MAX: Duration = Duration::from_mins(1);
 
 /// What a fanout is made of.
 #[derive(Debug)]
@@ -52,6 +58,8 @@ pub struct Fanout {
 #[derive(Clone)]
 struct Parts {
     settings: FanoutSettings,
+    authority: Authority,
+    limits: Limits,
     broker: Arc<dyn Broker>,
     store: Store,
     feed: FeedHandle,
@@ -98,6 +106,8 @@ impl Fanout {
         let instance = Arc::new(Instance::default());
         let parts = Parts {
             settings: self.settings.clone(),
+            authority: Authority::new(self.settings.keys.clone()),
+            limits: limits.clone(),
             broker: self.broker.clone(),
             store: self.store.clone(),
             feed: handle.clone(),
@@ -116,8 +126,6 @@ impl Fanout {
             stop: self.life.soft.clone(),
         };
         self.life.spawn("monitor", monitor.run());
-        // Until the last socket has drained: then every place is given back.
-        self.life.spawn("limits", limits.run(drained.clone()));
         let stop = self.life.soft.clone();
         let hearing = typing::run(self.broker.clone(), instance.clone(), stop);
         self.life.spawn("typing", hearing);
@@ -125,12 +133,13 @@ impl Fanout {
             instance: instance.clone(),
             broker: self.broker.clone(),
             health: self.health.clone(),
-            // Limits and sessions are kept in this process.
-            is_alone: true,
+            is_alone: self.settings.redis.is_none(),
         };
         // It speaks until the last socket has drained, and then takes leave.
         self.life
             .spawn("viewers", conversation.run(drained.clone()));
+        // Until the last socket has drained: then every place is given back.
+        self.life.spawn("limits", limits.run(drained.clone()));
         let end = End {
             life: self.life.clone(),
             health: self.health,
@@ -164,6 +173,8 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
         Some(socket2::Protocol::TCP),
     )?;
     socket.set_reuse_address(true)?;
+    // Inherited by every connection: an answer that streams to a peer who takes nothing ends by itself.
+    socket.set_tcp_user_timeout(Some(STALL_MAX))?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
@@ -178,7 +189,7 @@ fn serve(listener: TcpListener, parts: &Parts) -> std::io::Result<Server> {
         .workers(workers())
         .shutdown_timeout(1)
         .listen("fanout", listener, move || {
-            let upgrade = parts.worker();
+            let (upgrade, websockets, door) = parts.worker();
             let web = Web {
                 health: parts.health.clone(),
                 instance: parts.instance.clone(),
@@ -188,11 +199,11 @@ fn serve(listener: TcpListener, parts: &Parts) -> std::io::Result<Server> {
             };
             let app = App::new()
                 .configure(actix_socketio::routes(upgrade.config()))
-                .configure(http::routes(web));
+                .configure(http::routes(web, door, websockets.bounds()));
             HttpService::build()
                 .upgrade(fn_service(
                     move |(request, framed): (Request, Framed<TcpStream, h1::Codec>)| {
-                        take_over(upgrade.clone(), request, framed)
+                        take_over(upgrade.clone(), websockets.clone(), request, framed)
                     },
                 ))
                 .finish(map_config(app, |()| AppConfig::default()))
@@ -210,39 +221,43 @@ fn workers() -> usize {
 /// No upgrade request passes through the app: the path is looked at here, all else in the transport.
 async fn take_over(
     upgrade: Rc<Upgrade<SocketIo>>,
+    websockets: Rc<WebSockets>,
     request: Request,
     framed: Framed<TcpStream, h1::Codec>,
 ) -> Result<(), actix_web::Error> {
     if upgrade.handles(&request) {
         return upgrade.serve(request, framed).await;
     }
-    let body = serde_json::json!({
-        "error": "Not found",
-        "message": format!("Route {} {} not found", request.method(), request.path()),
-        "timestamp": runtime::time::now_iso(),
-    });
-    refuse(
-        framed,
-        Refusal::new(StatusCode::NOT_FOUND, body.to_string()),
-    )
-    .await
+    if websockets.handles(&request) {
+        return websockets.serve(request, framed).await;
+    }
+    let message = format!("Route {} {} not found", request.method(), request.path());
+    refuse(framed, refusal::of(StatusCode::NOT_FOUND, &message, None)).await
 }
 
 impl Parts {
     /// Builds what one worker is, on its thread.
-    fn worker(&self) -> Rc<Upgrade<SocketIo>> {
+    fn worker(&self) -> (Rc<Upgrade<SocketIo>>, Rc<WebSockets>, Rc<Door>) {
         let hub = Hub::new(
             self.feed.clone(),
             self.store.clone(),
             self.broker.clone(),
             self.instance.clone(),
-            self.settings.keys.clone(),
+            self.authority.clone(),
+            self.limits.clone(),
         );
-        let host = SocketIo::new(
-            hub.clone(),
-            self.settings.keys.clone(),
-            self.settings.origins.clone(),
-        );
+        let door = Rc::new(Door {
+            hub: hub.clone(),
+            authority: self.authority.clone(),
+            origins: self.settings.origins.clone(),
+            open: Open::new(self.instance.open.clone()),
+            limits: self.limits.clone(),
+            proxies: self.settings.proxies.clone(),
+            seats: Seats::default(),
+        });
+        let host = SocketIo::new(door.clone());
+        let bounds = Bounds::from(&self.settings.socketio);
+        let websockets = Rc::new(WebSockets::new(door.clone(), bounds));
         let upgrade = Rc::new(Upgrade::new(self.settings.socketio.clone(), host));
         let worker = self.instance.add_worker(upgrade.stats());
         // A worker whose hub has ended delivers nothing: its heart must not go on beating.
@@ -254,13 +269,16 @@ impl Parts {
         });
         let (drain, over) = (self.drain.clone(), self.settings.drain);
         actix_rt::spawn({
-            let upgrade = upgrade.clone();
+            let (upgrade, open) = (upgrade.clone(), door.open.clone());
             async move {
                 drain.cancelled().await;
-                upgrade.close_all_over(Close::GoingAway, over).await;
+                tokio::join!(
+                    upgrade.close_all_over(Close::GoingAway, over),
+                    open.close_all_over(Close::GoingAway, over),
+                );
             }
         });
-        upgrade
+        (upgrade, websockets, door)
     }
 }
 

@@ -120,7 +120,7 @@ mod tests {
             payload: typing.encode_to_vec().into(),
         };
         let typed = read(channel, &notice).unwrap();
-        let (name, data) = typed.frames.parts();
+        let (name, data) = (typed.frames.name(), typed.frames.data());
         assert_eq!(name, "typing_start");
         serde_json::from_str(data.get()).unwrap()
     }

@@ -53,7 +53,14 @@ const NAMED_IN: &[(&str, &[&str])] = &[
         "reqwest",
         &["ingest/src/rest", "tests/src", "tests/load/src"],
     ),
-    ("actix_http", &["fanout/socketio", "fanout/src/server"]),
+    (
+        "actix_http",
+        &[
+            "fanout/socketio",
+            "fanout/src/server",
+            "fanout/src/transport/websocket",
+        ],
+    ),
 ];
 
 fn root() -> PathBuf {

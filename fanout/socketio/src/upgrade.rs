@@ -161,8 +161,12 @@ pub async fn refuse(
     within_answer_timeout(answer).await
 }
 
-/// Writes the 101 and takes the stream out of actix's hands, with what it has read beyond the request.
-async fn switch_protocols(
+/// Writes the 101 and takes the stream out of actix's hands, with what it has read beyond the request: also for a
+/// plain WebSocket beside this endpoint. Whether the request is a handshake is the caller's to check.
+///
+/// # Errors
+/// When the answer can't be written.
+pub async fn switch_protocols(
     request: Request,
     mut framed: Framed<TcpStream, h1::Codec>,
 ) -> Result<(TcpStream, Vec<u8>), actix_web::Error> {

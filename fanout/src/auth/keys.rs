@@ -94,7 +94,9 @@ impl Keys {
     /// Signs claims, with the configured issuer and audience; none without a signing key.
     pub fn sign(&self, mut claims: Claims) -> Option<String> {
         let (algorithm, key) = self.signer.as_ref()?;
-        claims.iss.clone_from(&self.issuer);
+        if self.issuer.is_some() {
+            claims.iss.clone_from(&self.issuer);
+        }
         claims.aud.clone_from(&self.audience);
         jsonwebtoken::encode(&Header::new(*algorithm), &claims, key).ok()
     }
@@ -189,12 +191,8 @@ MCowBQYDK2VwAyEAbLQ+VPfxL1GQ85CRx4OvxnqsneOTJqmUNLSCjQC7GJU=
         Claims {
             discord_id: "42".into(),
             username: "ada".into(),
-            iat: 0,
             exp: 1,
-            channels: None,
-            private: None,
-            iss: None,
-            aud: None,
+            ..Claims::default()
         }
     }
 

@@ -46,17 +46,27 @@ impl Hub {
         payload: Option<&RawValue>,
         reply: Reply,
     ) {
+        self.on_asked(key, Asked::read(name, payload), is_free(name), reply);
+    }
+
+    /// A viewer asks what their transport has read.
+    pub fn on_asked(
+        self: &Rc<Self>,
+        key: ViewerKey,
+        asked: Result<Asked, Refusal>,
+        is_free: bool,
+        reply: Reply,
+    ) {
         let state = &mut *self.state.borrow_mut();
         let Some(viewer) = state.viewers.get_mut(&key) else {
             return;
         };
-        let asked = Asked::read(name, payload);
         if viewer.line.len() >= LINE_MAX || viewer.is_refreshing(&asked) {
-            return reply.refuse(&Refusal::rate_limited(FULL_LINE));
+            return reply.refuse(&Refusal::rate_limited("Too many requests", FULL_LINE));
         }
         viewer.line.push_back(Waiting {
             asked,
-            is_free: is_free(name),
+            is_free,
             reply,
         });
         if !std::mem::replace(&mut viewer.is_served, true) {
@@ -91,12 +101,18 @@ impl Hub {
     }
 
     /// Whether a viewer's next event may be answered.
-    #[expect(clippy::unused_async, reason = "limits are asked of another machine")]
     async fn admit_event(&self, key: ViewerKey) -> Result<(), Refusal> {
-        let state = self.state.borrow();
-        match state.viewers.get(&key) {
-            Some(viewer) if viewer.grace_ends.is_some() => Err(AuthError::Expired.into()),
-            _ => Ok(()),
-        }
+        let (principal, address) = {
+            let state = self.state.borrow();
+            let Some(viewer) = state.viewers.get(&key) else {
+                return Ok(());
+            };
+            if viewer.grace_ends.is_some() {
+                return Err(AuthError::Expired.into());
+            }
+            (viewer.session.principal.clone(), viewer.session.address)
+        };
+        let spent = self.limits.spend(principal.spender(), address).await;
+        spent.map_err(Refusal::from)
     }
 }

@@ -50,12 +50,19 @@ impl Hub {
                 let room = state.rooms.get(&delivery.channel);
                 let is_unknown = room.is_some_and(Room::has_members)
                     && !room.is_some_and(|room| room.holds(message.id));
-                if is_unknown && state.unstated.len() < UNSTATED_MAX {
-                    state.unstated.insert((delivery.channel, message.id));
-                    self.unstated.notify_one();
+                if is_unknown {
+                    self.state_reactions(state, (delivery.channel, message.id));
                 }
             }
             _ => {}
+        }
+    }
+
+    /// The reactions of a message that no room holds are to be looked up and told.
+    pub(super) fn state_reactions(&self, state: &mut State, place: Place) {
+        if state.unstated.len() < UNSTATED_MAX {
+            state.unstated.insert(place);
+            self.unstated.notify_one();
         }
     }
 

@@ -36,10 +36,15 @@ impl Hub {
         }
     }
 
-    /// A viewer is connected: they are told who they are and what they see.
-    pub fn on_connected(&self, session: Session, link: Link) -> ViewerKey {
+    pub(super) fn new_key(&self) -> ViewerKey {
         let key = ViewerKey::new(self.next_key.get());
         self.next_key.set(self.next_key.get() + 1);
+        key
+    }
+
+    /// A viewer is connected: they are told who they are and what they see.
+    pub fn on_connected(&self, session: Session, link: Link) -> ViewerKey {
+        let key = self.new_key();
         let state = &mut *self.state.borrow_mut();
         if !*self.begun.borrow() {
             // The feed broke while they were authenticated: there is nothing to show, and they come back.
@@ -86,6 +91,11 @@ impl Hub {
         match request {
             Request::GetChannels => self.get_channels(key, reply),
             Request::Join { channel, limit } => self.join(key, channel, limit, reply),
+            Request::Resume {
+                channel,
+                limit,
+                after,
+            } => self.resume(key, channel, limit, after, reply),
             Request::Leave { channel } => self.leave(key, channel, reply),
             Request::GetMessages {
                 channel,

@@ -21,8 +21,8 @@ struct Record {
 
 impl Recorder {
     pub(super) fn on_sent(&self, frames: &Frames) {
-        let (name, data) = frames.parts();
-        let data = serde_json::from_str(data.get()).expect("an event is JSON");
+        let name = frames.name();
+        let data = serde_json::from_str(frames.data().get()).expect("an event is JSON");
         self.0.borrow_mut().events.push((name, data));
     }
 
