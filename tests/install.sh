@@ -38,7 +38,7 @@ need_program() {
     trap 'as_root rm -f "$policy"' EXIT
     as_root sh -c 'printf "#!/bin/sh\nexit 101\n" >"$1" && chmod 755 "$1"' sh "$policy" || true
   fi
-  need "$what" --no-install-recommends "$package"
+  need "$what" "$package"
   if command -v systemctl >/dev/null; then
     as_root systemctl disable --quiet "$service" 2>/dev/null || true
   fi

@@ -122,7 +122,10 @@ impl Sim {
         let base = config
             .public_url
             .unwrap_or_else(|| format!("http://{}", reachable(address)));
-        let world = World::found(config.extra_members, base.trim_end_matches('/'));
+        let mut world = World::found(config.extra_members, base.trim_end_matches('/'));
+        if let Some(seed) = config.demo_seed {
+            demo::write_past(&mut world, seed);
+        }
         let shared = Arc::new(Shared::new(world, application));
         let (started, is_started) = oneshot::channel();
         let thread = std::thread::Builder::new()

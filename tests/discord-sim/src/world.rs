@@ -116,6 +116,30 @@ impl World {
         })
     }
 
+    /// Every channel and active thread that messages can be in.
+    pub(crate) fn places(&self) -> impl Iterator<Item = &Channel> {
+        self.channels.values().filter(|channel| {
+            let is_over = channel
+                .thread
+                .as_ref()
+                .is_some_and(|thread| thread.archived);
+            channel.kind.holds_messages() && !is_over
+        })
+    }
+
+    /// The people who may write in a channel.
+    pub(crate) fn speakers(&self, channel_id: Snowflake) -> Vec<Snowflake> {
+        let Some(channel) = self.channels.get(&channel_id) else {
+            return Vec::new();
+        };
+        let needed = Permissions::VIEW_CHANNEL | Permissions::SEND_MESSAGES;
+        let may_speak = |user: &&User| self.channel_permissions(channel, user.id).contains(needed);
+        self.people()
+            .filter(may_speak)
+            .map(|user| user.id)
+            .collect()
+    }
+
     /// Ids of a guild's members that are not bots.
     pub(crate) fn humans_of(&self, guild_id: Snowflake) -> Vec<Snowflake> {
         let Some(guild) = self.guilds.get(&guild_id) else {

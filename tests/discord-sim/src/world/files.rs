@@ -56,7 +56,7 @@ impl Files {
     }
 
     /// Makes attachments of what was declared and what was uploaded, and keeps the uploads.
-    pub(super) fn attach(
+    pub(crate) fn attach(
         &mut self,
         message_id: Snowflake,
         declared: Vec<AttachmentDraft>,

@@ -55,9 +55,9 @@ impl World {
     }
 
     /// Stores a message without telling anybody.
-    pub(super) fn keep(&mut self, message: Message) {
+    pub(crate) fn keep(&mut self, message: Message) {
         if let Some(channel) = self.channels.get_mut(&message.channel_id) {
-            channel.last_message_id = Some(message.id);
+            channel.last_message_id = channel.last_message_id.max(Some(message.id));
             if let Some(thread) = &mut channel.thread {
                 thread.message_count += 1;
                 thread.member_ids.insert(message.author_id);
@@ -240,6 +240,21 @@ impl World {
         });
         self.emit("TYPING_START", guild_id, Intents::TYPING, body);
         Ok(())
+    }
+
+    /// When the oldest message that a channel has was written, in Unix milliseconds; now, if it has none.
+    pub(crate) fn beginning_of(&self, channel_id: Snowflake) -> Option<u64> {
+        self.channels.get(&channel_id)?;
+        let kept = self.messages.get(&channel_id);
+        let first = kept.and_then(BTreeMap::first_key_value);
+        Some(first.map_or_else(unix_ms, |(id, _)| id.unix_ms()))
+    }
+
+    /// The messages of a channel, oldest first.
+    #[cfg(test)]
+    pub(crate) fn kept(&self, channel_id: Snowflake) -> Vec<&Message> {
+        let kept = self.messages.get(&channel_id).into_iter();
+        kept.flat_map(BTreeMap::values).collect()
     }
 
     pub(super) fn find(&self, channel_id: Snowflake, id: Snowflake) -> Option<&Message> {

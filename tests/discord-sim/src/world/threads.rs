@@ -27,6 +27,17 @@ pub(crate) struct ThreadDraft {
 }
 
 impl ThreadDraft {
+    /// A thread on a message.
+    pub(crate) fn named(name: &str, owner_id: Option<Snowflake>) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind: None,
+            auto_archive_duration: None,
+            owner_id,
+            message: None,
+        }
+    }
+
     /// Gives the first message its files.
     pub(crate) fn attach(&mut self, uploads: Vec<Upload>) {
         if let Some(first) = &mut self.message {
