@@ -19,14 +19,22 @@ const START_PATIENCE: Duration = Duration::from_secs(30);
 /// free when it starts again.
 const PORTS: std::ops::Range<u16> = 10_000..30_000;
 
-/// Runs the server until it ends or the pipe does; then removes the folder, unless it is told to keep it.
+/// Runs the server until it ends or the pipe does; then removes the folder, unless it is told to keep it. Once the
+/// watcher has begun with that, the end of the server does not end the watcher.
 const KEEPER: &str = r#"
 folder=$1; shift
 exec 3<&0 </dev/null
 "$@" & server=$!
-{ read -r word <&3; kill -9 "$server"; [ "$word" != keep ]; } & watcher=$!
+{
+  read -r word <&3
+  trap "" TERM
+  kill -9 "$server"
+  while kill -0 "$server" 2>/dev/null; do sleep 0.01; done
+  [ "$word" = keep ] || rm -rf "$folder"
+} & watcher=$!
 wait "$server"
-kill "$watcher" || { wait "$watcher" && rm -rf "$folder"; }
+kill "$watcher"
+wait "$watcher"
 "#;
 
 /// As small as it starts, and safe against a killed process, not against a power cut.
