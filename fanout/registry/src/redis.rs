@@ -157,9 +157,11 @@ impl Arguments {
     }
 }
 
-/// Whole milliseconds, as Redis counts the ends of keys; never 0, which would be the end at once.
+/// Whole milliseconds, as Redis counts the ends of keys: never 0, which would be the end at once, and never so many
+/// that its sums overflow.
 fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis())
-        .unwrap_or(u64::MAX)
-        .max(1)
+    /// A hundred years.
+    const LONGEST: u64 = 100 * 365 * 24 * 60 * 60 * 1000;
+    let milliseconds = u64::try_from(duration.as_millis());
+    milliseconds.unwrap_or(LONGEST).clamp(1, LONGEST)
 }
