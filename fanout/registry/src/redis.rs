@@ -23,7 +23,8 @@ use crate::{SLOT_TTL, State, Stats};
 /// How Redis is reached.
 #[derive(Clone)]
 pub struct RedisSettings {
-    /// `redis://[user:password@]host[:port][/database]`, or `rediss://` for TLS.
+    /// `redis://[user:password@]host[:port][/database]`, or `rediss://` for TLS, which takes the process's rustls
+    /// provider and trusts the system's roots, or those of `SSL_CERT_FILE`.
     pub url: String,
     /// A call that takes longer is answered in process, and marks Redis as away.
     pub patience: Duration,

@@ -95,6 +95,28 @@ async fn the_call_made_at_retry_after_succeeds_also_where_the_debt_is_known_in_p
 }
 
 #[tokio::test]
+async fn a_crowd_waits_for_its_turn_and_is_no_outage() {
+    let server = RedisServer::start();
+    let (one, other) = (instance(&server).await, instance(&server).await);
+    let crowd = (0..2_000).map(|number| {
+        let registry = if number % 2 == 0 { &one } else { &other };
+        let registry = registry.clone();
+        tokio::spawn(async move { registry.spend("user", slow(500)).await })
+    });
+    let crowd: Vec<_> = crowd.collect();
+    let mut allowed = 0;
+    for spent in crowd {
+        allowed += u32::from(spent.await.unwrap().is_allowed());
+    }
+    assert_eq!(allowed, 500);
+    for registry in [&one, &other] {
+        let stats = registry.stats();
+        let away = [&stats.fallbacks, &stats.redis_outages, &stats.redis_busy];
+        assert_eq!(away.map(count), [0; 3]);
+    }
+}
+
+#[tokio::test]
 async fn a_redis_that_hangs_delays_the_calls_of_one_moment_and_no_others() {
     let server = RedisServer::start();
     let settings = RedisSettings {
