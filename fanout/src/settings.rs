@@ -93,3 +93,32 @@ fn socketio(settings: &Settings) -> Result<Config, SettingsError> {
         ..default
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_of_redis_that_is_none_stops_the_start_and_is_not_repeated() {
+        let mut settings = Settings::default();
+        assert!(redis(&settings).unwrap().is_none());
+        for url in [
+            "redis:6379",
+            "http://:secret@redis",
+            "redis://:secret@redis:port",
+        ] {
+            settings.set("REDIS_URL", url);
+            let error = redis(&settings).unwrap_err().to_string();
+            assert!(
+                error.starts_with("setting REDIS_URL is malformed"),
+                "{error}"
+            );
+            assert!(!error.contains("secret"), "{error}");
+        }
+        for url in ["redis://redis:6379/1", "rediss://user:secret@redis:6380"] {
+            settings.set("REDIS_URL", url);
+            let opened = redis(&settings).unwrap();
+            assert!(!format!("{opened:?}").contains("secret"));
+        }
+    }
+}

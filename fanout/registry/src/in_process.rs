@@ -22,14 +22,17 @@ use crate::{
 /// About 150,000 keys in debt: more would be an attack, and then the smallest debts are forgotten.
 const DEBT_BYTES_MAX: usize = 32 << 20;
 
-/// About 200,000 open connections, each with two slots.
+/// About 100,000 open connections, each with two slots.
 const SLOT_BYTES_MAX: usize = 64 << 20;
 
-/// About 50,000 viewers in 10 channels each.
+/// About 50,000 sessions of 1 KiB.
 const SESSION_BYTES_MAX: usize = 64 << 20;
 
 /// About 100,000 revoked tokens.
 const REVOCATION_BYTES_MAX: usize = 32 << 20;
+
+/// Longer than any process runs.
+const LIFETIME: Duration = Duration::from_hours(100 * 365 * 24);
 
 /// What a slot costs beside its name.
 const SLOT_BYTES: usize = 64;
@@ -90,9 +93,9 @@ impl InProcess {
         paid.map_or(Duration::ZERO, |paid| paid.saturating_duration_since(now))
     }
 
-    /// A key owes until then at least.
-    pub(crate) fn owe(&self, key: &str, paid: Instant) {
-        let now = Instant::now();
+    /// A key owed so much at least, at that time.
+    pub(crate) fn owe(&self, key: &str, then: Instant, debt: Duration) {
+        let (now, paid) = (Instant::now(), later(then, debt));
         let mut debts = self.shared.debts.lock();
         if debts.get(key, now).is_none_or(|known| *known < paid) {
             self.evicted(debts.put(key, paid, 0, paid, now));
@@ -105,7 +108,7 @@ impl InProcess {
         let paid = debts.get(key, now).copied().unwrap_or(now);
         match quota.spend(paid.saturating_duration_since(now)) {
             Ok(debt) => {
-                self.evicted(debts.put(key, now + debt, 0, now + debt, now));
+                self.evicted(debts.put(key, later(now, debt), 0, later(now, debt), now));
                 Verdict::Allowed
             }
             Err(retry_after) => Verdict::Refused { retry_after },
@@ -121,7 +124,7 @@ impl InProcess {
         let is_allowed = slots.contains_key(slot) || slots.len() < max;
         let oldest = slots.values().min().copied();
         if is_allowed {
-            slots.insert(slot.to_owned(), now + self.shared.slot_ttl);
+            slots.insert(slot.to_owned(), later(now, self.shared.slot_ttl));
         }
         self.put_slots(&mut all, key, slots, now);
         if is_allowed {
@@ -140,7 +143,7 @@ impl InProcess {
             };
             let mut slots = all.remove(key).unwrap_or_default();
             let names = of_one_key.iter().map(|(_, slot)| slot.clone());
-            slots.extend(names.map(|slot| (slot, now + self.shared.slot_ttl)));
+            slots.extend(names.map(|slot| (slot, later(now, self.shared.slot_ttl))));
             self.put_slots(&mut all, key, slots, now);
         }
     }
@@ -170,7 +173,7 @@ impl InProcess {
     ) {
         let now = Instant::now();
         let bytes = session.owner.len() + session.value.len();
-        self.evicted(sessions.put(pid, session, bytes, now + window, now));
+        self.evicted(sessions.put(pid, session, bytes, later(now, window), now));
     }
 
     fn evicted(&self, entries: u64) {
@@ -290,6 +293,11 @@ impl Revocations for InProcess {
             });
         Ok(all.collect())
     }
+}
+
+/// Some time later; what is too far to be told is a lifetime away.
+fn later(now: Instant, time: Duration) -> Instant {
+    now.checked_add(time).unwrap_or(now + LIFETIME)
 }
 
 impl Session {

@@ -23,7 +23,8 @@ use crate::{SLOT_TTL, State, Stats};
 /// How Redis is reached.
 #[derive(Clone)]
 pub struct RedisSettings {
-    /// `redis://[user:password@]host[:port][/database]`, or `rediss://` for TLS.
+    /// `redis://[user:password@]host[:port][/database]`, or `rediss://` for TLS, which takes the process's rustls
+    /// provider and trusts the system's roots, or those of `SSL_CERT_FILE`.
     pub url: String,
     /// A call that takes longer is answered in process, and marks Redis as away.
     pub patience: Duration,
@@ -157,9 +158,11 @@ impl Arguments {
     }
 }
 
-/// Whole milliseconds, as Redis counts the ends of keys; never 0, which would be the end at once.
+/// Whole milliseconds, as Redis counts the ends of keys: never 0, which would be the end at once, and never so many
+/// that its sums overflow.
 fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis())
-        .unwrap_or(u64::MAX)
-        .max(1)
+    /// A hundred years.
+    const LONGEST: u64 = 100 * 365 * 24 * 60 * 60 * 1000;
+    let milliseconds = u64::try_from(duration.as_millis());
+    milliseconds.unwrap_or(LONGEST).clamp(1, LONGEST)
 }

@@ -103,7 +103,7 @@ impl Registry {
             let known = local.debt(key).saturating_sub(drift);
             if let Ok((verdict, debt)) = redis.spend_from(key, quota, known).await {
                 // Counted from before the question: at no time more than what is owed in Redis.
-                local.owe(key, asked + debt);
+                local.owe(key, asked, debt);
                 return self.counted(verdict);
             }
         }

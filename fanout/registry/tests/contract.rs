@@ -69,6 +69,7 @@ mod contract {
         sessions::a_renewal_begins_the_window_again fails on Fixed;
         sessions::a_forgotten_session_is_kept_again_with_its_value_alone fails on Pretending;
         sessions::an_ended_session_can_not_be_taken fails on Undying;
+        sessions::a_window_without_end_is_kept fails on Overflowing;
         revoked::of_two_revocations_of_one_key_the_later_times_hold fails on LastWins;
         revoked::what_has_ended_is_not_told fails on Unending;
         revoked::all_of_many_revocations_are_told fails on Paging;

@@ -33,7 +33,7 @@ pub(super) struct Monitor {
 }
 
 impl Monitor {
-    pub(super) async fn run(self) {
+    pub(super) async fn run(mut self) {
         let mut connected_at = None;
         let mut ticks = tokio::time::interval(LOOK);
         self.health.hold("nats", "never connected");
@@ -42,6 +42,7 @@ impl Monitor {
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 _ = ticks.tick() => {}
+                Ok(()) = self.redis.changed() => {}
             }
             self.look_at_broker(&mut connected_at);
             let answered = tokio::time::timeout(ANSWER, self.store.ping()).await;

@@ -208,19 +208,28 @@ impl Link {
         }
     }
 
-    /// Asks about every `pause` whether Redis can be written to.
+    /// Asks about every `pause` whether Redis can be written to, and says once an outage why it can't.
     async fn keep_probing(self, pause: Duration, stop: CancellationToken) {
+        let mut is_said = false;
         loop {
             let answer = tokio::select! {
                 () = stop.cancelled() => break,
                 answer = tokio::time::timeout(self.patience, self.probe()) => answer,
             };
-            let answer = answer.unwrap_or(Err(Failure::Away));
-            if let Err(failure) = answer {
-                self.stats.redis_failures.fetch_add(1, Relaxed);
-                tracing::debug!(?failure, "a probe of Redis failed");
+            match answer.unwrap_or_else(|_| Err("no answer in time".to_owned())) {
+                Ok(connection) => {
+                    is_said = false;
+                    self.turn(Some(connection));
+                }
+                Err(why) => {
+                    self.stats.redis_failures.fetch_add(1, Relaxed);
+                    if !is_said {
+                        tracing::warn!(%why, "Redis can't be written to");
+                    }
+                    is_said = true;
+                    self.turn(None);
+                }
             }
-            self.turn(answer.ok());
             // A fifth more or less: instances that began together do not stay together.
             let pause = pause.mul_f64(rand::rng().random_range(0.8..1.2));
             tokio::select! {
@@ -231,18 +240,17 @@ impl Link {
         *self.shared.connection.lock() = None;
     }
 
-    /// Writes through a connection of the pool: the last one, as long as it lives.
-    async fn probe(&self) -> Result<MultiplexedConnection, Failure> {
-        let connection = self.pool.get().await.map_err(|_| Failure::Away)?;
+    /// Writes through a connection of the pool: the last one, as long as it lives. Or why that can't be done.
+    async fn probe(&self) -> Result<MultiplexedConnection, String> {
+        let taken = self.pool.get().await;
+        let connection = taken.map_err(|error| error.to_string())?;
         let mut shared = MultiplexedConnection::clone(&connection);
         let mut set = Cmd::new();
         set.arg("SET").arg("discord-stream:probe").arg(1);
         set.arg("PX").arg(PROBE_TTL_MS);
         let written: RedisResult<()> = set.query_async(&mut shared).await;
-        match written {
-            Ok(()) => Ok(shared),
-            Err(error) => Err(failure(&error)),
-        }
+        written.map_err(|error| error.to_string())?;
+        Ok(shared)
     }
 }
 

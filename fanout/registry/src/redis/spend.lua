@@ -10,6 +10,6 @@ local after = debt + interval
 if after > burst then
   return {0, debt, after - burst}
 end
--- Numbers as Lua prints them lose digits above 10^14.
+-- All digits, whatever the server does with Lua's numbers.
 redis.call('SET', KEYS[1], string.format('%.0f', now + after), 'PX', math.ceil(after / 1000))
 return {1, after, 0}

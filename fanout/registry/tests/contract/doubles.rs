@@ -89,10 +89,10 @@ impl Double {
     }
 
     fn window(&self, window: Duration) -> Duration {
-        if self.flaw == Flaw::Endless {
-            LONG
-        } else {
-            window
+        match self.flaw {
+            Flaw::Endless => LONG,
+            Flaw::Overflowing if window > LONG => Duration::ZERO,
+            _ => window,
         }
     }
 }

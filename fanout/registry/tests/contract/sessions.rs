@@ -52,7 +52,7 @@ pub(crate) async fn a_session_ends_with_its_window(home: &Home) {
 
 pub(crate) async fn a_renewal_begins_the_window_again(home: &Home) {
     home.one.save("pid", "a", VALUE, WINDOW).await.unwrap();
-    for value in [None, Some(&b"new"[..])] {
+    for value in [Some(&b"new"[..]), None] {
         pass(WINDOW * 2 / 3).await;
         let renewed = Sessions::renew(&*home.one, "pid", "a", value, WINDOW).await;
         assert_eq!(renewed, Ok(true));
@@ -78,4 +78,13 @@ pub(crate) async fn an_ended_session_can_not_be_taken(home: &Home) {
     assert_eq!(home.other.take("pid", "b", WINDOW).await, Ok(None));
     let other = home.other.take("other", "b", WINDOW).await;
     assert_eq!(other, Ok(Some(VALUE.to_vec())));
+}
+
+pub(crate) async fn a_window_without_end_is_kept(home: &Home) {
+    let endless = Duration::MAX;
+    home.one.save("pid", "a", VALUE, endless).await.unwrap();
+    let renewed = Sessions::renew(&*home.one, "pid", "a", None, endless).await;
+    assert_eq!(renewed, Ok(true));
+    let taken = home.other.take("pid", "b", endless).await;
+    assert_eq!(taken, Ok(Some(VALUE.to_vec())));
 }
