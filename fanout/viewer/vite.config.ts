@@ -20,7 +20,7 @@ function licences(): Plugin {
       const texts = [...names].sort().map((name) => `${name}\n\n${licenceOf(name)}`);
       this.emitFile({
         type: 'asset',
-        fileName: 'assets/licences.txt',
+        name: 'licences.txt',
         source: texts.join(`\n\n${'-'.repeat(72)}\n\n`),
       });
     },
