@@ -20,7 +20,7 @@ function licences(): Plugin {
       const texts = [...names].sort().map((name) => `${name}\n\n${licenceOf(name)}`);
       this.emitFile({
         type: 'asset',
-        fileName: 'assets/licences.txt',
+        name: 'licences.txt',
         source: texts.join(`\n\n${'-'.repeat(72)}\n\n`),
       });
     },
@@ -52,5 +52,11 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
   },
-  server: { proxy: { '/socket.io': { target: stream, ws: true }, '/api': stream } },
+  // The fanout lets its own origin in and no other.
+  server: {
+    proxy: {
+      '/socket.io': { target: stream, ws: true, changeOrigin: true, rewriteWsOrigin: true },
+      '/api': { target: stream, changeOrigin: true, headers: { origin: stream } },
+    },
+  },
 });

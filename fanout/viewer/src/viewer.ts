@@ -73,8 +73,9 @@ export class Viewer {
     try {
       const page = await this.page(window.channelId, PAGE_LIMIT, before);
       this.dispatch({ type: 'older', page, before });
-    } catch {
-      if (!signal.aborted) this.dispatch({ type: 'older-state', older: 'failed' });
+    } catch (error) {
+      const isCut = error instanceof RequestError && error.code === 'DISCONNECTED';
+      if (!signal.aborted) this.dispatch({ type: 'older-state', older: isCut ? 'idle' : 'failed' });
     }
   }
 
@@ -101,7 +102,7 @@ export class Viewer {
     const id = this.state.value.selected;
     if (!id) return;
     this.dispatch({ type: 'select', id });
-    this.join(id);
+    void this.join(id);
   }
 
   dismiss(id: number): void {
@@ -123,14 +124,18 @@ export class Viewer {
     this.dispatch({ type: 'select', id });
     if (!id) return;
     keep(id);
-    this.join(id);
+    void this.join(id);
   }
 
   private onConnect(recovered: boolean): void {
-    const { selected, stage } = this.state.value;
-    if (!selected || (recovered && stage.kind === 'open')) return;
+    const { selected, stage, window } = this.state.value;
+    if (!selected) return;
+    const isWhole = recovered && stage.kind === 'open';
+    if (isWhole && !window?.verifiedFrom) return;
     this.abandon();
-    this.join(selected);
+    // The link broke while an earlier interruption was being made up for: go on with that.
+    if (isWhole) void this.resynchronise(selected).catch(() => undefined);
+    else void this.join(selected);
   }
 
   private async join(channelId: Id): Promise<void> {
@@ -151,6 +156,7 @@ export class Viewer {
 
   /** After an interruption: page by page back until everything on the screen is confirmed. */
   private async resynchronise(channelId: Id): Promise<void> {
+    const signal = this.work.signal;
     try {
       for (let pages = 0; pages < RESYNC_PAGES_MAX; pages += 1) {
         const before = this.state.value.window?.verifiedFrom;
@@ -159,7 +165,7 @@ export class Viewer {
         this.dispatch({ type: 'verified', page, before });
       }
     } finally {
-      if (this.isOpen(channelId)) this.dispatch({ type: 'unverified', channelId });
+      if (!signal.aborted) this.dispatch({ type: 'unverified', channelId });
     }
   }
 

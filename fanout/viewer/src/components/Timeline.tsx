@@ -128,15 +128,22 @@ function Beginning({ viewer, hasMore, older, name }: BeginningProps): VNode {
       </div>
     );
   }
+  // One button through all states, so that the focus stays on it.
+  const words = {
+    idle: 'Load older messages',
+    loading: 'Loading older messages…',
+    failed: 'Loading failed. Try again',
+  };
   return (
     <div class="beginning more">
-      {older === 'loading' ? (
-        <span role="status">Loading older messages…</span>
-      ) : (
-        <button type="button" class="button quiet" onClick={() => void viewer.loadOlder()}>
-          {older === 'failed' ? 'Loading failed. Try again' : 'Load older messages'}
-        </button>
-      )}
+      <button
+        type="button"
+        class="button quiet"
+        aria-disabled={older === 'loading'}
+        onClick={() => void viewer.loadOlder()}
+      >
+        {words[older]}
+      </button>
     </div>
   );
 }

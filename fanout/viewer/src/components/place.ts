@@ -2,7 +2,15 @@
 // The browser's own scroll anchoring is off: not every browser has it, and two of them fight.
 import type { Id } from '../protocol';
 
-export type Place = { atEnd: true } | { atEnd: false; id: Id; offset: number };
+export type Place = { atEnd: true } | { atEnd: false; marks: Mark[] };
+
+interface Mark {
+  id: Id;
+  offset: number;
+}
+
+/** The first visible message and those after it, should it be deleted. */
+const MARKS = 4;
 
 /** Within this many pixels of the end the reader counts as being there: less than one line of text. */
 const END_SLACK = 40;
@@ -23,9 +31,11 @@ export function anchorOf(box: HTMLElement): Place {
     if (bottom > top) high = middle;
     else low = middle + 1;
   }
-  const first = messages[low];
-  if (!first?.dataset.id) return { atEnd: true };
-  return { atEnd: false, id: first.dataset.id, offset: first.getBoundingClientRect().top - top };
+  const marks = [...messages].slice(low, low + MARKS).map((message) => ({
+    id: message.dataset.id ?? '',
+    offset: message.getBoundingClientRect().top - top,
+  }));
+  return marks.length > 0 ? { atEnd: false, marks } : { atEnd: true };
 }
 
 export function restore(box: HTMLElement, place: Place): void {
@@ -33,8 +43,12 @@ export function restore(box: HTMLElement, place: Place): void {
     box.scrollTop = box.scrollHeight;
     return;
   }
-  const anchor = box.querySelector<HTMLElement>(`[data-id="${place.id}"]`);
-  if (!anchor) return;
-  const moved = anchor.getBoundingClientRect().top - box.getBoundingClientRect().top - place.offset;
-  if (Math.abs(moved) >= 1) box.scrollTop += moved;
+  const top = box.getBoundingClientRect().top;
+  for (const { id, offset } of place.marks) {
+    const message = box.querySelector<HTMLElement>(`[data-id="${id}"]`);
+    if (!message) continue;
+    const moved = message.getBoundingClientRect().top - top - offset;
+    if (Math.abs(moved) >= 1) box.scrollTop += moved;
+    return;
+  }
 }
