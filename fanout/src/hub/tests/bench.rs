@@ -77,7 +77,7 @@ pub(super) async fn with_quota<F: AsyncFnOnce(&Bench)>(requests_max: u32, test: 
     };
     LocalSet::new()
         .run_until(async {
-            let bench = Bench::start(limits).await;
+            let bench = Box::pin(Bench::start(limits)).await;
             test(&bench).await;
             bench.stop.cancel();
             bench.broker.close().await;
