@@ -5,9 +5,12 @@
     reason = "tests: what is missing fails them, and what they measured is shown"
 )]
 
+mod deletes;
 mod demo;
 mod faults;
 mod layout;
+mod limits;
 mod manifests;
+mod members;
 mod scenario;
 mod viewer;
