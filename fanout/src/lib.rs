@@ -6,6 +6,7 @@
 //! that another would miss.
 
 pub mod access;
+pub mod address;
 pub mod audience;
 pub mod auth;
 pub mod delivery;
@@ -15,6 +16,7 @@ pub mod history;
 pub mod http;
 pub mod hub;
 pub mod instance;
+pub mod limit;
 pub mod notices;
 pub mod object;
 pub mod offset;

@@ -18,6 +18,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 
+pub(crate) use door::bearer;
 pub use door::{Closed, Door};
 pub use open::{Counts, Open, Place};
 

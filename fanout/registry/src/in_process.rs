@@ -82,6 +82,23 @@ impl InProcess {
         }
     }
 
+    /// What a key owes.
+    pub(crate) fn debt(&self, key: &str) -> Duration {
+        let now = Instant::now();
+        let debts = self.shared.debts.lock();
+        let paid = debts.get(key, now).copied();
+        paid.map_or(Duration::ZERO, |paid| paid.saturating_duration_since(now))
+    }
+
+    /// A key owes until then at least.
+    pub(crate) fn owe(&self, key: &str, paid: Instant) {
+        let now = Instant::now();
+        let mut debts = self.shared.debts.lock();
+        if debts.get(key, now).is_none_or(|known| *known < paid) {
+            self.evicted(debts.put(key, paid, 0, paid, now));
+        }
+    }
+
     pub(crate) fn spend_one(&self, key: &str, quota: Quota) -> Verdict {
         let now = Instant::now();
         let mut debts = self.shared.debts.lock();

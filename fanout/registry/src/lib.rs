@@ -7,6 +7,7 @@
 mod in_process;
 mod limiter;
 mod quota;
+mod redis;
 mod registry;
 mod revocations;
 mod sessions;
@@ -15,6 +16,7 @@ mod stats;
 pub use in_process::InProcess;
 pub use limiter::{Limiter, Slot, Verdict};
 pub use quota::Quota;
+pub use redis::{OpenError, Redis, RedisSettings};
 pub use registry::{Registry, State};
 pub use revocations::{Revocation, Revocations};
 pub use sessions::Sessions;

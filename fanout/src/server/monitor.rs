@@ -1,7 +1,8 @@
-//! Looks after the parts that others own, for the probes: broker, database, ingest.
+//! Looks after the parts that others own, for the probes: broker, database, Redis, ingest.
 
 use std::time::Duration;
 
+use registry::State;
 use runtime::{Check, Health};
 use store::Store;
 use tokio::sync::watch;
@@ -26,6 +27,7 @@ pub(super) struct Monitor {
     pub(super) broker: watch::Receiver<bool>,
     pub(super) store: Store,
     pub(super) feed: FeedHandle,
+    pub(super) redis: watch::Receiver<State>,
     pub(super) health: Health,
     pub(super) stop: CancellationToken,
 }
@@ -35,8 +37,8 @@ impl Monitor {
         let mut connected_at = None;
         let mut ticks = tokio::time::interval(LOOK);
         self.health.hold("nats", "never connected");
-        self.health.set("redis", Check::Off);
         loop {
+            self.health.set("redis", redis_check(*self.redis.borrow()));
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 _ = ticks.tick() => {}
@@ -59,6 +61,14 @@ impl Monitor {
         } else if connected_at.is_none_or(|at| at.elapsed() > BROKER_PATIENCE) {
             self.health.hold("nats", "not connected");
         }
+    }
+}
+
+fn redis_check(state: State) -> Check {
+    match state {
+        State::Off => Check::Off,
+        State::Up => Check::Up,
+        State::Down => Check::Down,
     }
 }
 

@@ -46,7 +46,7 @@ impl Door {
     /// A row of the contract's table.
     pub async fn admit(&self, token: &str) -> Result<Session, AuthError> {
         let principal = self.authority.open(token, now_ms() / 1000).await?;
-        Ok(self.session(principal).await)
+        self.session(principal).await
     }
 
     /// The session of the bearer of a request of HTTP.
@@ -59,14 +59,23 @@ impl Door {
         Ok(admitted.map_err(|_| Closed::Unavailable)??)
     }
 
-    /// The session of somebody who is known.
-    pub async fn session(&self, principal: Principal) -> Session {
+    /// The session of somebody who is known, by whatever they have shown.
+    ///
+    /// # Errors
+    /// As [`Self::admit_bearer`].
+    pub async fn admit_known(&self, principal: Principal) -> Result<Session, Closed> {
+        let admitted = tokio::time::timeout(BEGIN_PATIENCE, self.session(principal)).await;
+        Ok(admitted.map_err(|_| Closed::Unavailable)??)
+    }
+
+    async fn session(&self, principal: Principal) -> Result<Session, AuthError> {
         self.hub.begun().await;
         let is_resolved = self.hub.resolve(&principal.grant).await;
-        Session {
-            principal,
+        Ok(Session {
+            // It may have been taken back while others were asked.
+            principal: self.authority.still(principal)?,
             is_unresolved: !is_resolved,
-        }
+        })
     }
 }
 
