@@ -38,7 +38,7 @@ impl RedisSettings {
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
-            patience: Duration::from_millis(150),
+            patience: Duration::from_millis(200),
             probe: Duration::from_millis(250),
             slot_ttl: SLOT_TTL,
         }

@@ -9,7 +9,7 @@ pub struct Stats {
     pub redis_failures: AtomicU64,
     /// Times that Redis went away.
     pub redis_outages: AtomicU64,
-    /// Calls that found no free connection in time: decided in process, though Redis is there.
+    /// Calls that found too many others on their way: decided in process, though Redis is there.
     pub redis_busy: AtomicU64,
     /// Verdicts that were given in process because Redis was away or busy.
     pub fallbacks: AtomicU64,

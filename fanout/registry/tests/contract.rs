@@ -56,6 +56,7 @@ mod contract {
         limits::a_refusal_costs_nothing fails on Punishing;
         limits::each_key_has_a_quota_of_its_own fails on OneKey;
         limits::what_is_paid_off_may_be_spent_at_once_again fails on Unforgiving;
+        limits::a_smaller_quota_forgives_what_is_beyond_it fails on Grudging;
         slots::two_clients_at_once_hold_no_more_than_the_maximum fails on Separate;
         slots::ones_own_slot_may_be_taken_again fails on Counting;
         slots::a_slot_given_back_is_free_at_once fails on Hoarding;
@@ -70,6 +71,7 @@ mod contract {
         sessions::an_ended_session_can_not_be_taken fails on Undying;
         revoked::of_two_revocations_of_one_key_the_later_times_hold fails on LastWins;
         revoked::what_has_ended_is_not_told fails on Unending;
+        revoked::all_of_many_revocations_are_told fails on Paging;
         revoked::a_revocation_without_end_is_kept fails on Overflowing;
     }
 }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use deadpool_redis::Connection;
 use deadpool_redis::redis::{self, Script};
 
 use super::{Arguments, Redis, milliseconds};
@@ -105,8 +104,11 @@ impl Redis {
             call.arg(arguments.keys.len()).arg(arguments.keys);
             call.arg(arguments.values).ignore();
         }
-        let ask = async move |mut connection: Connection| pipe.query_async(&mut connection).await;
-        self.link.call(RENEWAL_PATIENCE, ask).await
+        self.link
+            .call(RENEWAL_PATIENCE, async move |mut connection| {
+                pipe.query_async(&mut connection).await
+            })
+            .await
     }
 }
 

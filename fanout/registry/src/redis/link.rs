@@ -1,27 +1,35 @@
-//! The way to Redis: pooled connections, one patience for every call, and a breaker.
+//! The way to Redis: one connection that all calls share, one patience for each, and a breaker.
 //!
 //! The first call that fails marks Redis as away; while it is away calls fail at once, and only a probe tries,
 //! about four times a second and never all instances at the same moment. The probe writes, because a Redis that
-//! loads its data, is full or is a replica answers reads. Connections live on the runtime that opened the link:
-//! a socket loop that is busy does not delay the calls of others.
+//! loads its data, is full or is a replica answers reads. It also makes the connection, on the runtime that opened
+//! the link: a socket loop that is busy does not delay the calls of others. Calls are pipelined: a connection for
+//! each call in turn, checked before its use, took ten times as long under a crowd.
 
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use deadpool_redis::redis::aio::MultiplexedConnection;
 use deadpool_redis::redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, Script};
-use deadpool_redis::{Connection, Manager, Pool, PoolError, Runtime, TimeoutType, Timeouts};
+use deadpool_redis::{Manager, Pool, Runtime, Timeouts};
+use parking_lot::Mutex;
 use rand::RngExt as _;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{Arguments, OpenError, RedisSettings};
 use crate::{Away, State, Stats};
 
-/// Enough for 10,000 calls a second at a millisecond each; a crowd beyond is decided in process.
-const CONNECTIONS_MAX: usize = 16;
+/// The one in use, and the next one while calls on the last still end.
+const CONNECTIONS_MAX: usize = 2;
+
+/// Calls on their way at a time: few enough that each is answered within a few milliseconds, so that a crowd is
+/// not taken for an outage; more did not raise the number of calls a second. Of a crowd beyond, each waits for its
+/// turn as long as for an answer, and is then decided in process.
+const CALLS_MAX: usize = 128;
 
 /// What a probe writes ends by itself.
 const PROBE_TTL_MS: u64 = 60_000;
@@ -30,9 +38,15 @@ const PROBE_TTL_MS: u64 = 60_000;
 pub(super) struct Link {
     pool: Pool,
     patience: Duration,
-    runtime: Handle,
-    state: Arc<watch::Sender<State>>,
+    shared: Arc<Shared>,
     stats: Arc<Stats>,
+}
+
+struct Shared {
+    state: watch::Sender<State>,
+    /// The connection that the last probe wrote through; none while Redis is away.
+    connection: Mutex<Option<MultiplexedConnection>>,
+    turns: Semaphore,
 }
 
 impl std::fmt::Debug for Link {
@@ -40,7 +54,7 @@ impl std::fmt::Debug for Link {
         // The pool knows the password.
         let mut shown = f.debug_struct("Link");
         shown
-            .field("state", &*self.state.borrow())
+            .field("state", &*self.shared.state.borrow())
             .finish_non_exhaustive()
     }
 }
@@ -48,12 +62,14 @@ impl std::fmt::Debug for Link {
 /// Why a call has no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Failure {
-    /// Every connection was taken for too long.
+    /// Too many calls are on their way.
     Busy,
     /// Redis has answered, and with an error that is about this call alone.
     Refused,
     /// Redis is not there, or of no use.
     Away,
+    /// That was known, and nothing was asked.
+    Absent,
 }
 
 impl Link {
@@ -67,8 +83,7 @@ impl Link {
         let pool = Pool::builder(manager)
             .max_size(CONNECTIONS_MAX)
             .timeouts(Timeouts {
-                // Shorter than the whole call's, so that a crowd is not taken for an outage.
-                wait: Some(patience / 3),
+                wait: Some(patience),
                 create: Some(patience),
                 recycle: Some(patience),
             })
@@ -78,47 +93,36 @@ impl Link {
         let link = Self {
             pool,
             patience,
-            runtime: Handle::try_current().map_err(|_| OpenError::Runtime)?,
-            state: Arc::new(watch::Sender::new(State::Down)),
+            shared: Arc::new(Shared {
+                state: watch::Sender::new(State::Down),
+                connection: Mutex::new(None),
+                turns: Semaphore::new(CALLS_MAX),
+            }),
             stats,
         };
+        let runtime = Handle::try_current().map_err(|_| OpenError::Runtime)?;
         let stop = CancellationToken::new();
-        let probing = link.clone().probe(settings.probe, stop.clone());
-        link.runtime.spawn(probing);
+        runtime.spawn(link.clone().keep_probing(settings.probe, stop.clone()));
         Ok((link, stop.drop_guard()))
     }
 
     pub(super) fn watch(&self) -> watch::Receiver<State> {
-        self.state.subscribe()
+        self.shared.state.subscribe()
     }
 
     /// Runs a script, which Redis is given when it does not know it.
     pub(super) async fn run<T>(&self, script: &Script, arguments: Arguments) -> Result<T, Away>
     where
-        T: FromRedisValue + Send + 'static,
+        T: FromRedisValue + Send,
     {
-        self.run_within(self.patience, script, arguments).await
-    }
-
-    /// Runs a script that may take longer than most.
-    pub(super) async fn run_within<T>(
-        &self,
-        patience: Duration,
-        script: &Script,
-        arguments: Arguments,
-    ) -> Result<T, Away>
-    where
-        T: FromRedisValue + Send + 'static,
-    {
-        let script = script.clone();
-        self.call(patience, async move |mut connection: Connection| {
-            let mut call = script.prepare_invoke();
-            for key in arguments.keys {
-                call.key(key);
-            }
-            for value in arguments.values {
-                call.arg(value);
-            }
+        let mut call = script.prepare_invoke();
+        for key in arguments.keys {
+            call.key(key);
+        }
+        for value in arguments.values {
+            call.arg(value);
+        }
+        self.call(self.patience, async move |mut connection| {
             call.invoke_async(&mut connection).await
         })
         .await
@@ -128,24 +132,36 @@ impl Link {
     pub(super) async fn call<T, F>(
         &self,
         patience: Duration,
-        ask: impl FnOnce(Connection) -> F + Send + 'static,
+        ask: impl FnOnce(MultiplexedConnection) -> F + Send,
     ) -> Result<T, Away>
     where
-        T: Send + 'static,
         F: Future<Output = RedisResult<T>> + Send,
     {
-        if *self.state.borrow() != State::Up {
-            return Err(Away);
+        let answer = self.try_call(patience, ask).await;
+        answer.map_err(|failure| {
+            self.on_failure(failure);
+            Away
+        })
+    }
+
+    async fn try_call<T, F>(
+        &self,
+        patience: Duration,
+        ask: impl FnOnce(MultiplexedConnection) -> F + Send,
+    ) -> Result<T, Failure>
+    where
+        F: Future<Output = RedisResult<T>> + Send,
+    {
+        let absent = Failure::Absent;
+        if self.shared.connection.lock().is_none() {
+            return Err(absent);
         }
-        let (pool, runtime) = (self.pool.clone(), &self.runtime);
-        let asking = runtime.spawn(async move { within(patience, pool, ask).await });
-        // A runtime that is shutting down answers nothing any more.
-        match asking.await.unwrap_or(Err(Failure::Away)) {
-            Ok(answer) => Ok(answer),
-            Err(failure) => {
-                self.on_failure(failure);
-                Err(Away)
-            }
+        let turn = tokio::time::timeout(self.patience, self.shared.turns.acquire()).await;
+        let _turn = turn.map_err(|_| Failure::Busy)?.map_err(|_| absent)?;
+        let connection = self.shared.connection.lock().clone().ok_or(absent)?;
+        match tokio::time::timeout(patience, ask(connection)).await {
+            Ok(answer) => answer.map_err(|error| failure(&error)),
+            Err(_) => Err(Failure::Away),
         }
     }
 
@@ -160,14 +176,22 @@ impl Link {
             }
             Failure::Away => {
                 self.stats.redis_failures.fetch_add(1, Relaxed);
-                self.turn(State::Down);
+                self.turn(None);
             }
+            Failure::Absent => {}
         }
     }
 
-    /// Marks Redis as there or as away, and says so once.
-    fn turn(&self, state: State) {
-        let is_news = self.state.send_if_modified(|known| {
+    /// Marks Redis as there, by a connection to it, or as away, and says so once.
+    fn turn(&self, connection: Option<MultiplexedConnection>) {
+        let state = if connection.is_some() {
+            State::Up
+        } else {
+            State::Down
+        };
+        // Before the state: who has seen it up finds the connection.
+        *self.shared.connection.lock() = connection;
+        let is_news = self.shared.state.send_if_modified(|known| {
             let is_news = *known != state;
             *known = state;
             is_news
@@ -185,58 +209,47 @@ impl Link {
     }
 
     /// Asks about every `pause` whether Redis can be written to.
-    async fn probe(self, pause: Duration, stop: CancellationToken) {
+    async fn keep_probing(self, pause: Duration, stop: CancellationToken) {
         loop {
-            let (patience, pool) = (self.patience, self.pool.clone());
-            let write = async |mut connection: Connection| -> RedisResult<()> {
-                let mut set = Cmd::new();
-                set.arg("SET").arg("discord-stream:probe").arg(1);
-                set.arg("PX").arg(PROBE_TTL_MS);
-                set.query_async(&mut connection).await
-            };
             let answer = tokio::select! {
-                () = stop.cancelled() => return,
-                answer = within(patience, pool, write) => answer,
+                () = stop.cancelled() => break,
+                answer = tokio::time::timeout(self.patience, self.probe()) => answer,
             };
-            match answer {
-                Ok(()) => self.turn(State::Up),
-                Err(Failure::Busy) => {}
-                Err(failure) => {
-                    self.stats.redis_failures.fetch_add(1, Relaxed);
-                    tracing::debug!(?failure, "a probe of Redis failed");
-                    self.turn(State::Down);
-                }
+            let answer = answer.unwrap_or(Err(Failure::Away));
+            if let Err(failure) = answer {
+                self.stats.redis_failures.fetch_add(1, Relaxed);
+                tracing::debug!(?failure, "a probe of Redis failed");
             }
+            self.turn(answer.ok());
             // A fifth more or less: instances that began together do not stay together.
             let pause = pause.mul_f64(rand::rng().random_range(0.8..1.2));
             tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => break,
                 () = tokio::time::sleep(pause) => {}
             }
+        }
+        *self.shared.connection.lock() = None;
+    }
+
+    /// Writes through a connection of the pool: the last one, as long as it lives.
+    async fn probe(&self) -> Result<MultiplexedConnection, Failure> {
+        let connection = self.pool.get().await.map_err(|_| Failure::Away)?;
+        let mut shared = MultiplexedConnection::clone(&connection);
+        let mut set = Cmd::new();
+        set.arg("SET").arg("discord-stream:probe").arg(1);
+        set.arg("PX").arg(PROBE_TTL_MS);
+        let written: RedisResult<()> = set.query_async(&mut shared).await;
+        match written {
+            Ok(()) => Ok(shared),
+            Err(error) => Err(failure(&error)),
         }
     }
 }
 
-/// One call from the pool to the answer, within one patience.
-async fn within<T, F: Future<Output = RedisResult<T>>>(
-    patience: Duration,
-    pool: Pool,
-    ask: impl FnOnce(Connection) -> F,
-) -> Result<T, Failure> {
-    let asking = async {
-        let connection = pool.get().await.map_err(|error| match error {
-            PoolError::Timeout(TimeoutType::Wait) => Failure::Busy,
-            _ => Failure::Away,
-        })?;
-        ask(connection).await.map_err(|error| failure(&error))
-    };
-    let answered = tokio::time::timeout(patience, asking).await;
-    answered.unwrap_or(Err(Failure::Away))
-}
-
+/// What Redis says of one key or one script is no outage; that it is full, loading or a replica is one.
 fn failure(error: &RedisError) -> Failure {
-    match error.kind() {
-        ErrorKind::ResponseError | ErrorKind::TypeError => Failure::Refused,
+    match (error.kind(), error.code()) {
+        (ErrorKind::TypeError, _) | (_, Some("ERR" | "WRONGTYPE")) => Failure::Refused,
         _ => Failure::Away,
     }
 }

@@ -24,6 +24,8 @@ pub(crate) enum Flaw {
     OneKey,
     /// A debt is never paid off.
     Unforgiving,
+    /// What was owed of a larger quota is still owed.
+    Grudging,
     /// Taking one's own slot again takes another.
     Counting,
     /// What is given back stays taken.
@@ -48,6 +50,8 @@ pub(crate) enum Flaw {
     LastWins,
     /// What has ended is told for ever.
     Unending,
+    /// Only a first page is told.
+    Paging,
     /// Times that are too large are an end at once.
     Overflowing,
 }
@@ -64,6 +68,7 @@ pub(crate) struct Double {
 struct Log {
     refusals: u32,
     takes: u32,
+    largest: Duration,
     revoked: HashMap<String, Revocation>,
 }
 
@@ -106,11 +111,19 @@ impl Limiter for Double {
             quota
         };
         let verdict = self.home.spend(key, quota).await?;
+        let largest = {
+            let mut log = self.log.lock();
+            log.largest = log.largest.max(quota.burst());
+            log.largest
+        };
         let Verdict::Refused { mut retry_after } = verdict else {
             return Ok(verdict);
         };
         if self.flaw == Flaw::Hasty {
             retry_after = retry_after * 9 / 10;
+        }
+        if self.flaw == Flaw::Grudging {
+            retry_after += largest.saturating_sub(quota.burst());
         }
         if self.flaw == Flaw::Punishing {
             let mut log = self.log.lock();
@@ -216,6 +229,11 @@ impl Revocations for Double {
         match self.flaw {
             Flaw::Unending => Ok(revoked),
             Flaw::LastWins => Ok(revoked.into_iter().filter(|one| one.until > now).collect()),
+            Flaw::Paging => {
+                let mut all = self.home.all(now).await?;
+                all.truncate(1_000);
+                Ok(all)
+            }
             _ => self.home.all(now).await,
         }
     }

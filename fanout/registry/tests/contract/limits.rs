@@ -77,3 +77,11 @@ pub(crate) async fn what_is_paid_off_may_be_spent_at_once_again(home: &Home) {
         pass(Duration::from_secs(2)).await;
     }
 }
+
+pub(crate) async fn a_smaller_quota_forgives_what_is_beyond_it(home: &Home) {
+    for _ in 0..10 {
+        assert!(home.one.spend("user", slow(10)).await.unwrap().is_allowed());
+    }
+    let wait = wait_of(home.other.spend("user", slow(2)).await.unwrap());
+    assert!(wait <= slow(2).interval(), "{wait:?}");
+}

@@ -232,7 +232,7 @@ async fn every_key_is_ours_and_ends_by_itself() {
     registry.spend("user", slow(2)).await;
     registry.hold("user", "held", 2).await;
     registry
-        .renew(&[("user".to_owned(), "renewed".to_owned())])
+        .renew(&[("another".to_owned(), "renewed".to_owned())])
         .await;
     registry
         .save_session("pid", "a", b"value", WINDOW)
@@ -243,7 +243,7 @@ async fn every_key_is_ours_and_ends_by_itself() {
     registry.put_revocation("user", far, far).await.unwrap();
     let listed = server.say("KEYS *");
     let keys: Vec<&str> = listed.lines().filter(|line| line.contains(':')).collect();
-    assert_eq!(keys.len(), 6, "{listed}");
+    assert_eq!(keys.len(), 7, "{listed}");
     for key in keys {
         assert!(key.starts_with("discord-stream:"), "{key}");
         let left = server.say(&format!("PTTL {key}"));
@@ -251,6 +251,33 @@ async fn every_key_is_ours_and_ends_by_itself() {
         let left: i64 = left.unwrap().parse().unwrap();
         assert!(left > 0, "{key}: {left}");
     }
+}
+
+#[tokio::test]
+async fn a_call_that_redis_refuses_is_decided_in_process_and_is_no_outage() {
+    let server = RedisServer::start();
+    let registry = instance(&server).await;
+    server.say("SET discord-stream:slots:{user} another-programs");
+    assert!(registry.hold("user", "a", 1).await.is_allowed());
+    wait_of(registry.hold("user", "b", 1).await);
+    assert_eq!(count(&registry.stats().fallbacks), 2);
+    assert_eq!(count(&registry.stats().redis_failures), 2);
+    assert_eq!(count(&registry.stats().redis_outages), 0);
+    assert_eq!(registry.state(), State::Up);
+}
+
+#[tokio::test]
+async fn revocations_that_have_ended_are_dropped_as_others_come() {
+    let server = RedisServer::start();
+    let registry = instance(&server).await;
+    for number in 0..150 {
+        let key = format!("past {number}");
+        registry.put_revocation(&key, 1, 1).await.unwrap();
+    }
+    registry.put_revocation("token", i64::MAX, 1).await.unwrap();
+    let until = server.say("ZCARD discord-stream:void-until:{revocations}");
+    let before = server.say("HLEN discord-stream:void-before:{revocations}");
+    assert_eq!((&until[..2], &before[..2]), (":1", ":1"));
 }
 
 #[tokio::test]

@@ -72,3 +72,15 @@ pub(crate) async fn a_revocation_without_end_is_kept(home: &Home) {
     let keys: Vec<_> = all.iter().map(|one| one.key.as_str()).collect();
     assert_eq!(keys, ["token"]);
 }
+
+pub(crate) async fn all_of_many_revocations_are_told(home: &Home) {
+    let until = now() + 1000;
+    let mut wanted: Vec<_> = (0..2_500)
+        .map(|number| revocation(&format!("token {number}"), until, 0))
+        .collect();
+    for given in &wanted {
+        home.one.put(given).await.unwrap();
+    }
+    wanted.sort();
+    assert_eq!(sorted(&*home.other, until - 1).await, wanted);
+}
