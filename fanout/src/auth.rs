@@ -3,11 +3,21 @@
 //! The clock is a parameter. A token's text never leaves this module, not into a log and not into an error.
 
 mod authority;
+pub mod client;
+mod jwks;
 mod keys;
+mod oauth;
+mod revocations;
+mod tickets;
 mod token;
+mod verifier;
 
 pub use authority::Authority;
 pub use keys::Keys;
+pub(crate) use oauth::CALLBACK;
+pub use oauth::{Begun, Login, LoginError, OAuth, OAuthSettings};
+pub use revocations::{Forgetful, Revocations, Sources};
+pub use tickets::{NoTicket, TICKET_LIFE, Tickets, Watch};
 pub use token::{Claims, Principal, Revocation, token_id};
 
 /// Why a viewer is refused.

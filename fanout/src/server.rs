@@ -14,16 +14,18 @@ use actix_socketio::{Close, Upgrade, refuse};
 use actix_web::App;
 use actix_web::dev::AppConfig;
 use actix_web::http::StatusCode;
+use actix_web::middleware::from_fn;
 use broker::Broker;
 use registry::Registry;
 use runtime::{Health, Lifecycle};
 use store::Store;
+use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
 use crate::audience::Conversation;
-use crate::auth::Authority;
+use crate::auth::{Authority, OAuth, Sources, Tickets};
 use crate::feed::{Feed, FeedHandle, WORKERS_MAX};
-use crate::http::{self, Web, refusal};
+use crate::http::{self, Accounts, SecurityHeaders, Web, refusal};
 use crate::hub::Hub;
 use crate::instance::{Instance, Worker};
 use crate::limit::Limits;
@@ -58,8 +60,8 @@ pub struct Fanout {
 #[derive(Clone)]
 struct Parts {
     settings: FanoutSettings,
-    authority: Authority,
     limits: Limits,
+    accounts: Accounts,
     broker: Arc<dyn Broker>,
     store: Store,
     feed: FeedHandle,
@@ -104,10 +106,13 @@ impl Fanout {
             drained.clone(),
         );
         let instance = Arc::new(Instance::default());
+        let accounts = self.accounts(&registry)?;
+        let revocations = accounts.authority.revocations().clone();
+        let sources = accounts.sources.clone();
         let parts = Parts {
             settings: self.settings.clone(),
-            authority: Authority::new(self.settings.keys.clone()),
             limits: limits.clone(),
+            accounts,
             broker: self.broker.clone(),
             store: self.store.clone(),
             feed: handle.clone(),
@@ -126,6 +131,9 @@ impl Fanout {
             stop: self.life.soft.clone(),
         };
         self.life.spawn("monitor", monitor.run());
+        // A socket that drains is still closed when its token is taken back.
+        let keeping = revocations.run(sources, self.health.clone(), drained.clone());
+        self.life.spawn("revocations", keeping);
         let stop = self.life.soft.clone();
         let hearing = typing::run(self.broker.clone(), instance.clone(), stop);
         self.life.spawn("typing", hearing);
@@ -166,6 +174,27 @@ fn open_registry(settings: &FanoutSettings) -> std::io::Result<Registry> {
     Registry::redis(redis).map_err(std::io::Error::other)
 }
 
+/// Each worker asks these of the same list and the same registry.
+impl Fanout {
+    fn accounts(&self, registry: &Registry) -> std::io::Result<Accounts> {
+        let settings = &self.settings;
+        let authority = Authority::new(settings.keys.clone());
+        let oauth = settings.oauth.clone().map(OAuth::new).transpose();
+        Ok(Accounts {
+            sources: Sources {
+                broker: self.broker.clone(),
+                store: self.store.clone(),
+                registry: registry.clone(),
+            },
+            tickets: Tickets::new(registry.clone(), authority.clone()),
+            oauth: oauth.map_err(std::io::Error::other)?,
+            expires: settings.expires,
+            landing: settings.landing.clone(),
+            authority,
+        })
+    }
+}
+
 fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = socket2::Socket::new(
         socket2::Domain::for_address(address),
@@ -190,6 +219,8 @@ fn serve(listener: TcpListener, parts: &Parts) -> std::io::Result<Server> {
         .shutdown_timeout(1)
         .listen("fanout", listener, move || {
             let (upgrade, websockets, door) = parts.worker();
+            let headers = parts.settings.headers.clone();
+            let (origins, secured) = (parts.settings.origins.clone(), headers.clone());
             let web = Web {
                 health: parts.health.clone(),
                 instance: parts.instance.clone(),
@@ -198,12 +229,27 @@ fn serve(listener: TcpListener, parts: &Parts) -> std::io::Result<Server> {
                 environment: parts.settings.environment.clone(),
             };
             let app = App::new()
+                .wrap(http::cors(origins.clone()))
+                .wrap(from_fn(move |request, next| {
+                    http::of_our_pages(origins.clone(), request, next)
+                }))
+                .wrap(from_fn(move |request, next| {
+                    http::secured(secured.clone(), request, next)
+                }))
                 .configure(actix_socketio::routes(upgrade.config()))
+                .configure(http::accounts(parts.accounts.clone()))
                 .configure(http::routes(web, door, websockets.bounds()));
             HttpService::build()
                 .upgrade(fn_service(
                     move |(request, framed): (Request, Framed<TcpStream, h1::Codec>)| {
-                        take_over(upgrade.clone(), websockets.clone(), request, framed)
+                        let headers = headers.clone();
+                        take_over(
+                            upgrade.clone(),
+                            websockets.clone(),
+                            headers,
+                            request,
+                            framed,
+                        )
                     },
                 ))
                 .finish(map_config(app, |()| AppConfig::default()))
@@ -222,6 +268,7 @@ fn workers() -> usize {
 async fn take_over(
     upgrade: Rc<Upgrade<SocketIo>>,
     websockets: Rc<WebSockets>,
+    headers: SecurityHeaders,
     request: Request,
     framed: Framed<TcpStream, h1::Codec>,
 ) -> Result<(), actix_web::Error> {
@@ -232,7 +279,8 @@ async fn take_over(
         return websockets.serve(request, framed).await;
     }
     let message = format!("Route {} {} not found", request.method(), request.path());
-    refuse(framed, refusal::of(StatusCode::NOT_FOUND, &message, None)).await
+    let refusal = refusal::of(StatusCode::NOT_FOUND, &message, None);
+    refuse(framed, headers.on(refusal)).await
 }
 
 impl Parts {
@@ -243,12 +291,12 @@ impl Parts {
             self.store.clone(),
             self.broker.clone(),
             self.instance.clone(),
-            self.authority.clone(),
+            self.accounts.authority.clone(),
             self.limits.clone(),
         );
         let door = Rc::new(Door {
             hub: hub.clone(),
-            authority: self.authority.clone(),
+            authority: self.accounts.authority.clone(),
             origins: self.settings.origins.clone(),
             open: Open::new(self.instance.open.clone()),
             limits: self.limits.clone(),
@@ -257,8 +305,11 @@ impl Parts {
         });
         let host = SocketIo::new(door.clone());
         let bounds = Bounds::from(&self.settings.socketio);
-        let websockets = Rc::new(WebSockets::new(door.clone(), bounds));
-        let upgrade = Rc::new(Upgrade::new(self.settings.socketio.clone(), host));
+        let headers = self.settings.headers.clone();
+        let websockets = Rc::new(WebSockets::new(door.clone(), bounds, headers.clone()));
+        let mut socketio = self.settings.socketio.clone();
+        socketio.refusal_headers = headers.all(None);
+        let upgrade = Rc::new(Upgrade::new(socketio, host));
         let worker = self.instance.add_worker(upgrade.stats());
         // A worker whose hub has ended delivers nothing: its heart must not go on beating.
         actix_rt::spawn(async move {
@@ -267,6 +318,10 @@ impl Parts {
                 () = beat(worker) => {}
             }
         });
+        actix_rt::spawn(end_revoked(
+            door.hub.clone(),
+            self.accounts.authority.clone(),
+        ));
         let (drain, over) = (self.drain.clone(), self.settings.drain);
         actix_rt::spawn({
             let (upgrade, open) = (upgrade.clone(), door.open.clone());
@@ -279,6 +334,21 @@ impl Parts {
             }
         });
         (upgrade, websockets, door)
+    }
+}
+
+/// Ends the sessions of one worker whose tokens are taken back.
+async fn end_revoked(hub: Rc<Hub>, authority: Authority) {
+    let revocations = authority.revocations();
+    let mut told = revocations.told();
+    loop {
+        match told.recv().await {
+            Ok(one) => hub.on_revoked(|principal| principal.is_revoked_by(&one)),
+            Err(RecvError::Lagged(_)) => {
+                hub.on_revoked(|principal| revocations.is_revoked(principal));
+            }
+            Err(RecvError::Closed) => return,
+        }
     }
 }
 

@@ -9,9 +9,13 @@ use runtime::settings::{Settings, SettingsError, malformed};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::address::Proxies;
-use crate::auth::Keys;
+use crate::auth::{Keys, OAuthSettings};
+use crate::http::{Landing, SecurityHeaders};
 use crate::limit::LimitSettings;
 use crate::origin::Origins;
+
+/// The default of `JWT_EXPIRES_IN`.
+const EXPIRES: Duration = Duration::from_hours(7 * 24);
 
 /// Everything that a fanout is told.
 #[derive(Debug, Clone)]
@@ -30,6 +34,14 @@ pub struct FanoutSettings {
     pub limits: LimitSettings,
     /// Whose `X-Forwarded-*` headers are taken at their word.
     pub proxies: Proxies,
+    /// Logins at Discord, where they are configured.
+    pub oauth: Option<OAuthSettings>,
+    /// How long a token that is signed here is valid.
+    pub expires: Duration,
+    /// Where a user goes after a login.
+    pub landing: Landing,
+    /// What every answer carries.
+    pub headers: SecurityHeaders,
     /// What opens the details of the status routes.
     pub ops_token: Option<SecretString>,
     /// The name of the environment.
@@ -55,6 +67,10 @@ impl FanoutSettings {
             redis: redis(settings)?,
             limits: LimitSettings::read(settings)?,
             proxies: Proxies::from_settings(settings)?,
+            oauth: OAuthSettings::read(settings)?,
+            expires: settings.duration("JWT_EXPIRES_IN", EXPIRES)?,
+            landing: Landing::read(settings),
+            headers: SecurityHeaders::read(settings),
             ops_token: settings.secret("OPS_TOKEN"),
             environment: settings.text("APP_ENV").unwrap_or("development").to_owned(),
             shutdown_grace: settings.milliseconds("SHUTDOWN_GRACE_MS", Duration::from_secs(5))?,

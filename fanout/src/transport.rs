@@ -19,6 +19,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 
+pub(crate) use door::bearer;
 pub use door::{Caller, Closed, Door};
 pub use open::{Counts, Open, Place};
 pub use places::{Seat, Seats};

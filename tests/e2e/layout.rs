@@ -48,10 +48,20 @@ const NAMED_IN: &[(&str, &[&str])] = &[
     ("sqlx", &["proto/broker/src/embedded", "proto/store/src"]),
     ("deadpool_redis", &["fanout/registry/src/redis"]),
     ("ipnet", &["fanout/src/address"]),
+    ("oauth2", &["fanout/src/auth"]),
+    ("cookie", &["fanout/src/http/login"]),
+    ("actix_cors", &["fanout/src/http/headers"]),
+    ("rust_embed", &["fanout/src/http/page"]),
     ("jsonwebtoken", &["fanout/src/auth", "tests/load/src"]),
     (
         "reqwest",
-        &["ingest/src/rest", "tests/src", "tests/load/src"],
+        &[
+            "ingest/src/rest",
+            "fanout/src/auth/client",
+            "fanout/tests",
+            "tests/src",
+            "tests/load/src",
+        ],
     ),
     (
         "actix_http",

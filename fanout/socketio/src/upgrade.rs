@@ -68,8 +68,10 @@ impl<H: Host> Upgrade<H> {
     ) -> Result<(), actix_web::Error> {
         let handshake = match self.admit(&request, framed.io_ref()) {
             Ok(handshake) => handshake,
-            Err(refusal) => {
+            Err(mut refusal) => {
                 self.worker.stats.on_refused();
+                let more = &self.worker.config.refusal_headers;
+                refusal.headers.extend(more.iter().cloned());
                 return refuse(framed, refusal).await;
             }
         };

@@ -133,10 +133,20 @@ impl Principal {
             return Err(AuthError::Required);
         }
         let claims = keys.open(token)?;
-        Self::of_claims(&claims, token, now)
+        Self::of_claims(&claims, Self::key_of(&claims, token), now)
     }
 
-    fn of_claims(claims: &Value, token: &str, now: i64) -> Result<Self, AuthError> {
+    /// What a revocation of a token alone names.
+    pub(super) fn key_of(claims: &Value, token: &str) -> String {
+        token_key(claims, claims.get("iss").and_then(Value::as_str), token)
+    }
+
+    /// The viewer of these claims, whose token has this key.
+    pub(super) fn of_claims(
+        claims: &Value,
+        token_key: String,
+        now: i64,
+    ) -> Result<Self, AuthError> {
         let user = text(claims, "discord_id")?
             .parse()
             .map_err(|_| AuthError::Payload)?;
@@ -148,7 +158,7 @@ impl Principal {
             is_bot: claims.get("is_bot") == Some(&Value::Bool(true)),
             grant: grant(claims, user)?,
             expires: seconds(claims, "exp")?.ok_or(AuthError::Payload)?,
-            token_key: token_key(claims, iss, token),
+            token_key,
             issuer: iss.map(str::to_owned),
             issued: issued.unwrap_or(0),
             logged_in: seconds(claims, "auth_time")?.or(issued).unwrap_or(0),

@@ -5,21 +5,26 @@
 
 use std::rc::Rc;
 
+use actix_socketio::Close;
 use actix_web::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderName};
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use proto::{ChannelId, MessageId};
 use serde_json::Value;
+use tokio_util::task::AbortOnDropHandle;
 use url::form_urlencoded;
 
+use super::login::parameter;
 use super::refusal::{TOKEN_IN_URL, bad_request, closed, has_token, refused};
+use super::session::Accounts;
+use crate::auth::{NoTicket, Watch};
 use crate::offset::Offset;
 use crate::request::{LIMIT_MAX, Request, page_limit};
 use crate::session::Session;
 use crate::transport::pipe::Pipe;
 use crate::transport::stream::{Body, StreamLink};
 use crate::transport::websocket::Bounds;
-use crate::transport::{Door, Link};
+use crate::transport::{Closed, Door, Link};
 
 /// A browser that lost its stream comes back after this long at least.
 const RETRY_MIN_MS: u64 = 1_000;
@@ -53,6 +58,7 @@ pub(super) async fn stream(
     path: Path<String>,
     door: Data<Rc<Door>>,
     bounds: Data<Bounds>,
+    accounts: Data<Accounts>,
 ) -> HttpResponse {
     let Ok(channel) = path.parse::<ChannelId>() else {
         return bad_request("channelId must be a snowflake");
@@ -64,11 +70,22 @@ pub(super) async fn stream(
         Ok(join) => join,
         Err(text) => return bad_request(text),
     };
-    match door
-        .admit_bearer(request.headers().get(AUTHORIZATION))
-        .await
-    {
-        Ok(session) => open(&door, &bounds, session, channel, join).await,
+    let Some(ticket) = parameter(&request, "ticket") else {
+        let admitted = door.admit_bearer(request.headers().get(AUTHORIZATION));
+        return match admitted.await {
+            Ok(session) => open(&door, &bounds, session, channel, join, None).await,
+            Err(error) => closed(error),
+        };
+    };
+    let (principal, watch) = match accounts.tickets.open(&ticket, channel).await {
+        Ok(opened) => opened,
+        Err(NoTicket::Away) => return super::refusal::unavailable(),
+        // Of all answers this one stops a browser's EventSource from asking again and again.
+        Err(NoTicket::Spent | NoTicket::Revoked) => return HttpResponse::NoContent().finish(),
+    };
+    match door.admit_known(principal).await {
+        Ok(session) => open(&door, &bounds, session, channel, join, Some(watch)).await,
+        Err(Closed::Auth(_)) => HttpResponse::NoContent().finish(),
         Err(error) => closed(error),
     }
 }
@@ -80,6 +97,7 @@ async fn open(
     session: Session,
     channel: ChannelId,
     join: Request,
+    ticket: Option<Watch>,
 ) -> HttpResponse {
     let pipe = Pipe::new(bounds.queue_bytes_max, None);
     let mut place = door.open.enter(pipe.clone());
@@ -89,7 +107,20 @@ async fn open(
     let link = Link::Stream(StreamLink::new(pipe.clone(), channel));
     let viewer = door.hub.on_connected(session, link);
     // From here on the viewer is gone when the body is.
-    let body = Body::new(pipe, door.hub.clone(), viewer, bounds.ping_interval, place);
+    let mut body = Body::new(
+        pipe.clone(),
+        door.hub.clone(),
+        viewer,
+        bounds.ping_interval,
+        place,
+    );
+    if let Some(ticket) = ticket {
+        let watching = actix_rt::spawn(async move {
+            ticket.taken().await;
+            pipe.end(Close::Normal);
+        });
+        body = body.beside(AbortOnDropHandle::new(watching));
+    }
     if let Err(refusal) = door.hub.answer(viewer, join).await {
         return refused(&refusal);
     }

@@ -94,7 +94,7 @@ impl Door {
         Ok(Session {
             address: caller.address,
             seat: Some(seat),
-            ..self.session(principal).await
+            ..self.session(principal).await?
         })
     }
 
@@ -105,20 +105,28 @@ impl Door {
     pub async fn admit_bearer(&self, header: Option<&HeaderValue>) -> Result<Session, Closed> {
         let token = bearer(header).ok_or(AuthError::Required)?;
         let principal = self.authority.open(&token, now_ms() / 1000).await?;
-        let begun = tokio::time::timeout(BEGIN_PATIENCE, self.session(principal)).await;
-        begun.map_err(|_| Closed::Unavailable)
+        self.admit_known(principal).await
     }
 
-    /// The session of somebody who is known.
-    pub async fn session(&self, principal: Principal) -> Session {
+    /// The session of somebody who is known, by whatever they have shown.
+    ///
+    /// # Errors
+    /// As [`Self::admit_bearer`].
+    pub async fn admit_known(&self, principal: Principal) -> Result<Session, Closed> {
+        let admitted = tokio::time::timeout(BEGIN_PATIENCE, self.session(principal)).await;
+        Ok(admitted.map_err(|_| Closed::Unavailable)??)
+    }
+
+    async fn session(&self, principal: Principal) -> Result<Session, AuthError> {
         self.hub.begun().await;
         let is_resolved = self.hub.resolve(&principal.grant).await;
-        Session {
-            principal,
+        Ok(Session {
+            // It may have been taken back while others were asked.
+            principal: self.authority.still(principal)?,
             is_unresolved: !is_resolved,
             address: ClientAddress::Unknown,
             seat: None,
-        }
+        })
     }
 }
 

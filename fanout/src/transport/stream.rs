@@ -13,6 +13,7 @@ use futures_util::Stream;
 use proto::ChannelId;
 use serde::Deserialize;
 use tokio::time::{Instant, Sleep};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::Place;
 use super::pipe::Pipe;
@@ -105,6 +106,8 @@ pub struct Body {
     viewer: ViewerKey,
     heartbeat: Duration,
     timer: Pin<Box<Sleep>>,
+    /// What runs as long as the stream is open.
+    beside: Option<AbortOnDropHandle<()>>,
     _place: Place,
 }
 
@@ -123,8 +126,16 @@ impl Body {
             viewer,
             heartbeat,
             timer: Box::pin(tokio::time::sleep(heartbeat)),
+            beside: None,
             _place: place,
         }
+    }
+
+    /// Lets a task end with the stream.
+    #[must_use]
+    pub fn beside(mut self, task: AbortOnDropHandle<()>) -> Self {
+        self.beside = Some(task);
+        self
     }
 }
 

@@ -23,7 +23,7 @@ use self::connection::Connection;
 use super::door::{Door, bearer};
 use super::pipe::Pipe;
 use crate::address::FORWARDED_FOR;
-use crate::http::refusal;
+use crate::http::{SecurityHeaders, refusal};
 
 /// Where it is served.
 const PATH: &str = "/ws";
@@ -65,12 +65,17 @@ impl From<&actix_socketio::Config> for Bounds {
 pub struct WebSockets {
     door: Rc<Door>,
     bounds: Bounds,
+    headers: SecurityHeaders,
 }
 
 impl WebSockets {
-    /// A worker's plain WebSockets.
-    pub fn new(door: Rc<Door>, bounds: Bounds) -> Self {
-        Self { door, bounds }
+    /// A worker's plain WebSockets; refusals carry these headers.
+    pub fn new(door: Rc<Door>, bounds: Bounds, headers: SecurityHeaders) -> Self {
+        Self {
+            door,
+            bounds,
+            headers,
+        }
     }
 
     /// What each connection is held to.
@@ -93,7 +98,7 @@ impl WebSockets {
         framed: Framed<TcpStream, h1::Codec>,
     ) -> Result<(), actix_web::Error> {
         if let Some(refusal) = self.refusal(&request) {
-            return refuse(framed, refusal).await;
+            return refuse(framed, self.headers.on(refusal)).await;
         }
         let token = bearer(request.head().headers.get(AUTHORIZATION));
         let peer = request.peer_addr().map(|peer| peer.ip());

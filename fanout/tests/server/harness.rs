@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker::{Broker, Embedded, EmbeddedSettings, Publication};
-use fanout::auth::Keys;
+use fanout::auth::{Claims, Keys};
 use fanout::token::TokenArgs;
 use fanout::{Fanout, FanoutSettings};
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -45,12 +45,12 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Node {
     pub(crate) address: SocketAddr,
     pub(crate) broker: Arc<Embedded>,
-    _store: Store,
+    pub(crate) store: Store,
     pub(crate) keys: Keys,
     pub(crate) life: Lifecycle,
     pub(crate) http: reqwest::Client,
     published: std::sync::atomic::AtomicU64,
-    _folder: tempfile::TempDir,
+    folder: Arc<tempfile::TempDir>,
 }
 
 impl Node {
@@ -60,8 +60,7 @@ impl Node {
 
     /// A fanout with these settings beside those that it needs, whose guild has come.
     pub(crate) async fn with(more: &[(&'static str, &str)]) -> Self {
-        runtime::start::install_tls();
-        let folder = tempfile::tempdir().unwrap();
+        let folder = Arc::new(tempfile::tempdir().unwrap());
         let path = folder.path().join("events.db");
         let broker = Embedded::open(&path, EmbeddedSettings::default())
             .await
@@ -69,16 +68,40 @@ impl Node {
         let url = format!("sqlite://{}", folder.path().join("store.db").display());
         let store = Store::open(&url).await.unwrap();
         store.migrate().await.unwrap();
+        let (node, health) = Self::over(broker, store, folder, more);
+        node.answer_for_members().await;
+        node.snapshot().await;
+        node.ready(&health).await;
+        node
+    }
+
+    /// Another instance beside this one.
+    pub(crate) async fn beside(&self) -> Self {
+        let (broker, store) = (self.broker.clone(), self.store.clone());
+        let (node, health) = Self::over(broker, store, self.folder.clone(), &[]);
+        node.ready(&health).await;
+        node
+    }
+
+    fn over(
+        broker: Arc<Embedded>,
+        store: Store,
+        folder: Arc<tempfile::TempDir>,
+        more: &[(&'static str, &str)],
+    ) -> (Self, Health) {
+        runtime::start::install_tls();
         let mut settings = Settings::default();
         let own = [
             ("PORT", "0"),
-            ("JWT_SECRET", SECRET),
             ("SHUTDOWN_GRACE_MS", "0"),
             ("DRAIN_SECONDS", "0"),
             ("FRONTEND_URL", "https://front.example"),
         ];
         for (name, value) in own.iter().chain(more) {
             settings.set(name, *value);
+        }
+        if !more.iter().any(|(name, _)| *name == "JWT_JWKS_URL") {
+            settings.set("JWT_SECRET", SECRET);
         }
         let fanout = FanoutSettings::read(&settings).unwrap();
         let (keys, life, health) = (fanout.keys.clone(), Lifecycle::new(), Health::new());
@@ -91,22 +114,23 @@ impl Node {
         )
         .spawn()
         .unwrap();
+        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
         let node = Self {
             address: SocketAddr::new([127, 0, 0, 1].into(), address.port()),
             broker,
-            _store: store,
+            store,
             keys,
             life,
-            http: reqwest::Client::new(),
+            http: http.build().unwrap(),
             published: std::sync::atomic::AtomicU64::new(0),
-            _folder: folder,
+            folder,
         };
-        node.answer_for_members().await;
-        node.snapshot().await;
-        tokio::time::timeout(PATIENCE, health.ready())
-            .await
-            .expect("the fanout is ready");
-        node
+        (node, health)
+    }
+
+    async fn ready(&self, health: &Health) {
+        let ready = tokio::time::timeout(PATIENCE, health.ready()).await;
+        assert!(ready.is_ok(), "not ready: {:?}", health.unready());
     }
 
     /// Says of users 2 to 9 that they are members, as ingest would.
@@ -218,6 +242,11 @@ impl Node {
         self.publish(None, Event::ChannelUpserted(channel)).await;
     }
 
+    /// A token of these claims.
+    pub(crate) fn signed(&self, claims: Claims) -> String {
+        self.keys.sign(claims).unwrap()
+    }
+
     /// A token of a user, valid for so long.
     pub(crate) fn token_for(&self, user: u64, expires: Duration) -> String {
         let arguments = TokenArgs {
@@ -242,6 +271,11 @@ impl Node {
     pub(crate) fn request(&self, method: Method, path: &str, user: u64) -> RequestBuilder {
         let request = self.http.request(method, self.url(path));
         request.bearer_auth(self.token(user)).timeout(PATIENCE)
+    }
+
+    pub(crate) async fn post(&self, path: &str, token: &str, body: &Value) -> (u16, Value) {
+        let request = self.http.post(self.url(path)).bearer_auth(token);
+        self.asked(request.body(body.to_string())).await
     }
 
     /// The status and the JSON of a request's answer.
@@ -273,8 +307,12 @@ impl Node {
 
     /// Opens `/ws` as a user, by the first message.
     pub(crate) async fn ws(&self, user: u64) -> Ws {
+        self.ws_by(&self.token(user)).await
+    }
+
+    pub(crate) async fn ws_by(&self, token: &str) -> Ws {
         let mut ws = self.try_ws("/ws", &[]).await.unwrap();
-        let auth = json!({ "event": "auth", "data": { "token": self.token(user) }, "id": 0 });
+        let auth = json!({ "event": "auth", "data": { "token": token }, "id": 0 });
         ws.send(&auth).await;
         assert_eq!(ws.until_ack(0).await, json!({ "success": true }));
         ws

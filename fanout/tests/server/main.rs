@@ -4,6 +4,10 @@
 #![cfg(test)]
 
 mod channels;
+mod discord;
 mod harness;
+mod login;
+mod pages;
+mod session;
 mod stream;
 mod websocket;
