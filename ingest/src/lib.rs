@@ -12,6 +12,8 @@ pub mod http;
 mod ingest;
 mod leader;
 mod members;
+mod meters;
+mod metrics;
 mod outcome;
 mod places;
 mod publish;
@@ -21,6 +23,7 @@ mod roster;
 mod settings;
 mod status;
 mod term;
+mod trace;
 
 pub use gateway::Fatal;
 pub use ingest::{Ingest, IngestError};

@@ -143,6 +143,21 @@ impl Outcomes {
         self.0.settled.lock().get(&outcome).copied().unwrap_or(0)
     }
 
+    /// How many ended how: outcome and reason, which may be empty.
+    pub(crate) fn settled(&self) -> Vec<([&'static str; 2], u64)> {
+        let settled = self.0.settled.lock();
+        let counts = settled.iter().map(|(outcome, count)| {
+            let (word, why) = outcome.words();
+            ([word, why.unwrap_or_default()], *count)
+        });
+        counts.collect()
+    }
+
+    /// How many envelopes went without their raw JSON.
+    pub(crate) fn trimmed(&self) -> u64 {
+        self.0.trimmed.load(Ordering::Relaxed)
+    }
+
     /// The counters as `/api/status` shows them.
     pub(crate) fn json(&self) -> Value {
         let settled = self.0.settled.lock().clone();
@@ -150,7 +165,7 @@ impl Outcomes {
         let mut fields = json!({
             "received": self.received(),
             "pending": self.received().saturating_sub(sum),
-            "trimmed": self.0.trimmed.load(Ordering::Relaxed),
+            "trimmed": self.trimmed(),
             "published": 0, "duplicate": 0, "skipped": {}, "refused": {},
         });
         for (outcome, count) in settled {

@@ -13,28 +13,33 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use proto::event::Event;
 use proto::identity::Dispatch;
-use proto::{Envelope, GuildId, Subject, TraceParent, UserId};
+use proto::{Envelope, GuildId, Subject, UserId};
 use runtime::Health;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
+use tracing::Instrument as _;
 
 use crate::decode::{Origin, decode};
 use crate::frame::{Frame, Peek};
 use crate::leader::Tenure;
+use crate::meters::Meters;
 use crate::outcome::{Outcome, Outcomes, Refusal, Skip};
 use crate::places::Places;
 use crate::roll::{self, Roll};
 use crate::roster::{Era, Roster};
+use crate::trace;
 use delivery::{Courier, End, Trouble};
 use lane::{Lanes, Turn};
 use progress::Progress;
 use stall::Stall;
+use tries::Tries;
 
 mod delivery;
 pub(crate) mod head;
 mod lane;
 mod progress;
 mod stall;
+mod tries;
 
 /// Publications under way at once: enough to fill a round trip to a cluster, and a bound on what hangs
 /// while the broker is away.
@@ -50,6 +55,7 @@ pub(crate) struct Desk {
     pub(crate) tenure: Tenure,
     pub(crate) health: Health,
     pub(crate) outcomes: Outcomes,
+    pub(crate) meters: Meters,
     pub(crate) places: Places,
     pub(crate) roster: Roster,
     /// The guilds that the session names; none before its READY, or where that can't be read.
@@ -211,13 +217,17 @@ impl Publisher {
         let kind = peek.t.as_deref().unwrap_or_default();
         let origin = Origin {
             dispatch,
-            trace: TraceParent::new(rand::random(), rand::random(), true),
+            trace: None,
             received_ms,
         };
         let places = self.desk.places.clone();
-        let decoded = decode(kind, peek.data(), origin, &|channel| {
+        let mut decoded = decode(kind, peek.data(), origin, &|channel| {
             places.guild_of(channel)
         });
+        self.desk.meters.on_frame(kind);
+        if let Ok(envelopes) = &mut decoded {
+            trace::on_frame(kind, dispatch, received_ms, envelopes);
+        }
         let is_outage = matches!(decoded, Err(Outcome::Skipped(Skip::Outage)));
         roll::keep(
             &self.desk.roll,
@@ -296,15 +306,19 @@ impl Publisher {
         if encoded.is_trimmed {
             self.desk.outcomes.on_trimmed();
         }
-        let publication = Publication {
+        let mut publication = Publication {
             subject,
             identity,
             trace,
             payload: encoded.payload,
         };
-        let courier = self.courier.clone();
+        let span = trace::on_send(&mut publication);
+        let (courier, meters) = (self.courier.clone(), self.desk.meters.clone());
         self.under_way.push(Box::pin(async move {
-            let (end, known) = courier.deliver(&publication, known).await;
+            let mut tries = Tries::begin(span, meters);
+            let delivering = courier.deliver(&publication, known, &mut tries.count);
+            let (end, known) = delivering.instrument(tries.span.for_logs()).await;
+            tries.on_end(&end);
             Delivered {
                 subject,
                 owner,

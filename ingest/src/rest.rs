@@ -11,6 +11,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::meters::Statuses;
+
 /// How long one request may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest wait that a 429 may ask for before it is an error.
@@ -56,6 +58,8 @@ pub(crate) enum RestError {
 pub(crate) struct Rest {
     client: Client,
     base: String,
+    /// What the answers were.
+    pub(crate) statuses: Statuses,
 }
 
 impl Rest {
@@ -75,7 +79,11 @@ impl Rest {
             .build()
             .map_err(RestError::Client)?;
         let base = base.trim_end_matches('/').to_owned();
-        Ok(Self { client, base })
+        Ok(Self {
+            client,
+            base,
+            statuses: Statuses::default(),
+        })
     }
 
     /// Gets a resource.
@@ -98,6 +106,9 @@ impl Rest {
     async fn try_get(&self, path: &str) -> Result<String, RestError> {
         let url = format!("{}{path}", self.base);
         let response = self.client.get(url).send().await;
+        let answered = response.as_ref().ok();
+        self.statuses
+            .on_answer(answered.map(|response| response.status().as_u16()));
         // Without the URL: an address may name a guild or a user.
         let response = response.map_err(|error| RestError::Away(error.without_url()))?;
         let status = response.status();

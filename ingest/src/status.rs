@@ -9,6 +9,7 @@ use runtime::time::{iso, now_ms};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use crate::meters::Meters;
 use crate::outcome::Outcomes;
 
 /// The present state. Clones share it.
@@ -16,22 +17,30 @@ use crate::outcome::Outcomes;
 pub struct Status {
     facts: Arc<Mutex<Facts>>,
     pub(crate) outcomes: Outcomes,
+    pub(crate) meters: Meters,
     buffer_bytes: Arc<Mutex<watch::Receiver<usize>>>,
 }
 
+/// What is known now.
 #[derive(Debug, Clone, Default)]
-struct Facts {
-    is_leader: bool,
-    is_connected: bool,
+pub(crate) struct Facts {
+    pub(crate) is_leader: bool,
+    pub(crate) is_connected: bool,
     since_ms: Option<i64>,
     last_event_ms: Option<i64>,
-    identified: u64,
-    resumed: u64,
+    /// Sessions that were begun.
+    pub(crate) identified: u64,
+    /// Sessions that were resumed.
+    pub(crate) resumed: u64,
     generation: u64,
-    archived: u64,
-    acknowledged: u64,
-    undecodable: u64,
-    refused_rows: u64,
+    /// The last sequence in SQL.
+    pub(crate) archived: u64,
+    /// The last sequence that the stream acknowledged.
+    pub(crate) acknowledged: u64,
+    /// Events that no archive can read.
+    pub(crate) undecodable: u64,
+    /// Rows that SQL will not take.
+    pub(crate) refused_rows: u64,
 }
 
 impl Default for Status {
@@ -39,6 +48,7 @@ impl Default for Status {
         Self {
             facts: Arc::default(),
             outcomes: Outcomes::default(),
+            meters: Meters::default(),
             buffer_bytes: Arc::new(Mutex::new(watch::Sender::new(0).subscribe())),
         }
     }
@@ -106,9 +116,18 @@ impl Status {
         self.facts.lock().refused_rows += rows as u64;
     }
 
+    pub(crate) fn facts(&self) -> Facts {
+        self.facts.lock().clone()
+    }
+
+    /// Bytes of frames that wait for the stream.
+    pub(crate) fn buffer_bytes(&self) -> usize {
+        *self.buffer_bytes.lock().borrow()
+    }
+
     /// The fields of `/api/status`.
     pub fn json(&self) -> Value {
-        let facts = self.facts.lock().clone();
+        let facts = self.facts();
         let time = |ms: Option<i64>| ms.map(iso);
         json!({
             "role": self.role(),
@@ -119,7 +138,7 @@ impl Status {
                 "sessions": { "identified": facts.identified, "resumed": facts.resumed },
             },
             "outcomes": self.outcomes.json(),
-            "buffer": { "bytes": *self.buffer_bytes.lock().borrow() },
+            "buffer": { "bytes": self.buffer_bytes() },
             "archive": {
                 "generation": facts.generation.to_string(),
                 "position": facts.archived,

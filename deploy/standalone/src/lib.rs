@@ -15,7 +15,7 @@ use broker::{Embedded, EmbeddedSettings};
 use fanout::{Fanout, FanoutSettings};
 use ingest::{Ingest, IngestError, IngestSettings};
 use runtime::settings::malformed;
-use runtime::{Health, Lifecycle, Settings};
+use runtime::{Health, Lifecycle, Metrics, Settings};
 use store::Store;
 use tokio::sync::oneshot;
 
@@ -45,7 +45,11 @@ impl Standalone {
     ///
     /// # Errors
     /// A malformed setting, a data folder that can't be used, or a port that is taken.
-    pub async fn start(mut settings: Settings, life: Lifecycle) -> anyhow::Result<Self> {
+    pub async fn start(
+        mut settings: Settings,
+        life: Lifecycle,
+        metrics: &Metrics,
+    ) -> anyhow::Result<Self> {
         let is_demo = settings.text("DISCORD_BOT_TOKEN").is_none();
         if is_demo && settings.text("APP_ENV") == Some("production") {
             return Err(malformed("DISCORD_BOT_TOKEN", "a token: production has no demo").into());
@@ -84,6 +88,7 @@ impl Standalone {
             health.clone(),
             life.clone(),
         )
+        .telling(metrics)
         .spawn()
         .context("the port can't be listened on")?;
         // Ingest's own readiness is no reason for the page not to be served.
@@ -93,8 +98,9 @@ impl Standalone {
             store.clone(),
             Health::new(),
             life.clone(),
-        )?
-        .spawn();
+        )?;
+        ingest.tell(metrics);
+        let ingest = ingest.spawn();
         let token = demo.as_ref().map(|demo| demo.token(&keys)).transpose()?;
         Ok(Self {
             page: page(&settings, address, token.as_deref()),

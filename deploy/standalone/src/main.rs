@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use runtime::start::{exit_code, install_tls};
-use runtime::{Lifecycle, Settings, telemetry};
+use runtime::{Lifecycle, Metrics, Settings, Traces, metrics, telemetry};
 use standalone::Standalone;
 
 #[tokio::main]
@@ -19,9 +19,15 @@ async fn main() -> ExitCode {
 async fn run() -> anyhow::Result<()> {
     let settings = Settings::from_process()?;
     telemetry::init(&settings)?;
+    let traces = Traces::init(&settings, "discord-stream")?;
     let life = Lifecycle::new();
     life.listen_to_signals()?;
-    let standalone = Standalone::start(settings, life).await?;
+    let numbers = Metrics::new();
+    let metrics = metrics::listen(&settings, None, numbers.clone())?;
+    let standalone = Standalone::start(settings, life, &numbers).await?;
     println!("Discord Stream is at {}", standalone.page);
-    standalone.run().await
+    let ended = standalone.run().await;
+    metrics.stop().await;
+    traces.flush().await;
+    ended
 }

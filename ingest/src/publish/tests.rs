@@ -201,6 +201,7 @@ fn bench_on(
         tenure,
         health: health.clone(),
         outcomes: outcomes.clone(),
+        meters: crate::meters::Meters::default(),
         places: Places::default(),
         roster: roster.clone(),
         roll: watch::Sender::new(None),
