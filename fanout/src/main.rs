@@ -92,7 +92,8 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     };
     let deadline = fanout.shutdown_grace + fanout.drain + FINISH;
     let numbers = Metrics::new();
-    let metrics = metrics::listen(&settings, Some(METRICS_PORT), numbers.clone())?;
+    let ip = fanout.address.ip();
+    let metrics = metrics::listen(&settings, ip, Some(METRICS_PORT), numbers.clone())?;
     Fanout::new(fanout, broker, store, Health::new(), life.clone())
         .telling(&numbers)
         .spawn()

@@ -3,6 +3,7 @@
 //! `ingest` runs the service, `ingest migrate` brings the schema up to date, `ingest health` asks the running
 //! one. Exit codes: 64 for a wrong setting or command line, 1 for anything else that ends it by itself.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -80,7 +81,8 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let service = Ingest::new(read, broker, store.clone(), health, lifecycle.clone())?;
     let numbers = Metrics::new();
     service.tell(&numbers);
-    let metrics = metrics::listen(settings, Some(METRICS_PORT), numbers)?;
+    let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    let metrics = metrics::listen(settings, any, Some(METRICS_PORT), numbers)?;
     let probes = service.probes();
     let server = probe_server(probes, port)?;
     let probes = server.handle();

@@ -50,10 +50,11 @@ impl Standalone {
         life: Lifecycle,
         metrics: &Metrics,
     ) -> anyhow::Result<Self> {
-        let is_demo = settings.text("DISCORD_BOT_TOKEN").is_none();
+        let is_demo = is_demo(&settings);
         if is_demo && settings.text("APP_ENV") == Some("production") {
             return Err(malformed("DISCORD_BOT_TOKEN", "a token: production has no demo").into());
         }
+        let address = address(&settings);
         let folder = DataFolder::open(&settings, is_demo)?;
         folder.provide_secret(&mut settings)?;
         let demo = if is_demo {
@@ -74,9 +75,7 @@ impl Standalone {
             .context("the embedded store can't be migrated")?;
 
         let mut fanout = FanoutSettings::read(&settings)?;
-        if is_demo {
-            fanout.address.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        }
+        fanout.address.set_ip(IpAddr::V4(address));
         let ingest = IngestSettings::from(&settings)?;
         let keys = fanout.keys.clone();
         let deadline = fanout.shutdown_grace + fanout.drain + FINISH;
@@ -132,6 +131,19 @@ impl Standalone {
             .unwrap_or(Ok(()))
             .context("ingest has ended")
     }
+}
+
+/// Without a bot's token it is the demo.
+fn is_demo(settings: &Settings) -> bool {
+    settings.text("DISCORD_BOT_TOKEN").is_none()
+}
+
+/// Where everything listens: on this machine alone in the demo.
+pub fn address(settings: &Settings) -> Ipv4Addr {
+    if is_demo(settings) {
+        return Ipv4Addr::LOCALHOST;
+    }
+    Ipv4Addr::UNSPECIFIED
 }
 
 fn page(settings: &Settings, address: SocketAddr, token: Option<&str>) -> String {

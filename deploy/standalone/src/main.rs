@@ -1,5 +1,6 @@
 //! The binary `discord-stream`: everything on one machine.
 
+use std::net::IpAddr;
 use std::process::ExitCode;
 
 use runtime::start::{exit_code, install_tls};
@@ -23,7 +24,8 @@ async fn run() -> anyhow::Result<()> {
     let life = Lifecycle::new();
     life.listen_to_signals()?;
     let numbers = Metrics::new();
-    let metrics = metrics::listen(&settings, None, numbers.clone())?;
+    let ip = IpAddr::V4(standalone::address(&settings));
+    let metrics = metrics::listen(&settings, ip, None, numbers.clone())?;
     let standalone = Standalone::start(settings, life, &numbers).await?;
     println!("Discord Stream is at {}", standalone.page);
     let ended = standalone.run().await;
