@@ -18,6 +18,7 @@ use store::Store;
 use tokio::sync::{Notify, oneshot, watch};
 
 use crate::access::Directory;
+use crate::delivery::Delivery;
 use crate::feed::{FeedHandle, Inbox, Item, Ticket};
 use crate::instance::Instance;
 use crate::offset::Offset;
@@ -152,14 +153,8 @@ impl Hub {
             }
             Item::Event(delivery) => {
                 state.position = delivery.offset;
-                let Some(room) = state.rooms.get_mut(&delivery.channel) else {
-                    self.unwatch(delivery.channel);
-                    return;
-                };
-                match room.on_event(&delivery, &state.directory) {
-                    Some(members) => self.instance.on_delivered(members),
-                    None => self.instance.on_known(),
-                }
+                self.on_delivery(state, &delivery);
+                delivery.on_handled();
             }
             Item::Directory(event) => {
                 state.position.sequence = event.sequence;
@@ -179,6 +174,17 @@ impl Hub {
                 }
             }
             Item::Broken => self.on_broken(state),
+        }
+    }
+
+    fn on_delivery(&self, state: &mut State, delivery: &Arc<Delivery>) {
+        let Some(room) = state.rooms.get_mut(&delivery.channel) else {
+            self.unwatch(delivery.channel);
+            return;
+        };
+        match room.on_event(delivery, &state.directory) {
+            Some(members) => self.instance.on_delivered(delivery, members),
+            None => self.instance.on_known(),
         }
     }
 

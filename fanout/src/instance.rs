@@ -1,6 +1,6 @@
 //! What all workers of this process share: counters, the rooms' sizes, and the workers' heartbeats.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -8,6 +8,11 @@ use std::time::{Duration, Instant};
 use actix_socketio::Stats;
 use parking_lot::Mutex;
 use proto::ChannelId;
+use runtime::metrics::Histogram;
+use runtime::time::now_ms;
+
+use crate::delivery::Delivery;
+use crate::joins::Joins;
 
 /// A worker whose heartbeat is older stands still (decisions.md, "Probes").
 const HEARTBEAT_AGE_MAX: Duration = Duration::from_secs(5);
@@ -19,6 +24,10 @@ pub struct Instance {
     pub delivered: AtomicU64,
     /// Events that a room knew already.
     pub known: AtomicU64,
+    /// From Discord's frame in ingest to the members' queues.
+    pub feed_delay: Histogram,
+    /// How joins were answered.
+    pub joins: Arc<Joins>,
     rooms: Mutex<HashMap<ChannelId, usize>>,
     workers: Mutex<Vec<Arc<Worker>>>,
 }
@@ -78,6 +87,17 @@ impl Instance {
         )
     }
 
+    /// Transports that ended, by reason.
+    pub fn closes(&self) -> BTreeMap<&'static str, u64> {
+        let mut sums = BTreeMap::new();
+        for worker in self.workers.lock().iter() {
+            for (reason, count) in worker.stats.closes() {
+                *sums.entry(reason).or_default() += count;
+            }
+        }
+        sums
+    }
+
     /// A viewer has joined a channel on some worker.
     pub fn on_joined(&self, channel: ChannelId) {
         *self.rooms.lock().entry(channel).or_default() += 1;
@@ -108,9 +128,14 @@ impl Instance {
         self.known.fetch_add(1, Relaxed);
     }
 
-    /// Counts deliveries.
-    pub fn on_delivered(&self, members: usize) {
-        self.delivered.fetch_add(members as u64, Relaxed);
+    /// Counts deliveries of an event to so many members.
+    pub fn on_delivered(&self, delivery: &Delivery, members: usize) {
+        delivery.on_told(members);
+        if members > 0 {
+            self.delivered.fetch_add(members as u64, Relaxed);
+            let delay_ms = u64::try_from(now_ms() - delivery.received_ms).unwrap_or(0);
+            self.feed_delay.observe(Duration::from_millis(delay_ms));
+        }
     }
 }
 

@@ -14,6 +14,8 @@ pub mod history;
 pub mod http;
 pub mod hub;
 pub mod instance;
+pub mod joins;
+mod metrics;
 pub mod object;
 pub mod offset;
 pub mod origin;

@@ -15,7 +15,7 @@ use actix_web::App;
 use actix_web::dev::AppConfig;
 use actix_web::http::StatusCode;
 use broker::Broker;
-use runtime::{Health, Lifecycle};
+use runtime::{Health, Lifecycle, Metrics};
 use store::Store;
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +23,7 @@ use crate::feed::{Feed, FeedHandle, WORKERS_MAX};
 use crate::http::{self, Web};
 use crate::hub::Hub;
 use crate::instance::{Instance, Worker};
+use crate::metrics;
 use crate::settings::FanoutSettings;
 use crate::transport::socketio::SocketIo;
 
@@ -42,6 +43,7 @@ pub struct Fanout {
     store: Store,
     health: Health,
     life: Lifecycle,
+    metrics: Metrics,
 }
 
 /// What each worker is made from.
@@ -71,6 +73,16 @@ impl Fanout {
             store,
             health,
             life,
+            metrics: Metrics::default(),
+        }
+    }
+
+    /// Tells of itself here.
+    #[must_use]
+    pub fn telling(self, metrics: &Metrics) -> Self {
+        Self {
+            metrics: metrics.clone(),
+            ..self
         }
     }
 
@@ -90,6 +102,10 @@ impl Fanout {
             drained.clone(),
         );
         let instance = Arc::new(Instance::default());
+        self.metrics.collect({
+            let (instance, feed) = (instance.clone(), handle.clone());
+            move |scrape| metrics::collect(&instance, &feed, scrape)
+        });
         let parts = Parts {
             settings: self.settings.clone(),
             broker: self.broker.clone(),

@@ -2,11 +2,14 @@
 
 pub mod socketio;
 
+use std::sync::Arc;
+
 use actix_socketio::{Ack, Close, Socket};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::frames::{Frames, json};
+use crate::joins::Joins;
 use crate::request::{Code, Refusal, Severity};
 
 /// Half of the default of `SOCKET_QUEUE_MAX`.
@@ -58,6 +61,8 @@ pub struct Reply {
     ack: Option<Ack>,
     /// `get_channels` answers a failure with an empty list beside it.
     has_channels: bool,
+    /// Where the answer to a join is counted.
+    joins: Option<Arc<Joins>>,
 }
 
 #[derive(Serialize)]
@@ -89,11 +94,24 @@ impl Reply {
             link,
             ack,
             has_channels: event == "get_channels",
+            joins: None,
+        }
+    }
+
+    /// The same, counted as the answer to a join.
+    #[must_use]
+    pub fn counted(self, joins: Arc<Joins>) -> Self {
+        Self {
+            joins: Some(joins),
+            ..self
         }
     }
 
     /// Answers with this object, if an answer is wanted.
     pub fn done(self, data: &impl Serialize) {
+        if let Some(joins) = &self.joins {
+            joins.on_success();
+        }
         if let (Some(ack), Some(data)) = (self.ack, json(data)) {
             send(ack, &data);
         }
@@ -101,6 +119,9 @@ impl Reply {
 
     /// Answers with a refusal.
     pub fn refuse(self, refusal: &Refusal) {
+        if let Some(joins) = &self.joins {
+            joins.on_refused(refusal.code);
+        }
         let channel_id = refusal.channel.map(|channel| channel.to_string());
         let Some(ack) = self.ack else {
             let event = ErrorEvent {

@@ -52,6 +52,12 @@ const NAMED_IN: &[(&str, &[&str])] = &[
         &["ingest/src/rest", "tests/src", "tests/load/src"],
     ),
     ("actix_http", &["fanout/socketio", "fanout/src/server"]),
+    ("opentelemetry", &["proto/runtime/src/traces"]),
+    ("opentelemetry_sdk", &["proto/runtime/src/traces"]),
+    ("opentelemetry_otlp", &["proto/runtime/src/traces"]),
+    ("opentelemetry_proto", &["tests/src/otlp"]),
+    ("tonic", &["tests/src/otlp"]),
+    ("prometheus_client", &["proto/runtime/src/metrics"]),
 ];
 
 fn root() -> PathBuf {

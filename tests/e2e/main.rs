@@ -8,4 +8,6 @@
 mod demo;
 mod faults;
 mod layout;
+mod metrics;
 mod scenario;
+mod traces;

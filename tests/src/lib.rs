@@ -10,8 +10,10 @@
 )]
 
 pub mod clients;
+pub mod exposition;
 #[path = "../../proto/broker/tests/contract/nats_server.rs"]
 mod nats_server;
+pub mod otlp;
 pub mod process;
 pub mod world;
 

@@ -32,6 +32,10 @@ pub struct World {
     pub overview: Value,
     /// The fanouts' base addresses.
     pub urls: Vec<String>,
+    /// Where each fanout, or the standalone binary, serves its metrics.
+    pub metrics: Vec<String>,
+    /// What every service is told beyond the world's own settings.
+    environment: Vec<(String, String)>,
     /// The broker, in the distributed home.
     nats: Option<NatsServer>,
     folder: TempDir,
@@ -47,6 +51,15 @@ impl World {
     /// # Errors
     /// A part is missing, or not ready in time.
     pub async fn start(home: Home) -> anyhow::Result<Self> {
+        Self::start_with(home, &[]).await
+    }
+
+    /// Starts a world whose services are told these variables too.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_with(home: Home, environment: &[(&str, &str)]) -> anyhow::Result<Self> {
+        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         // The first one of a process wins; the others find what they want.
         drop(rustls::crypto::ring::default_provider().install_default());
         let http = reqwest::Client::new();
@@ -64,6 +77,8 @@ impl World {
             sim_url,
             overview,
             urls: Vec::new(),
+            metrics: Vec::new(),
+            environment: environment.iter().map(own).collect(),
             nats: (home == Home::Distributed).then(NatsServer::start),
             folder: tempfile::tempdir()?,
             ingest: None,
@@ -122,8 +137,36 @@ impl World {
         Ok(())
     }
 
+    /// Where ingest serves its metrics.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub async fn ingest_metrics(&mut self) -> anyhow::Result<String> {
+        metrics_of(self.ingest.as_mut().context("ingest runs")?).await
+    }
+
+    /// Asks ingest and the fanouts to end, and waits until they have.
+    ///
+    /// # Errors
+    /// One of them does not end well.
+    pub async fn terminate(mut self) -> anyhow::Result<()> {
+        // The simulator comes first, and goes with the world.
+        let fanouts = self.running.split_off(1);
+        for service in fanouts.into_iter().chain(self.ingest.take()) {
+            service.terminate().await?;
+        }
+        Ok(())
+    }
+
+    /// What a service has written on its standard error so far: ingest, then the fanouts.
+    pub fn outputs(&self) -> Vec<String> {
+        let services = self.ingest.iter().chain(self.running.iter().skip(1));
+        services.map(Process::output).collect()
+    }
+
     async fn start_fanout(&mut self, name: &str) -> anyhow::Result<()> {
         let mut fanout = Process::start(name, self.service(name)?)?;
+        self.metrics.push(metrics_of(&mut fanout).await?);
         let address = fanout.line_after("fanout listens address=").await?;
         let port = address.rsplit_once(':').context("an address has a port")?.1;
         self.urls.push(format!("http://127.0.0.1:{port}"));
@@ -137,7 +180,9 @@ impl World {
         let mut command = program(name)?;
         command
             .current_dir(folder)
+            .envs(self.environment.iter().cloned())
             .env("PORT", "0")
+            .env("METRICS_PORT", "0")
             .env("JWT_SECRET", JWT_SECRET)
             .env("DATA_DIR", folder)
             .env(
@@ -246,6 +291,13 @@ impl World {
             .and_then(|channel| channel["id"].as_str())
             .context("one is public")
     }
+}
+
+/// Where a service serves its metrics, as it says at its start.
+async fn metrics_of(service: &mut Process) -> anyhow::Result<String> {
+    let address = service.line_after("metrics are served address=").await?;
+    let port = address.rsplit_once(':').context("an address has a port")?.1;
+    Ok(format!("http://127.0.0.1:{port}/metrics"))
 }
 
 /// Waits until a condition holds.
