@@ -10,6 +10,9 @@ use crate::access::Directory;
 use crate::frames::{Frames, json};
 use crate::object::{ReactionObject, message_object, reaction_objects};
 use crate::offset::Offset;
+use step::Step;
+
+pub(crate) mod step;
 
 /// An event of a channel, at its place in the stream.
 #[derive(Debug)]
@@ -25,6 +28,7 @@ pub struct Delivery {
     /// When ingest read it, in milliseconds since 1970.
     pub received_ms: i64,
     frames: OnceLock<Option<Frames>>,
+    step: Step,
 }
 
 #[derive(Serialize)]
@@ -66,7 +70,23 @@ impl Delivery {
             event: opened.event,
             received_ms: opened.received_ms,
             frames: OnceLock::new(),
+            step: Step::default(),
         })
+    }
+
+    /// The same, as a step of its trace.
+    pub(crate) fn traced(self, step: Step) -> Self {
+        Self { step, ..self }
+    }
+
+    /// A worker told so many members.
+    pub(crate) fn on_told(&self, members: usize) {
+        self.step.on_told(members);
+    }
+
+    /// A worker is done with it.
+    pub(crate) fn on_handled(&self) {
+        self.step.on_handled(self.received_ms);
     }
 
     /// What sockets get: made by the first worker that asks, shared by all. None for what viewers do not see.

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::Directory;
 use crate::delivery::Delivery;
+use crate::delivery::step::Step;
 use crate::offset::Offset;
 
 mod catchup;
@@ -164,8 +165,8 @@ impl Feed {
     }
 
     async fn on_live(&mut self, item: LiveItem) -> Option<End> {
-        if matches!(item, LiveItem::Head(..)) {
-            self.pulse.on_head();
+        if let LiveItem::Head(_, sequence) = item {
+            self.pulse.on_head(sequence);
         }
         match item {
             LiveItem::Event(stored) => self.on_event(stored).await,
@@ -224,6 +225,7 @@ impl Feed {
 
     async fn deliver_directory(&mut self, stored: Stored) {
         let Some(opened) = open(stored.sequence, stored.payload) else {
+            self.pulse.on_unreadable();
             return;
         };
         self.pulse.on_event(opened.received_ms);
@@ -246,12 +248,16 @@ impl Feed {
             generation: self.generation(),
             sequence: stored.sequence,
         };
+        let step = Step::begin(&stored, mask.count_ones());
         let opened = open(stored.sequence, stored.payload);
+        if opened.is_none() {
+            self.pulse.on_unreadable();
+        }
         let Some(delivery) = opened.and_then(|opened| Delivery::new(offset, opened)) else {
             return;
         };
         self.pulse.on_event(delivery.received_ms);
-        let item = Item::Event(Arc::new(delivery));
+        let item = Item::Event(Arc::new(delivery.traced(step)));
         for worker in 0..self.workers.len() {
             if mask & (1 << worker) != 0 {
                 self.send(worker, item.clone()).await;

@@ -210,6 +210,7 @@ impl Hub {
             Item::Event(delivery) => {
                 state.position = delivery.offset;
                 self.on_delivery(state, &delivery);
+                delivery.on_handled();
             }
             Item::Directory(event) => {
                 state.position.sequence = event.sequence;
@@ -239,7 +240,7 @@ impl Hub {
             return;
         };
         match room.on_event(delivery, &state.directory) {
-            Outcome::Told(members) => self.instance.on_delivered(members),
+            Outcome::Told(members) => self.instance.on_delivered(delivery, members),
             Outcome::Known => self.instance.on_known(),
             Outcome::Reactions(message, frames) => {
                 self.on_reactions(state, (delivery.channel, message), frames);

@@ -1,5 +1,6 @@
 //! What all workers of this process share: counters, who watches what, and the workers' heartbeats.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -7,6 +8,11 @@ use std::time::{Duration, Instant};
 use actix_socketio::Stats;
 use parking_lot::Mutex;
 use proto::ChannelId;
+use runtime::metrics::Histogram;
+use runtime::time::now_ms;
+
+use crate::delivery::Delivery;
+use crate::joins::Joins;
 
 use crate::audience::{Audience, Watcher};
 use crate::transport::Counts;
@@ -34,6 +40,10 @@ pub struct Instance {
     pub open: Arc<Counts>,
     /// Who watches what, here and on the other instances.
     pub audience: Audience,
+    /// From Discord's frame in ingest to the members' queues.
+    pub feed_delay: Histogram,
+    /// How joins were answered.
+    pub joins: Arc<Joins>,
     workers: Mutex<Vec<Arc<Worker>>>,
 }
 
@@ -93,6 +103,17 @@ impl Instance {
         )
     }
 
+    /// Transports that ended, by reason.
+    pub fn closes(&self) -> BTreeMap<&'static str, u64> {
+        let mut sums = BTreeMap::new();
+        for worker in self.workers.lock().iter() {
+            for (reason, count) in worker.stats.closes() {
+                *sums.entry(reason).or_default() += count;
+            }
+        }
+        sums
+    }
+
     /// A viewer has joined a channel on some worker.
     pub fn on_joined(&self, channel: ChannelId, watcher: Watcher) {
         self.audience.enter(channel, watcher);
@@ -133,9 +154,19 @@ impl Instance {
         self.audience.is_watched(channel)
     }
 
-    /// Counts deliveries.
-    pub fn on_delivered(&self, members: usize) {
+    /// Counts deliveries of what is no event of the stream by itself.
+    pub fn on_told(&self, members: usize) {
         self.delivered.fetch_add(members as u64, Relaxed);
+    }
+
+    /// Counts deliveries of an event to so many members.
+    pub fn on_delivered(&self, delivery: &Delivery, members: usize) {
+        delivery.on_told(members);
+        if members > 0 {
+            self.delivered.fetch_add(members as u64, Relaxed);
+            let delay_ms = u64::try_from(now_ms() - delivery.received_ms).unwrap_or(0);
+            self.feed_delay.observe(Duration::from_millis(delay_ms));
+        }
     }
 }
 

@@ -12,11 +12,14 @@ use fanout::token::TokenArgs;
 use fanout::{Fanout, FanoutSettings};
 use runtime::settings::{SettingsError, malformed};
 use runtime::start::{exit_code, install_tls, parse};
-use runtime::{Health, Lifecycle, Settings, telemetry};
+use runtime::{Health, Lifecycle, Metrics, Settings, Traces, metrics, telemetry};
 use store::{Store, StoreError};
 
 /// Beyond the drain, for tasks to end.
 const FINISH: Duration = Duration::from_secs(15);
+
+/// Where `/metrics` is unless `METRICS_PORT` says otherwise (contract.md §3).
+const METRICS_PORT: u16 = 9_464;
 
 #[derive(Parser)]
 #[command(
@@ -67,6 +70,7 @@ fn print_token(settings: &Settings, token: &TokenArgs) -> anyhow::Result<()> {
 
 async fn serve(settings: Settings) -> anyhow::Result<()> {
     telemetry::init(&settings)?;
+    let traces = Traces::init(&settings, "fanout")?;
     let fanout = FanoutSettings::read(&settings)?;
     let mut nats = NatsSettings::new(settings.required("NATS_URL")?, "fanout");
     nats.credentials_file = settings.text("NATS_CREDENTIALS_FILE").map(PathBuf::from);
@@ -87,10 +91,16 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         connected => connected?,
     };
     let deadline = fanout.shutdown_grace + fanout.drain + FINISH;
+    let numbers = Metrics::new();
+    let ip = fanout.address.ip();
+    let metrics = metrics::listen(&settings, ip, Some(METRICS_PORT), numbers.clone())?;
     Fanout::new(fanout, broker, store, Health::new(), life.clone())
+        .telling(&numbers)
         .spawn()
         .context("the port can't be listened on")?;
     life.soft.cancelled().await;
     life.finish(deadline).await;
+    metrics.stop().await;
+    traces.flush().await;
     Ok(())
 }

@@ -17,7 +17,7 @@ use actix_web::http::StatusCode;
 use actix_web::middleware::from_fn;
 use broker::Broker;
 use registry::Registry;
-use runtime::{Health, Lifecycle};
+use runtime::{Health, Lifecycle, Metrics};
 use store::Store;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
@@ -29,6 +29,7 @@ use crate::http::{self, Accounts, SecurityHeaders, Web, refusal};
 use crate::hub::Hub;
 use crate::instance::{Instance, Worker};
 use crate::limit::Limits;
+use crate::metrics;
 use crate::settings::FanoutSettings;
 use crate::transport::socketio::SocketIo;
 use crate::transport::websocket::{Bounds, WebSockets};
@@ -54,6 +55,7 @@ pub struct Fanout {
     store: Store,
     health: Health,
     life: Lifecycle,
+    metrics: Metrics,
 }
 
 /// What each worker is made from.
@@ -85,6 +87,16 @@ impl Fanout {
             store,
             health,
             life,
+            metrics: Metrics::default(),
+        }
+    }
+
+    /// Tells of itself here.
+    #[must_use]
+    pub fn telling(self, metrics: &Metrics) -> Self {
+        Self {
+            metrics: metrics.clone(),
+            ..self
         }
     }
 
@@ -109,6 +121,10 @@ impl Fanout {
         let accounts = self.accounts(&registry)?;
         let revocations = accounts.authority.revocations().clone();
         let sources = accounts.sources.clone();
+        self.metrics.collect({
+            let (instance, feed) = (instance.clone(), handle.clone());
+            move |scrape| metrics::collect(&instance, &feed, scrape)
+        });
         let parts = Parts {
             settings: self.settings.clone(),
             limits: limits.clone(),

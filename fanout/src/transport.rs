@@ -13,6 +13,8 @@ pub mod websocket;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use std::sync::Arc;
+
 use actix_socketio::{Ack, Close, Socket};
 use serde::Serialize;
 use serde_json::Value;
@@ -27,6 +29,7 @@ pub use places::{Seat, Seats};
 use self::pipe::Pipe;
 use self::stream::StreamLink;
 use crate::frames::{Frames, json};
+use crate::joins::Joins;
 use crate::request::{Code, Refusal, Severity};
 
 /// Half of the default of `SOCKET_QUEUE_MAX`.
@@ -192,6 +195,8 @@ pub struct Reply {
     has_channels: bool,
     /// A join that asked to go on from an offset is told whether it does.
     is_recovered: Option<bool>,
+    /// Where the answer to a join is counted.
+    joins: Option<Arc<Joins>>,
 }
 
 /// How a client gets its answer.
@@ -252,6 +257,16 @@ impl Reply {
             ack,
             has_channels: event == "get_channels",
             is_recovered: None,
+            joins: None,
+        }
+    }
+
+    /// The same, counted as the answer to a join.
+    #[must_use]
+    pub fn counted(self, joins: Arc<Joins>) -> Self {
+        Self {
+            joins: Some(joins),
+            ..self
         }
     }
 
@@ -269,6 +284,9 @@ impl Reply {
 
     /// Answers with this object, if an answer is wanted.
     pub fn done(self, data: &impl Serialize) {
+        if let Some(joins) = &self.joins {
+            joins.on_success();
+        }
         let Some(ack) = self.ack else { return };
         let recovered = self.is_recovered;
         // Without anything to add, nothing is copied on the way.
@@ -283,6 +301,9 @@ impl Reply {
 
     /// Answers with a refusal.
     pub fn refuse(self, refusal: &Refusal) {
+        if let Some(joins) = &self.joins {
+            joins.on_refused(refusal.code);
+        }
         if let Some(retry_after) = refusal.retry_after {
             let event = RateLimited {
                 message: refusal.text,

@@ -4,7 +4,7 @@
 //! stored is set aside, counted and passed: nothing stops the rest. Knows no gateway.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use broker::{Broker, BrokerError, Freshness, Stored, StreamState};
 use proto::envelope::Opened;
@@ -19,6 +19,7 @@ use crate::backoff::Backoff;
 use crate::leader::{Tenure, bounded};
 use crate::places::Places;
 use crate::status::Status;
+use crate::trace;
 
 /// Events a batch, at the most; the broker bounds the bytes at 4 MiB.
 const BATCH_EVENTS_MAX: usize = 500;
@@ -194,10 +195,12 @@ impl Archive {
     async fn write(&self, position: &mut Position, events: &[Stored]) -> Result<(), StoreError> {
         let mut runs = vec![events];
         while let Some(run) = runs.pop() {
+            let begun = SystemTime::now();
             let Folded { batch, undecodable } = fold(*position, run);
             let (to, refused) = (batch.to, batch.refused());
             match self.store.apply(batch).await {
                 Ok(()) => {
+                    trace::on_archived(run, begun);
                     self.status.on_refused_rows(refused);
                     self.status.on_undecodable(undecodable);
                 }

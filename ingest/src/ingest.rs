@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker::Broker;
-use runtime::{Check, Health, Lifecycle};
+use runtime::{Check, Health, Lifecycle, Metrics};
 use store::Store;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
@@ -17,6 +17,7 @@ use crate::exclusions::Exclusions;
 use crate::gateway::Fatal;
 use crate::http::Probes;
 use crate::leader::{Held, Leader};
+use crate::metrics;
 use crate::rest::{Rest, RestError};
 use crate::settings::IngestSettings;
 use crate::status::Status;
@@ -98,6 +99,12 @@ impl Ingest {
             health: self.parts.health.clone(),
             environment: self.parts.settings.environment.clone(),
         }
+    }
+
+    /// Tells of itself at each scrape.
+    pub fn tell(&self, metrics: &Metrics) {
+        let (status, rest) = (self.status(), self.parts.rest.statuses.clone());
+        metrics.collect(move |scrape| metrics::collect(&status, &rest, scrape));
     }
 
     /// Runs as a task of its lifecycle. The receiver gets how it ended; an end by itself ends the life.

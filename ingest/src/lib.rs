@@ -15,6 +15,8 @@ pub mod http;
 mod ingest;
 mod leader;
 mod members;
+mod meters;
+mod metrics;
 mod outcome;
 mod places;
 mod publish;
@@ -26,6 +28,7 @@ mod roster;
 mod settings;
 mod status;
 mod term;
+mod trace;
 mod typing;
 
 pub use exclusions::ExclusionRules;

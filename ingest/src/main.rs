@@ -3,6 +3,7 @@
 //! `ingest` runs the service, `ingest migrate` brings the schema up to date, `ingest check` says what the bot's
 //! token lacks, `ingest health` asks the running one. Exit codes: 64 for a wrong setting or command line, 1 for anything else that ends it by itself.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -16,11 +17,16 @@ use clap::{Parser, Subcommand};
 use ingest::http::Probes;
 use ingest::{Ingest, IngestSettings};
 use runtime::settings::malformed;
-use runtime::{Health, Lifecycle, Settings, SettingsError, start, telemetry};
+use runtime::{
+    Health, Lifecycle, Metrics, Settings, SettingsError, Traces, metrics, start, telemetry,
+};
 use store::{Store, StoreError};
 
 /// How long an orderly end may take: the drain of the buffer, the session and the archive's batch.
 const END_PATIENCE: Duration = Duration::from_secs(20);
+
+/// Where `/metrics` is unless `METRICS_PORT` says otherwise (contract.md §3).
+const METRICS_PORT: u16 = 9_465;
 
 #[derive(Debug, Parser)]
 #[command(name = "ingest", version, about)]
@@ -64,6 +70,7 @@ async fn run(command: Option<Command>) -> anyhow::Result<()> {
 
 async fn serve(settings: &Settings) -> anyhow::Result<()> {
     telemetry::init(settings)?;
+    let traces = Traces::init(settings, "ingest")?;
     let read = IngestSettings::from(settings)?;
     let port = settings.number("PORT", 3002_u16)?;
     let nats = nats_settings(settings)?;
@@ -75,6 +82,10 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let nats = connect(nats).await?;
     let broker = Arc::clone(&nats);
     let service = Ingest::new(read, broker, store.clone(), health, lifecycle.clone())?;
+    let numbers = Metrics::new();
+    service.tell(&numbers);
+    let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    let metrics = metrics::listen(settings, any, Some(METRICS_PORT), numbers)?;
     let probes = service.probes();
     let server = probe_server(probes, port)?;
     let probes = server.handle();
@@ -87,6 +98,8 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
     serving.await.context("the probes' server crashed")??;
     nats.close().await;
     store.close().await;
+    metrics.stop().await;
+    traces.flush().await;
     match ended.await {
         Ok(ended) => Ok(ended?),
         Err(_) if lifecycle.hard.is_cancelled() => Ok(()),

@@ -18,7 +18,7 @@ use prost::Message as _;
 use proto::event::{
     Event, Member, MemberAnswer, MemberRemoved, MemberReply, MemberRequest, MemberStatus,
 };
-use proto::{Envelope, GuildId, Identity, TraceParent, UserId, subject};
+use proto::{Envelope, GuildId, Identity, UserId, subject};
 use runtime::time::now_ms;
 use store::{Store, StoreError};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -33,6 +33,7 @@ use crate::publish::{Claim, Submission};
 use crate::rest::Rest;
 use crate::roster::{Heard, Key, Question, Roster};
 use crate::status::Status;
+use crate::trace;
 use asker::Asker;
 pub(crate) use chunks::Chunks;
 
@@ -257,7 +258,7 @@ impl Members {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         let envelope = Envelope {
             identity: Identity::Member(self.epoch, guild, user, number),
-            trace: TraceParent::new(rand::random(), rand::random(), true),
+            trace: trace::aside("member.lookup"),
             guild,
             channel: None,
             received_ms: now_ms(),

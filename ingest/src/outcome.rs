@@ -180,6 +180,31 @@ impl Outcomes {
         self.0.settled.lock().get(&outcome).copied().unwrap_or(0)
     }
 
+    /// How many ended how: outcome and reason, which may be empty.
+    pub(crate) fn settled(&self) -> Vec<([&'static str; 2], u64)> {
+        let settled = self.0.settled.lock();
+        let counts = settled.iter().map(|(outcome, count)| {
+            let (word, why) = outcome.words();
+            ([word, why.unwrap_or_default()], *count)
+        });
+        counts.collect()
+    }
+
+    /// How many notices counted as told that the broker did not take.
+    pub(crate) fn untold(&self) -> u64 {
+        self.0.untold.load(Ordering::Relaxed)
+    }
+
+    /// How many channels snapshots went without.
+    pub(crate) fn channels_left_out(&self) -> u64 {
+        self.0.channels_left_out.load(Ordering::Relaxed)
+    }
+
+    /// How many envelopes went without their raw JSON.
+    pub(crate) fn trimmed(&self) -> u64 {
+        self.0.trimmed.load(Ordering::Relaxed)
+    }
+
     /// The counters as `/api/status` shows them.
     pub(crate) fn json(&self) -> Value {
         let settled = self.0.settled.lock().clone();
@@ -187,9 +212,9 @@ impl Outcomes {
         let mut fields = json!({
             "received": self.received(),
             "pending": self.received().saturating_sub(sum),
-            "trimmed": self.0.trimmed.load(Ordering::Relaxed),
-            "untold": self.0.untold.load(Ordering::Relaxed),
-            "channelsLeftOut": self.0.channels_left_out.load(Ordering::Relaxed),
+            "trimmed": self.trimmed(),
+            "untold": self.untold(),
+            "channelsLeftOut": self.channels_left_out(),
             "published": 0, "duplicate": 0, "told": 0, "skipped": {}, "refused": {},
         });
         for (outcome, count) in settled {

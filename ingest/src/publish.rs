@@ -16,22 +16,26 @@ use proto::{Envelope, GuildId, Subject, UserId};
 use runtime::Health;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval};
+use tracing::Instrument as _;
 
 use crate::exclusions::Exclusions;
 use crate::frame::Frame;
 use crate::leader::Tenure;
 use crate::members::Chunks;
+use crate::meters::Meters;
 use crate::outcome::{Outcome, Outcomes, Refusal};
 use crate::places::Places;
 use crate::reactions::{self, Bases};
 use crate::roll::Roll;
 use crate::roster::{Era, Roster};
+use crate::trace;
 use crate::typing::Typist;
 use delivery::{Courier, End, Trouble};
 use lane::{Lanes, Turn};
 use progress::Progress;
 use reacting::Reacting;
 use stall::Stall;
+use tries::Tries;
 
 mod delivery;
 mod frames;
@@ -40,6 +44,7 @@ mod lane;
 mod progress;
 mod reacting;
 mod stall;
+mod tries;
 
 /// Publications under way at once: enough to fill a round trip to a cluster, and a bound on what hangs
 /// while the broker is away.
@@ -52,6 +57,7 @@ pub(crate) struct Desk {
     pub(crate) tenure: Tenure,
     pub(crate) health: Health,
     pub(crate) outcomes: Outcomes,
+    pub(crate) meters: Meters,
     pub(crate) places: Places,
     pub(crate) roster: Roster,
     pub(crate) exclusions: Exclusions,
@@ -228,15 +234,19 @@ impl Publisher {
         if encoded.is_trimmed {
             self.desk.outcomes.on_trimmed();
         }
-        let publication = Publication {
+        let mut publication = Publication {
             subject,
             identity,
             trace,
             payload: encoded.payload,
         };
-        let courier = self.courier.clone();
+        let span = trace::on_send(&mut publication);
+        let (courier, meters) = (self.courier.clone(), self.desk.meters.clone());
         self.under_way.push(Box::pin(async move {
-            let (end, known) = courier.deliver(&publication, known).await;
+            let mut tries = Tries::begin(span, meters);
+            let delivering = courier.deliver(&publication, known, &mut tries.count);
+            let (end, known) = delivering.instrument(tries.span.for_logs()).await;
+            tries.on_end(&end);
             Delivered {
                 subject,
                 owner,

@@ -14,11 +14,12 @@ use reqwest::{Client, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use crate::backoff::Backoff;
+use crate::meters::Statuses;
 use limits::{Bucket, Limits, Turn};
 use route::Route;
 
@@ -89,6 +90,8 @@ pub(crate) struct Rest {
     limits: Arc<Mutex<Limits>>,
     calls: Arc<Semaphore>,
     counts: Counts,
+    /// What the answers were.
+    pub(crate) statuses: Statuses,
 }
 
 /// What became of the calls. Clones share it.
@@ -105,8 +108,8 @@ struct Numbers {
 }
 
 impl Counts {
-    /// The counters as `/api/status` shows them.
-    pub(crate) fn json(&self) -> Value {
+    /// Each by its name.
+    pub(crate) fn each(&self) -> [(&'static str, u64); 5] {
         let Numbers {
             asked,
             retried,
@@ -115,13 +118,20 @@ impl Counts {
             failed,
         } = &*self.0;
         let count = |number: &AtomicU64| number.load(Ordering::Relaxed);
-        json!({
-            "asked": count(asked),
-            "retried": count(retried),
-            "limited": count(limited),
-            "refused": count(refused),
-            "failed": count(failed),
-        })
+        [
+            ("asked", count(asked)),
+            ("retried", count(retried)),
+            ("limited", count(limited)),
+            ("refused", count(refused)),
+            ("failed", count(failed)),
+        ]
+    }
+
+    /// The counters as `/api/status` shows them.
+    pub(crate) fn json(&self) -> Value {
+        let each = self.each().into_iter();
+        each.map(|(name, count)| (name.to_owned(), Value::from(count)))
+            .collect()
     }
 }
 
@@ -153,6 +163,7 @@ impl Rest {
             limits: Arc::default(),
             calls: Arc::new(Semaphore::new(CALLS_MAX)),
             counts: Counts::default(),
+            statuses: Statuses::default(),
         })
     }
 
@@ -220,6 +231,9 @@ impl Rest {
             Ok((status, headers, response.text().await?))
         };
         let answered = timeout_at(deadline, answered).await;
+        let status = |(status, ..): &(StatusCode, HeaderMap, String)| status.as_u16();
+        let said = answered.as_ref().ok().and_then(|said| said.as_ref().ok());
+        self.statuses.on_answer(said.map(status));
         let answered = answered.map_err(|_| RestError::Late)?;
         // Without the URL: an address may name a guild or a user.
         let away = |error: reqwest::Error| RestError::Away(error.without_url());

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use proto::event::{Event, GuildRemoved};
 use proto::identity::Dispatch;
-use proto::{Envelope, GuildId, Identity, TraceParent};
+use proto::{Envelope, GuildId, Identity};
 use runtime::time::now_ms;
 use store::Store;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::backoff::Backoff;
 use crate::decode::{guild_of_frame, ready_guilds};
 use crate::publish::{Claim, Submission};
+use crate::trace;
 
 /// The first wait before SQL is asked again, and the longest.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
@@ -160,7 +161,7 @@ impl RollCall {
     async fn remove(&self, epoch: u64, guild: GuildId) {
         let envelope = Envelope {
             identity: Identity::Left(epoch, guild),
-            trace: TraceParent::new(rand::random(), rand::random(), true),
+            trace: trace::aside("roll_call"),
             guild,
             channel: None,
             received_ms: now_ms(),

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::application::Granted;
+use crate::meters::Meters;
 use crate::outcome::Outcomes;
 use crate::rest::Counts;
 
@@ -19,27 +20,37 @@ pub struct Status {
     facts: Arc<Mutex<Facts>>,
     pub(crate) outcomes: Outcomes,
     rest: Counts,
+    pub(crate) meters: Meters,
     buffer_bytes: Arc<Mutex<watch::Receiver<usize>>>,
 }
 
+/// What is known now.
 #[derive(Debug, Clone, Default)]
-struct Facts {
-    is_leader: bool,
-    is_connected: bool,
+pub(crate) struct Facts {
+    pub(crate) is_leader: bool,
+    pub(crate) is_connected: bool,
     since_ms: Option<i64>,
     last_event_ms: Option<i64>,
     granted: Option<Granted>,
-    identified: u64,
-    resumed: u64,
+    /// Sessions that were begun.
+    pub(crate) identified: u64,
+    /// Sessions that were resumed.
+    pub(crate) resumed: u64,
     generation: u64,
-    archived: u64,
-    acknowledged: u64,
-    undecodable: u64,
-    refused_rows: u64,
-    pruned_rows: u64,
-    member_commands: u64,
-    members_asked: u64,
-    members_read: u64,
+    /// The last sequence in SQL.
+    pub(crate) archived: u64,
+    /// The last sequence that the stream acknowledged.
+    pub(crate) acknowledged: u64,
+    /// Events that no archive can read.
+    pub(crate) undecodable: u64,
+    /// Rows that SQL will not take.
+    pub(crate) refused_rows: u64,
+    /// Rows that were older than they may be kept.
+    pub(crate) pruned_rows: u64,
+    /// Commands that asked the gateway for members, the members that they asked for, and those asked of the API.
+    pub(crate) member_commands: u64,
+    pub(crate) members_asked: u64,
+    pub(crate) members_read: u64,
 }
 
 impl Default for Status {
@@ -48,6 +59,7 @@ impl Default for Status {
             facts: Arc::default(),
             outcomes: Outcomes::default(),
             rest: Counts::default(),
+            meters: Meters::default(),
             buffer_bytes: Arc::new(Mutex::new(watch::Sender::new(0).subscribe())),
         }
     }
@@ -145,9 +157,23 @@ impl Status {
         self.facts.lock().members_read += 1;
     }
 
+    /// The calls to Discord's API.
+    pub(crate) fn calls(&self) -> &Counts {
+        &self.rest
+    }
+
+    pub(crate) fn facts(&self) -> Facts {
+        self.facts.lock().clone()
+    }
+
+    /// Bytes of frames that wait for the stream.
+    pub(crate) fn buffer_bytes(&self) -> usize {
+        *self.buffer_bytes.lock().borrow()
+    }
+
     /// The fields of `/api/status`.
     pub fn json(&self) -> Value {
-        let facts = self.facts.lock().clone();
+        let facts = self.facts();
         let time = |ms: Option<i64>| ms.map(iso);
         let intents = facts.granted.map(
             |granted| json!({ "members": granted.members, "messageContent": granted.content }),
@@ -168,7 +194,7 @@ impl Status {
                 "read": facts.members_read,
             },
             "rest": self.rest.json(),
-            "buffer": { "bytes": *self.buffer_bytes.lock().borrow() },
+            "buffer": { "bytes": self.buffer_bytes() },
             "archive": {
                 "generation": facts.generation.to_string(),
                 "position": facts.archived,

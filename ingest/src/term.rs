@@ -269,6 +269,7 @@ impl Wiring<'_> {
             tenure: self.tenure.clone(),
             health: self.parts.health.clone(),
             outcomes: self.parts.status.outcomes.clone(),
+            meters: self.parts.status.meters.clone(),
             places: self.places.clone(),
             roster: self.roster.clone(),
             exclusions: self.parts.exclusions.clone(),

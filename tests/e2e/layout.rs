@@ -71,6 +71,13 @@ const NAMED_IN: &[(&str, &[&str])] = &[
             "fanout/src/transport/websocket",
         ],
     ),
+    ("actix_http", &["fanout/socketio", "fanout/src/server"]),
+    ("opentelemetry", &["proto/runtime/src/traces"]),
+    ("opentelemetry_sdk", &["proto/runtime/src/traces"]),
+    ("opentelemetry_otlp", &["proto/runtime/src/traces"]),
+    ("opentelemetry_proto", &["tests/src/otlp"]),
+    ("tonic", &["tests/src/otlp"]),
+    ("prometheus_client", &["proto/runtime/src/metrics"]),
 ];
 
 fn root() -> PathBuf {

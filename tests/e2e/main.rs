@@ -12,5 +12,7 @@ mod layout;
 mod limits;
 mod manifests;
 mod members;
+mod metrics;
 mod scenario;
+mod traces;
 mod viewer;

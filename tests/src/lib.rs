@@ -11,12 +11,14 @@
 
 mod balancer;
 pub mod clients;
+pub mod exposition;
 #[expect(dead_code, reason = "the store's own tests use all of it")]
 #[path = "../../proto/store/tests/contract/mariadb_server.rs"]
 mod mariadb_server;
 #[expect(dead_code, reason = "the broker's own tests use all of it")]
 #[path = "../../proto/broker/tests/contract/nats_server.rs"]
 mod nats_server;
+pub mod otlp;
 pub mod process;
 #[expect(dead_code, reason = "the registry's own tests use all of it")]
 #[path = "../../fanout/registry/tests/contract/redis_server.rs"]

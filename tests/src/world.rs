@@ -36,7 +36,7 @@ pub struct Plan {
     home: Home,
     ingests: usize,
     members: usize,
-    settings: Vec<(&'static str, String)>,
+    settings: Vec<(String, String)>,
 }
 
 impl Plan {
@@ -53,14 +53,16 @@ impl Plan {
             home,
             ingests: 2,
             members: 0,
-            settings: unlimited.map(|name| (name, "0".to_owned())).to_vec(),
+            settings: unlimited
+                .map(|name| (name.to_owned(), "0".to_owned()))
+                .to_vec(),
         }
     }
 
     /// With this setting for every service of ours.
     #[must_use]
-    pub fn with(mut self, name: &'static str, value: impl Display) -> Self {
-        self.settings.push((name, value.to_string()));
+    pub fn with(mut self, name: &str, value: impl Display) -> Self {
+        self.settings.push((name.to_owned(), value.to_string()));
         self
     }
 
@@ -96,6 +98,8 @@ pub struct World {
     pub overview: Value,
     /// The fanouts' base addresses.
     pub urls: Vec<String>,
+    /// Where each fanout, or the standalone binary, serves its metrics.
+    pub metrics: Vec<String>,
     plan: Plan,
     servers: Option<Servers>,
     balancer: Balancer,
@@ -148,6 +152,7 @@ impl World {
             sim_url,
             overview,
             urls: Vec::new(),
+            metrics: Vec::new(),
             servers,
             balancer: Balancer::start().await?,
             folder: tempfile::tempdir()?,
@@ -300,6 +305,7 @@ impl World {
             Home::Distributed => "fanout",
         };
         let mut fanout = Process::start(name, self.service(name, port)?)?;
+        self.metrics.push(metrics_of(&mut fanout).await?);
         let address = fanout.line_after("fanout listens address=").await?;
         let port = address.rsplit_once(':').context("an address has a port")?.1;
         self.urls.push(format!("http://127.0.0.1:{port}"));
@@ -358,21 +364,41 @@ impl World {
         Ok(())
     }
 
+    /// Where the only ingest serves its metrics.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub async fn ingest_metrics(&mut self) -> anyhow::Result<String> {
+        metrics_of(self.ingests.first_mut().context("ingest runs")?).await
+    }
+
+    /// Asks the services to end, the fanouts first, and waits until they have.
+    ///
+    /// # Errors
+    /// One of them does not end well.
+    pub async fn terminate(mut self) -> anyhow::Result<()> {
+        let fanouts = std::mem::take(&mut self.fanouts).into_iter().flatten();
+        for service in fanouts.chain(std::mem::take(&mut self.ingests)) {
+            service.terminate().await?;
+        }
+        Ok(())
+    }
+
     fn running(&self) -> impl Iterator<Item = (&String, &Process)> {
         let fanouts = self.urls.iter().zip(&self.fanouts);
         fanouts.filter_map(|(url, fanout)| Some((url, fanout.as_ref()?)))
     }
 
-    /// What the services have written, for a test that fails.
-    pub fn output(&self) -> String {
+    /// What each service has written so far: ingest, then the fanouts.
+    pub fn outputs(&self) -> Vec<String> {
         let fanouts = self.running().map(|(_, fanout)| fanout);
-        let all: Vec<_> = self
-            .ingests
-            .iter()
-            .chain(fanouts)
-            .map(Process::output)
-            .collect();
-        all.join("\n----\n")
+        let services = self.ingests.iter().chain(fanouts);
+        services.map(Process::output).collect()
+    }
+
+    /// All of it, for a test that fails.
+    pub fn output(&self) -> String {
+        self.outputs().join("\n----\n")
     }
 
     /// The JSON of an address.
@@ -449,6 +475,13 @@ impl World {
             .and_then(|channel| channel["id"].as_str())
             .context("one is public")
     }
+}
+
+/// Where a service serves its metrics, as it says at its start.
+async fn metrics_of(service: &mut Process) -> anyhow::Result<String> {
+    let address = service.line_after("metrics are served address=").await?;
+    let port = address.rsplit_once(':').context("an address has a port")?.1;
+    Ok(format!("http://127.0.0.1:{port}/metrics"))
 }
 
 /// Waits until a condition holds.

@@ -15,7 +15,7 @@ use broker::{Embedded, EmbeddedSettings};
 use fanout::{Fanout, FanoutSettings};
 use ingest::{Ingest, IngestError, IngestSettings};
 use runtime::settings::malformed;
-use runtime::{Health, Lifecycle, Settings};
+use runtime::{Health, Lifecycle, Metrics, Settings};
 use store::Store;
 use tokio::sync::oneshot;
 
@@ -45,11 +45,16 @@ impl Standalone {
     ///
     /// # Errors
     /// A malformed setting, a data folder that can't be used, or a port that is taken.
-    pub async fn start(mut settings: Settings, life: Lifecycle) -> anyhow::Result<Self> {
-        let is_demo = settings.text("DISCORD_BOT_TOKEN").is_none();
+    pub async fn start(
+        mut settings: Settings,
+        life: Lifecycle,
+        metrics: &Metrics,
+    ) -> anyhow::Result<Self> {
+        let is_demo = is_demo(&settings);
         if is_demo && settings.text("APP_ENV") == Some("production") {
             return Err(malformed("DISCORD_BOT_TOKEN", "a token: production has no demo").into());
         }
+        let address = address(&settings);
         let folder = DataFolder::open(&settings, is_demo)?;
         folder.provide_secret(&mut settings)?;
         let demo = if is_demo {
@@ -70,9 +75,7 @@ impl Standalone {
             .context("the embedded store can't be migrated")?;
 
         let mut fanout = FanoutSettings::read(&settings)?;
-        if is_demo {
-            fanout.address.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        }
+        fanout.address.set_ip(IpAddr::V4(address));
         let ingest = IngestSettings::from(&settings)?;
         let keys = fanout.keys.clone();
         let deadline = fanout.shutdown_grace + fanout.drain + FINISH;
@@ -84,6 +87,7 @@ impl Standalone {
             health.clone(),
             life.clone(),
         )
+        .telling(metrics)
         .spawn()
         .context("the port can't be listened on")?;
         // Ingest's own readiness is no reason for the page not to be served.
@@ -93,8 +97,9 @@ impl Standalone {
             store.clone(),
             Health::new(),
             life.clone(),
-        )?
-        .spawn();
+        )?;
+        ingest.tell(metrics);
+        let ingest = ingest.spawn();
         let token = demo.as_ref().map(|demo| demo.token(&keys)).transpose()?;
         Ok(Self {
             page: page(&settings, address, token.as_deref()),
@@ -126,6 +131,19 @@ impl Standalone {
             .unwrap_or(Ok(()))
             .context("ingest has ended")
     }
+}
+
+/// Without a bot's token it is the demo.
+fn is_demo(settings: &Settings) -> bool {
+    settings.text("DISCORD_BOT_TOKEN").is_none()
+}
+
+/// Where everything listens: on this machine alone in the demo.
+pub fn address(settings: &Settings) -> Ipv4Addr {
+    if is_demo(settings) {
+        return Ipv4Addr::LOCALHOST;
+    }
+    Ipv4Addr::UNSPECIFIED
 }
 
 fn page(settings: &Settings, address: SocketAddr, token: Option<&str>) -> String {

@@ -1,9 +1,10 @@
 //! The binary `discord-stream`: everything on one machine.
 
+use std::net::IpAddr;
 use std::process::ExitCode;
 
 use runtime::start::{exit_code, install_tls};
-use runtime::{Lifecycle, Settings, telemetry};
+use runtime::{Lifecycle, Metrics, Settings, Traces, metrics, telemetry};
 use standalone::Standalone;
 
 #[tokio::main]
@@ -19,9 +20,16 @@ async fn main() -> ExitCode {
 async fn run() -> anyhow::Result<()> {
     let settings = Settings::from_process()?;
     telemetry::init(&settings)?;
+    let traces = Traces::init(&settings, "discord-stream")?;
     let life = Lifecycle::new();
     life.listen_to_signals()?;
-    let standalone = Standalone::start(settings, life).await?;
+    let numbers = Metrics::new();
+    let ip = IpAddr::V4(standalone::address(&settings));
+    let metrics = metrics::listen(&settings, ip, None, numbers.clone())?;
+    let standalone = Standalone::start(settings, life, &numbers).await?;
     println!("Discord Stream is at {}", standalone.page);
-    standalone.run().await
+    let ended = standalone.run().await;
+    metrics.stop().await;
+    traces.flush().await;
+    ended
 }

@@ -36,6 +36,9 @@ impl From<BrokerError> for Unreadable {
 impl Feed {
     /// Delivers everything up to this sequence. Some end if the feed can't go on from its position.
     pub(super) async fn catch_up(&mut self, target: u64) -> Option<End> {
+        if self.sequence() < target {
+            self.pulse.on_catch_up();
+        }
         let mut answered = None;
         while self.sequence() < target {
             let asked_for: Duration = answered.map_or(Duration::ZERO, |at: Instant| at.elapsed());

@@ -43,6 +43,10 @@ pub(super) struct Pulse {
     /// The ingest's time of the last event that was read, in milliseconds since 1970; 0 before the first.
     event_ms: AtomicI64,
     head: Mutex<Option<Instant>>,
+    /// The last sequence that the leader announced.
+    head_sequence: AtomicU64,
+    catch_ups: AtomicU64,
+    unreadable: AtomicU64,
 }
 
 impl Pulse {
@@ -50,8 +54,17 @@ impl Pulse {
         self.event_ms.store(received_ms, Ordering::Relaxed);
     }
 
-    pub(super) fn on_head(&self) {
+    pub(super) fn on_head(&self, sequence: u64) {
         *self.head.lock() = Some(Instant::now());
+        self.head_sequence.store(sequence, Ordering::Relaxed);
+    }
+
+    pub(super) fn on_catch_up(&self) {
+        self.catch_ups.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn on_unreadable(&self) {
+        self.unreadable.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -122,6 +135,22 @@ impl FeedHandle {
     /// How long ago the leader last announced its head.
     pub fn head_age(&self) -> Option<Duration> {
         self.pulse.head.lock().map(|at| at.elapsed())
+    }
+
+    /// Sequences that the leader has announced and the feed has not delivered yet.
+    pub fn lag(&self) -> u64 {
+        let head = self.pulse.head_sequence.load(Ordering::Relaxed);
+        head.saturating_sub(self.position().sequence)
+    }
+
+    /// Holes that were read from the stream so far.
+    pub fn catch_ups(&self) -> u64 {
+        self.pulse.catch_ups.load(Ordering::Relaxed)
+    }
+
+    /// Events that could not be read so far.
+    pub fn unreadable(&self) -> u64 {
+        self.pulse.unreadable.load(Ordering::Relaxed)
     }
 
     /// Takes a place at the feed.

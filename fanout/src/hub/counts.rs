@@ -88,7 +88,7 @@ impl Hub {
             .into_iter()
             .filter(|key| state.send_count(*key, &frames));
         let told = told.count();
-        self.instance.on_delivered(told);
+        self.instance.on_told(told);
     }
 }
 

@@ -119,7 +119,7 @@ impl Hub {
     /// Sends an event to everybody in a room.
     pub(super) fn tell(&self, state: &mut State, channel: ChannelId, frames: &Frames) {
         if let Some(room) = state.rooms.get(&channel) {
-            self.instance.on_delivered(room.tell(frames));
+            self.instance.on_told(room.tell(frames));
         }
     }
 }

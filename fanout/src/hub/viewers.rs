@@ -90,12 +90,18 @@ impl Hub {
     pub fn on_request(self: &Rc<Self>, key: ViewerKey, request: Request, reply: Reply) {
         match request {
             Request::GetChannels => self.get_channels(key, reply),
-            Request::Join { channel, limit } => self.join(key, channel, limit, reply),
+            Request::Join { channel, limit } => {
+                let reply = reply.counted(self.instance.joins.clone());
+                self.join(key, channel, limit, reply);
+            }
             Request::Resume {
                 channel,
                 limit,
                 after,
-            } => self.resume(key, channel, limit, after, reply),
+            } => {
+                let reply = reply.counted(self.instance.joins.clone());
+                self.resume(key, channel, limit, after, reply);
+            }
             Request::Leave { channel } => self.leave(key, channel, reply),
             Request::GetMessages {
                 channel,

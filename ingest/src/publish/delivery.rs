@@ -97,11 +97,12 @@ impl Drop for Refusals<'_> {
 }
 
 impl Courier {
-    /// Publishes until the end is known. Returns it and the subject's last sequence.
+    /// Publishes until the end is known, and counts the tries. Returns it and the subject's last sequence.
     pub(super) async fn deliver(
         &self,
         publication: &Publication,
         mut known: Option<u64>,
+        tries: &mut u32,
     ) -> (End, Option<u64>) {
         let mut retry = Backoff::new(RETRY.0, RETRY.1);
         let mut refusals = Refusals {
@@ -134,6 +135,7 @@ impl Courier {
                 continue;
             }
             was_sent = true;
+            *tries += 1;
             match self.broker.publish(publication, expected).await {
                 // A double is acknowledged with its old sequence, which lies at or below the subject's last.
                 Ok(sequence) if sequence <= expected => {

@@ -4,7 +4,7 @@
 
 use proto::event::Event;
 use proto::identity::Dispatch;
-use proto::{Envelope, MessageId, TraceParent, UserId};
+use proto::{Envelope, Identity, MessageId, UserId};
 use tokio::time::Instant;
 
 use super::reacting::Reckoned;
@@ -15,9 +15,13 @@ use crate::outcome::{Outcome, Refusal, Skip};
 use crate::reactions::{Found, Key};
 use crate::roll;
 use crate::roster::Era;
+use crate::trace;
 
 /// Kinds of events that were logged as unknown; beyond that they are counted alone.
 const UNKNOWN_KINDS_MAX: usize = 64;
+
+/// The kind of a total in its trace: whichever of the four it came from.
+const REACTION: &str = "MESSAGE_REACTION";
 
 impl Publisher {
     pub(super) fn on_frame(&mut self, frame: Frame) {
@@ -29,7 +33,7 @@ impl Publisher {
         } = frame;
         let origin = Origin {
             dispatch,
-            trace: TraceParent::new(rand::random(), rand::random(), true),
+            trace: None,
             received_ms,
         };
         let now = Instant::now();
@@ -94,7 +98,12 @@ impl Publisher {
     fn on_reckoned(&mut self, reckoned: Vec<Reckoned>) {
         for one in reckoned {
             match one {
-                Reckoned::Total(number, key, envelope) => {
+                Reckoned::Total(number, key, mut envelope) => {
+                    if let Identity::Dispatch(dispatch, _) = envelope.identity {
+                        let received_ms = envelope.received_ms;
+                        let envelopes = std::slice::from_mut(&mut *envelope);
+                        trace::on_frame(REACTION, dispatch, received_ms, envelopes);
+                    }
                     let owner = Owner::Frame(number, Note::Total(key));
                     self.lanes.push(*envelope, owner);
                 }
@@ -112,7 +121,16 @@ impl Publisher {
             guild_of: &|channel| places.guild_of(channel),
             exclusions: &self.desk.exclusions,
         };
-        let decoded = decode(kind, peek.data(), origin, known);
+        let mut decoded = decode(kind, peek.data(), origin, known);
+        self.desk.meters.on_frame(kind);
+        if let Ok(
+            Decoded::Events(envelopes)
+            | Decoded::Channels(envelopes, _)
+            | Decoded::Members(_, envelopes),
+        ) = &mut decoded
+        {
+            trace::on_frame(kind, dispatch, origin.received_ms, envelopes);
+        }
         let is_outage = matches!(decoded, Err(Outcome::Skipped(Skip::Outage)));
         roll::keep(
             &self.desk.roll,

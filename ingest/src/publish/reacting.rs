@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use proto::event::{Event, ReactionMark, ReactionsChanged};
 use proto::identity::Dispatch;
-use proto::{Envelope, GuildId, Identity, TraceParent};
+use proto::{Envelope, GuildId, Identity};
 use tokio::time::Instant;
 
 use crate::decode::Origin;
@@ -21,7 +21,6 @@ pub(super) struct Ticket {
     /// Its dispatch in the progress.
     number: u64,
     guild: GuildId,
-    trace: Option<TraceParent>,
     received_ms: i64,
 }
 
@@ -79,7 +78,6 @@ impl Reacting {
             ticket: Ticket {
                 number,
                 guild: reacted.guild,
-                trace: origin.trace,
                 received_ms: origin.received_ms,
             },
         };
@@ -177,7 +175,7 @@ impl Reacting {
 fn envelope(key: Key, dispatch: Dispatch, ticket: Ticket, event: Event) -> Envelope {
     Envelope {
         identity: Identity::Dispatch(dispatch, 0),
-        trace: ticket.trace,
+        trace: None,
         guild: ticket.guild,
         channel: Some(key.0),
         received_ms: ticket.received_ms,

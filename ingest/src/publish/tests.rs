@@ -232,6 +232,7 @@ fn bench_on(
         tenure,
         health: health.clone(),
         outcomes: outcomes.clone(),
+        meters: crate::meters::Meters::default(),
         places: Places::default(),
         roster: roster.clone(),
         exclusions: Exclusions::default(),

@@ -101,3 +101,51 @@ fn connected(export: &Export) -> Result<SpanExporter, SettingsError> {
     let built = builder.build();
     built.map_err(|_| malformed(export.name, "the address of an OTLP receiver"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn export(pairs: &[(&'static str, &str)]) -> Export {
+        let mut settings = Settings::default();
+        for (name, value) in pairs {
+            settings.set(name, *value);
+        }
+        Export::read(&settings, "fanout").unwrap().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_secure_endpoint_needs_no_authority_of_its_own_and_refuses_a_broken_one() {
+        crate::start::install_tls();
+        let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector:4317");
+        connected(&export(&[endpoint])).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("authority.pem");
+        std::fs::write(&path, "-----BEGIN CERTIFICATE-----\nno\n").unwrap();
+        let path = path.display().to_string();
+        let authority = ("OTEL_EXPORTER_OTLP_CERTIFICATE", path.as_str());
+        assert!(connected(&export(&[endpoint, authority])).is_err());
+        // Nobody reads it where nothing is secure.
+        let plain = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4317");
+        connected(&export(&[plain, authority])).unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_end_waits_for_a_silent_receiver_for_two_seconds_at_the_most() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut settings = Settings::default();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        settings.set("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint);
+        let traces = Traces::init(&settings, "fanout").unwrap();
+        for _ in 0..10_000 {
+            // More than the queue holds: nothing waits.
+            drop(Span::root("gateway.frame", 0));
+        }
+        let begun = std::time::Instant::now();
+        traces.flush().await;
+        let took = begun.elapsed();
+        assert!(took >= FLUSH / 2, "it did not try: {took:?}");
+        assert!(took < FLUSH * 2, "{took:?}");
+        assert!(!Span::root("gateway.frame", 0).is_recording(), "it is over");
+    }
+}

@@ -1,6 +1,6 @@
 //! `GET /metrics` on a port of its own (`METRICS_PORT`), which no visitor of the public one reaches.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
@@ -26,12 +26,13 @@ pub struct MetricsServer {
     running: Option<(ServerHandle, JoinHandle<std::io::Result<()>>)>,
 }
 
-/// Listens on `METRICS_PORT`, or on the service's default; on nothing where both are unset.
+/// Listens on `METRICS_PORT` of this address, or on the service's default; on nothing where both are unset.
 ///
 /// # Errors
 /// The setting is malformed, or the port is taken.
 pub fn listen(
     settings: &Settings,
+    address: IpAddr,
     default: Option<u16>,
     metrics: Metrics,
 ) -> anyhow::Result<MetricsServer> {
@@ -49,7 +50,7 @@ pub fn listen(
             .default_service(web::to(not_found))
     };
     let server = HttpServer::new(app).workers(1).disable_signals();
-    let bound = server.bind(("0.0.0.0", port));
+    let bound = server.bind((address, port));
     let bound = bound.with_context(|| format!("METRICS_PORT {port} can't be listened on"))?;
     let address = bound.addrs().first().copied();
     let server = bound.run();
@@ -101,8 +102,9 @@ mod tests {
 
     use super::*;
 
+    const LOCAL: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
     async fn get(address: SocketAddr, path: &str) -> String {
-        let address = (std::net::Ipv4Addr::LOCALHOST, address.port());
         let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
         let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
@@ -119,7 +121,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_port_serves_the_page_and_nothing_else_and_a_taken_one_is_named() {
-        let server = listen(&settings(0), None, Metrics::new()).unwrap();
+        let server = listen(&settings(0), LOCAL, None, Metrics::new()).unwrap();
         let address = server.address.unwrap();
         let page = get(address, "/metrics").await;
         assert!(page.starts_with("HTTP/1.1 200"), "{page}");
@@ -127,20 +129,20 @@ mod tests {
         assert!(get(address, "/").await.starts_with("HTTP/1.1 404"));
 
         let port = address.port();
-        let taken = listen(&settings(port), None, Metrics::new()).unwrap_err();
+        let taken = listen(&settings(port), LOCAL, None, Metrics::new()).unwrap_err();
         let sentence = format!("{taken:#}");
         assert!(
             sentence.starts_with(&format!("METRICS_PORT {port} can't be listened on: ")),
             "{sentence}"
         );
         server.stop().await;
-        let again = listen(&settings(port), None, Metrics::new()).unwrap();
+        let again = listen(&settings(port), LOCAL, None, Metrics::new()).unwrap();
         again.stop().await;
     }
 
     #[tokio::test]
     async fn without_a_port_nothing_listens() {
-        let server = listen(&Settings::default(), None, Metrics::new()).unwrap();
+        let server = listen(&Settings::default(), LOCAL, None, Metrics::new()).unwrap();
         assert_eq!(server.address, None);
         server.stop().await;
     }

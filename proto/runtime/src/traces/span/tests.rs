@@ -86,6 +86,43 @@ fn without_an_export_there_are_ids_and_no_spans() {
     assert!(child.for_logs().is_none());
 }
 
+/// Keeps what is logged.
+#[derive(Debug, Clone, Default)]
+struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_json_log_line_within_a_recorded_span_carries_the_traces_id() {
+    let (tracer, _kept, _provider) = tracer(Sampler::AlwaysOn);
+    let span = Span::root_of(Some(&tracer), "publish", 0);
+    let written = Written::default();
+    let writer = written.clone();
+    let logs = tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_writer(move || writer.clone())
+        .finish();
+    tracing::subscriber::with_default(logs, || {
+        span.for_logs()
+            .in_scope(|| tracing::warn!("published again"));
+    });
+    let line = String::from_utf8(written.0.lock().clone()).unwrap();
+    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let id = format!("{:032x}", span.context().unwrap().trace_id());
+    assert_eq!(line["message"], "published again");
+    assert_eq!(line["span"]["trace_id"], id);
+}
+
 #[test]
 fn a_step_that_is_not_recorded_costs_next_to_nothing() {
     const STEPS: u32 = 100_000;
