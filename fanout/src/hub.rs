@@ -17,18 +17,20 @@ use runtime::time::now_ms;
 use store::Store;
 use tokio::sync::{Notify, oneshot, watch};
 
-use crate::access::Directory;
+use crate::access::{Directory, Grant};
 use crate::auth::Authority;
 use crate::delivery::Delivery;
 use crate::feed::{FeedHandle, Inbox, Item, Ticket};
 use crate::frames::Frames;
 use crate::instance::Instance;
+use crate::limit::Limits;
 use crate::offset::Offset;
 use crate::pace::Paced;
 use crate::room::{Outcome, Room};
 use crate::session::{Viewer, ViewerKey};
 pub use line::Waiting;
 use reactions::Place;
+use standing::Standings;
 use turns::{TURN_TIME_MAX, Turns};
 
 mod channels;
@@ -39,6 +41,8 @@ mod line;
 mod membership;
 mod reactions;
 mod resuming;
+mod review;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod turns;
@@ -61,6 +65,7 @@ pub struct Hub {
     broker: Arc<dyn Broker>,
     instance: Arc<Instance>,
     authority: Authority,
+    limits: Limits,
     worker: Cell<usize>,
     next_key: Cell<u64>,
     begun: watch::Sender<bool>,
@@ -98,8 +103,8 @@ struct State {
     unlisted: BTreeSet<ViewerKey>,
     /// Users who are to be asked about.
     unverified: BTreeSet<UserId>,
-    /// The guilds of which it is known, since their last snapshot, whether the user is a member.
-    verified: HashMap<UserId, BTreeSet<GuildId>>,
+    /// How long what is known of members holds.
+    standings: Standings,
     /// Counts what makes members unverified: guilds' snapshots, and the feed's beginnings.
     snapshots: u64,
     /// Counts the feed's beginnings and ends: what was begun in another one is void.
@@ -114,6 +119,7 @@ impl Hub {
         broker: Arc<dyn Broker>,
         instance: Arc<Instance>,
         authority: Authority,
+        limits: Limits,
     ) -> Rc<Self> {
         let position = feed.position();
         Rc::new(Self {
@@ -122,6 +128,7 @@ impl Hub {
             broker,
             instance,
             authority,
+            limits,
             worker: Cell::new(0),
             next_key: Cell::new(0),
             begun: watch::Sender::new(false),
@@ -143,7 +150,7 @@ impl Hub {
                 updated: BTreeSet::new(),
                 unlisted: BTreeSet::new(),
                 unverified: BTreeSet::new(),
-                verified: HashMap::new(),
+                standings: Standings::default(),
                 snapshots: 0,
                 epoch: 0,
             }),
@@ -166,6 +173,7 @@ impl Hub {
             actix_rt::spawn(self.clone().send_updates()),
             actix_rt::spawn(self.clone().tell_counts()),
             actix_rt::spawn(self.clone().watch_expiry()),
+            actix_rt::spawn(self.clone().review()),
         ];
         while let Some(item) = inbox.items.recv().await {
             self.on_item(item);
@@ -193,6 +201,10 @@ impl Hub {
                 self.on_broken(state);
                 state.directory = start.directory.clone();
                 state.position = start.offset;
+                let guilds = start.directory.guilds();
+                state
+                    .standings
+                    .on_directory(guilds, tokio::time::Instant::now());
                 self.begun.send_replace(true);
             }
             Item::Event(delivery) => {
@@ -243,7 +255,6 @@ impl Hub {
         state.tickets.clear();
         state.unstated.clear();
         state.reactions = Paced::new(reactions::SPACING);
-        state.verified.clear();
         state.snapshots += 1;
         let rooms = std::mem::take(&mut state.rooms);
         for (_, mut room) in rooms {
@@ -268,9 +279,7 @@ impl Hub {
             ticks.tick().await;
             let state = &mut *self.state.borrow_mut();
             let viewers_of = &state.viewers_of;
-            state
-                .verified
-                .retain(|user, _| viewers_of.contains_key(user));
+            state.standings.retain(|user| viewers_of.contains_key(user));
             state.rooms.retain(|channel, room| {
                 room.idle_sweeps = if room.is_empty() {
                     room.idle_sweeps + 1
@@ -335,7 +344,15 @@ impl State {
     ) -> Option<(crate::access::Access, GuildId)> {
         let viewer = self.viewers.get(&key)?;
         let grant = &viewer.session.principal.grant;
+        let guild = self.directory.guild_of(channel)?;
+        if self.has_lapsed(grant, guild) {
+            return None;
+        }
         let access = self.directory.access(grant, channel, now_ms())?;
-        Some((access, self.directory.guild_of(channel)?))
+        Some((access, guild))
+    }
+
+    fn has_lapsed(&self, grant: &Grant, guild: GuildId) -> bool {
+        matches!(grant, Grant::User(user) if self.standings.has_lapsed(*user, guild))
     }
 }

@@ -24,6 +24,8 @@ pub struct Instance {
     pub known: AtomicU64,
     /// States that nobody was told, because a later one took their place.
     pub merged: AtomicU64,
+    /// Members of whom nobody could say in time whether they are members still.
+    pub lapsed: AtomicU64,
     /// Notices of typing that a worker was too busy to hear.
     pub typing_missed: AtomicU64,
     /// Who types, for the workers.
@@ -114,6 +116,11 @@ impl Instance {
     /// Counts a state in whose place a later one is told.
     pub fn on_merged(&self) {
         self.merged.fetch_add(1, Relaxed);
+    }
+
+    /// Counts members whose standing has lapsed.
+    pub fn on_lapsed(&self, members: u64) {
+        self.lapsed.fetch_add(members, Relaxed);
     }
 
     /// Counts notices of typing that a worker has missed.

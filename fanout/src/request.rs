@@ -11,6 +11,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::auth::AuthError;
+use crate::limit::Limited;
 use crate::offset::Offset;
 
 /// Messages of a page unless the viewer asks for another number.
@@ -140,17 +141,23 @@ impl Refusal {
     }
 
     /// Too much was asked; after so long the same is let through.
-    pub fn rate_limited(retry_after: Duration) -> Self {
+    pub fn rate_limited(text: &'static str, retry_after: Duration) -> Self {
         // Whole seconds, rounded up: who waits for them is not refused again.
         let seconds = retry_after.as_millis().div_ceil(1_000).max(1);
         Self {
             retry_after: Some(u64::try_from(seconds).unwrap_or(u64::MAX)),
-            ..Self::new(Code::RateLimited, "too many requests, slow down", None)
+            ..Self::new(Code::RateLimited, text, None)
         }
     }
 
     fn bad(text: &'static str) -> Self {
         Self::new(Code::BadRequest, text, None)
+    }
+}
+
+impl From<Limited> for Refusal {
+    fn from(limited: Limited) -> Self {
+        Self::rate_limited(limited.limit.message(), limited.retry_after)
     }
 }
 
@@ -442,7 +449,7 @@ mod tests {
     fn a_retry_time_is_whole_seconds_that_are_enough() {
         let table = [(0, 1), (1, 1), (1_000, 1), (1_001, 2), (59_999, 60)];
         for (milliseconds, seconds) in table {
-            let refusal = Refusal::rate_limited(Duration::from_millis(milliseconds));
+            let refusal = Refusal::rate_limited("", Duration::from_millis(milliseconds));
             assert_eq!(refusal.retry_after, Some(seconds), "{milliseconds} ms");
         }
     }

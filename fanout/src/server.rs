@@ -32,7 +32,7 @@ use crate::limit::Limits;
 use crate::settings::FanoutSettings;
 use crate::transport::socketio::SocketIo;
 use crate::transport::websocket::{Bounds, WebSockets};
-use crate::transport::{Door, Open};
+use crate::transport::{Door, Open, Seats};
 use crate::typing;
 
 mod monitor;
@@ -61,6 +61,7 @@ pub struct Fanout {
 struct Parts {
     settings: FanoutSettings,
     accounts: Accounts,
+    limits: Limits,
     broker: Arc<dyn Broker>,
     store: Store,
     feed: FeedHandle,
@@ -111,6 +112,7 @@ impl Fanout {
         let parts = Parts {
             settings: self.settings.clone(),
             accounts,
+            limits: limits.clone(),
             broker: self.broker.clone(),
             store: self.store.clone(),
             feed: handle.clone(),
@@ -291,12 +293,16 @@ impl Parts {
             self.broker.clone(),
             self.instance.clone(),
             self.accounts.authority.clone(),
+            self.limits.clone(),
         );
         let door = Rc::new(Door {
             hub: hub.clone(),
             authority: self.accounts.authority.clone(),
             origins: self.settings.origins.clone(),
             open: Open::new(self.instance.open.clone()),
+            limits: self.limits.clone(),
+            proxies: self.settings.proxies.clone(),
+            seats: Seats::default(),
         });
         let host = SocketIo::new(door.clone());
         let bounds = Bounds::from(&self.settings.socketio);

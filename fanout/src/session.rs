@@ -7,11 +7,12 @@ use proto::{ChannelId, GuildId};
 use serde_json::value::RawValue;
 
 use crate::access::Grant;
+use crate::address::ClientAddress;
 use crate::audience::Watcher;
 use crate::auth::{AuthError, Principal};
 use crate::hub::Waiting;
 use crate::request::{Asked, Code, Refusal};
-use crate::transport::Link;
+use crate::transport::{Link, Seat};
 
 /// Channels that one viewer may have joined (decisions.md, "Joining and paging").
 pub const JOINED_MAX: usize = 50;
@@ -37,6 +38,10 @@ pub struct Session {
     pub principal: Principal,
     /// Nobody could say whether they are a member of every guild: a refusal may be wrong.
     pub is_unresolved: bool,
+    /// Where they come from.
+    pub address: ClientAddress,
+    /// Their places among connections; none where these are not counted.
+    pub seat: Option<Seat>,
 }
 
 /// A connected viewer.
@@ -61,7 +66,7 @@ pub struct Viewer {
     /// A hash of the channel list that they were last sent.
     listed: u64,
     /// The guilds of that list.
-    guilds: BTreeSet<u64>,
+    guilds: BTreeSet<GuildId>,
 }
 
 impl Viewer {
@@ -101,11 +106,16 @@ impl Viewer {
 
     /// They see channels of this guild, for all they were told.
     pub fn is_in(&self, guild: GuildId) -> bool {
-        self.guilds.contains(&guild.get())
+        self.guilds.contains(&guild)
+    }
+
+    /// Whose channels they see, for all they were told.
+    pub fn guilds(&self) -> impl Iterator<Item = GuildId> {
+        self.guilds.iter().copied()
     }
 
     /// Remembers whose channels they see.
-    pub fn set_guilds(&mut self, guilds: impl Iterator<Item = u64>) {
+    pub fn set_guilds(&mut self, guilds: impl Iterator<Item = GuildId>) {
         self.guilds = guilds.collect();
     }
 

@@ -3,6 +3,7 @@
 mod door;
 mod open;
 pub mod pipe;
+mod places;
 #[cfg(test)]
 pub mod recorder;
 pub mod socketio;
@@ -19,8 +20,9 @@ use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 
 pub(crate) use door::bearer;
-pub use door::{Closed, Door};
+pub use door::{Caller, Closed, Door, in_time};
 pub use open::{Counts, Open, Place};
+pub use places::{Seat, Seats};
 
 use self::pipe::Pipe;
 use self::stream::StreamLink;

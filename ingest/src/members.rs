@@ -164,7 +164,10 @@ impl Members {
             .buffered(AT_ONCE)
             .collect()
             .await;
-        let reply = MemberReply { answers };
+        let reply = MemberReply {
+            answers,
+            recheck_after_ms: 0,
+        };
         if request
             .reply
             .send(Bytes::from(reply.encode_to_vec()))

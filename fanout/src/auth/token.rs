@@ -6,7 +6,8 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::{AuthError, Keys};
-use crate::access::Grant;
+use crate::access::{Embed, Grant};
+use crate::limit::Spender;
 
 /// Clocks of issuer and server may differ by this much (decisions.md, "Keys").
 pub(super) const SKEW_SECONDS: i64 = 30;
@@ -88,6 +89,14 @@ pub struct Revocation {
 }
 
 impl Principal {
+    /// Whose quota they spend.
+    pub fn spender(&self) -> Spender<'_> {
+        match self.grant {
+            Grant::User(user) => Spender::User(user),
+            Grant::Embed(_) => Spender::Embed(&self.token_key),
+        }
+    }
+
     /// The keys under which this token can be revoked: its own, and its user's.
     pub fn revocation_keys(&self) -> [String; 2] {
         [self.token_key.clone(), format!("user:{}", self.user)]
@@ -222,9 +231,15 @@ fn grant(claims: &Value, user: UserId) -> Result<Grant, AuthError> {
     };
     let ids = channels.as_array().ok_or(AuthError::Payload)?.iter();
     let ids = ids.map(|id| id.as_str()?.parse::<ChannelId>().ok());
-    ids.collect::<Option<_>>()
-        .map(Grant::Embed)
-        .ok_or(AuthError::Payload)
+    let is_private = match claims.get("private") {
+        None => false,
+        Some(private) => private.as_bool().ok_or(AuthError::Payload)?,
+    };
+    let channels = ids.collect::<Option<_>>().ok_or(AuthError::Payload)?;
+    Ok(Grant::Embed(Embed {
+        channels,
+        is_private,
+    }))
 }
 
 #[cfg(test)]

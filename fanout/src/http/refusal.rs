@@ -73,6 +73,7 @@ pub(super) fn unauthorized(error: AuthError) -> HttpResponse {
 pub(super) fn closed(closed: Closed) -> HttpResponse {
     match closed {
         Closed::Auth(error) => unauthorized(error),
+        Closed::Limited(limited) => refused(&limited.into()),
         Closed::Unavailable => unavailable(),
     }
 }

@@ -160,7 +160,8 @@ impl State {
     fn may_be_in(&self, viewer: &Viewer, guild: GuildId) -> bool {
         match &viewer.session.principal.grant {
             Grant::User(user) => self.directory.is_member(guild, *user),
-            Grant::Embed(channels) => channels
+            Grant::Embed(embed) => embed
+                .channels
                 .iter()
                 .any(|channel| self.directory.guild_of(*channel) == Some(guild)),
         }
@@ -193,11 +194,17 @@ impl State {
 
     /// The list, and beside it which guilds it is of.
     fn channel_list(&mut self, key: ViewerKey) -> Option<Box<RawValue>> {
+        let grant = &self.viewers.get(&key)?.session.principal.grant;
+        let mut visible = self.directory.visible(grant, now_ms());
+        visible.retain(|(guild, ..)| {
+            GuildId::new(guild.id).is_some_and(|id| !self.has_lapsed(grant, id))
+        });
         let viewer = self.viewers.get_mut(&key)?;
-        let visible = self
-            .directory
-            .visible(&viewer.session.principal.grant, now_ms());
-        viewer.set_guilds(visible.iter().map(|(guild, ..)| guild.id));
+        viewer.set_guilds(
+            visible
+                .iter()
+                .filter_map(|(guild, ..)| GuildId::new(guild.id)),
+        );
         let objects: Vec<_> = visible
             .into_iter()
             .map(|(guild, channel, access)| channel_object(guild, channel, access))

@@ -35,7 +35,7 @@ impl Hub {
 
     /// Puts another token in the place of a viewer's own, and looks again at what they have joined.
     pub(super) async fn refresh(&self, key: ViewerKey, token: &str, reply: Reply) {
-        let opened = self.open(token).await;
+        let opened = self.authority.open(token, now_ms() / 1_000).await;
         let state = &mut *self.state.borrow_mut();
         let Some(viewer) = state.viewers.get_mut(&key) else {
             return;
@@ -65,10 +65,6 @@ impl Hub {
             viewer.link.emit_error(&AuthError::Revoked.into());
             viewer.link.disconnect();
         }
-    }
-
-    async fn open(&self, token: &str) -> Result<Principal, AuthError> {
-        self.authority.open(token, now_ms() / 1_000).await
     }
 }
 

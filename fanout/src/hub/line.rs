@@ -62,7 +62,7 @@ impl Hub {
             return;
         };
         if viewer.line.len() >= LINE_MAX || viewer.is_refreshing(&asked) {
-            return reply.refuse(&Refusal::rate_limited(FULL_LINE));
+            return reply.refuse(&Refusal::rate_limited("Too many requests", FULL_LINE));
         }
         viewer.line.push_back(Waiting {
             asked,
@@ -101,12 +101,18 @@ impl Hub {
     }
 
     /// Whether a viewer's next event may be answered.
-    #[expect(clippy::unused_async, reason = "limits are asked of another machine")]
     async fn admit_event(&self, key: ViewerKey) -> Result<(), Refusal> {
-        let state = self.state.borrow();
-        match state.viewers.get(&key) {
-            Some(viewer) if viewer.grace_ends.is_some() => Err(AuthError::Expired.into()),
-            _ => Ok(()),
-        }
+        let (principal, address) = {
+            let state = self.state.borrow();
+            let Some(viewer) = state.viewers.get(&key) else {
+                return Ok(());
+            };
+            if viewer.grace_ends.is_some() {
+                return Err(AuthError::Expired.into());
+            }
+            (viewer.session.principal.clone(), viewer.session.address)
+        };
+        let spent = self.limits.spend(principal.spender(), address).await;
+        spent.map_err(Refusal::from)
     }
 }

@@ -3,6 +3,7 @@
 mod bench;
 mod channels;
 mod counts;
+mod members;
 mod reactions;
 mod tokens;
 mod typing;

@@ -136,7 +136,7 @@ impl Limits {
         }
     }
 
-    pub(super) async fn give_back(&self) {
+    pub(crate) async fn give_back(&self) {
         let dropped = std::mem::take(&mut *self.slots.dropped.lock());
         stream::iter(dropped)
             .for_each_concurrent(RELEASES_MAX, async |(key, name)| {

@@ -15,7 +15,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::door::bearer;
-use super::{Answer, Door, Link, Reply};
+use super::{Answer, Caller, Door, Link, Reply};
+use crate::address::FORWARDED_FOR;
 use crate::auth::AuthError;
 use crate::http::refusal;
 use crate::session::{Session, ViewerKey};
@@ -42,8 +43,16 @@ impl SocketIo {
     }
 
     async fn authenticate(&self, request: ConnectRequest) -> Result<Session, ConnectError> {
-        let token = token(&request).map_err(refused)?;
-        self.door.admit(&token).await.map_err(refused)
+        let token = token(&request).map_err(|error| refused(&error.into()))?;
+        let handshake = &request.handshake;
+        let forwarded = handshake.headers.get_all(FORWARDED_FOR);
+        let peer = handshake.peer.map(|peer| peer.ip());
+        let caller = Caller {
+            address: self.door.proxies.client(peer, forwarded),
+            transport: Rc::as_ptr(handshake).addr(),
+        };
+        let admitted = self.door.admit(&token, caller).await;
+        admitted.map_err(|closed| refused(&closed.into()))
     }
 }
 
@@ -105,10 +114,11 @@ fn token(request: &ConnectRequest) -> Result<String, AuthError> {
     bearer(request.handshake.headers.get(AUTHORIZATION)).ok_or(AuthError::Required)
 }
 
-fn refused(error: AuthError) -> ConnectError {
-    connect_error(&error.to_string(), error.code())
-}
-
-fn connect_error(message: &str, code: &str) -> ConnectError {
-    ConnectError::new(message).with_data(&json!({ "code": code }))
+/// A row of the contract's table.
+fn refused(refusal: &crate::request::Refusal) -> ConnectError {
+    let mut data = json!({ "code": refusal.code });
+    if let (Some(seconds), Some(object)) = (refusal.retry_after, data.as_object_mut()) {
+        object.insert("retryAfter".into(), seconds.into());
+    }
+    ConnectError::new(refusal.text).with_data(&data)
 }

@@ -22,6 +22,7 @@ pub(crate) use self::wire::text;
 use self::connection::Connection;
 use super::door::{Door, bearer};
 use super::pipe::Pipe;
+use crate::address::FORWARDED_FOR;
 use crate::http::{SecurityHeaders, refusal};
 
 /// Where it is served.
@@ -100,6 +101,9 @@ impl WebSockets {
             return refuse(framed, self.headers.on(refusal)).await;
         }
         let token = bearer(request.head().headers.get(AUTHORIZATION));
+        let peer = request.peer_addr().map(|peer| peer.ip());
+        let forwarded = request.head().headers.get_all(FORWARDED_FOR);
+        let address = self.door.proxies.client(peer, forwarded);
         let (stream, already_read) = switch_protocols(request, framed).await?;
         let stream = Rc::new(stream);
         let pipe = Pipe::new(self.bounds.queue_bytes_max, Some(stream.clone()));
@@ -110,6 +114,7 @@ impl WebSockets {
             stream,
             pipe,
             place,
+            address,
             &already_read,
         );
         actix_rt::spawn(connection.run(token));

@@ -150,6 +150,7 @@ impl Node {
                 });
                 let reply = MemberReply {
                     answers: answers.collect(),
+                    recheck_after_ms: 0,
                 };
                 // Whoever asked may be gone.
                 answer.reply.send(reply.encode_to_vec().into()).ok();

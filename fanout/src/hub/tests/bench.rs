@@ -12,6 +12,7 @@ use proto::event::{
 };
 use proto::identity::{Dispatch, Identity};
 use proto::{ChannelId, Envelope, GuildId};
+use registry::Registry;
 use runtime::time::now_ms;
 use runtime::{Health, Settings};
 use serde_json::{Value, json};
@@ -19,10 +20,12 @@ use store::Store;
 use tokio::task::LocalSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::address::ClientAddress;
 use crate::auth::{Authority, Keys, Principal};
 use crate::feed::Feed;
 use crate::hub::Hub;
 use crate::instance::Instance;
+use crate::limit::{LimitSettings, Limits};
 use crate::session::{Session, ViewerKey};
 use crate::transport::recorder::Recorder;
 use crate::transport::{Link, Reply};
@@ -60,9 +63,21 @@ pub(super) struct Watcher {
 
 /// Runs a test over a bench whose guild has come: users 2 to 9 are members, 9 has the role that opens [`HIDDEN`].
 pub(super) async fn with_bench<F: AsyncFnOnce(&Bench)>(test: F) {
+    with_quota(0, test).await;
+}
+
+/// The same, with so many events a minute for each viewer; 0 is no limit.
+pub(super) async fn with_quota<F: AsyncFnOnce(&Bench)>(requests_max: u32, test: F) {
+    let limits = LimitSettings {
+        window: Duration::from_mins(1),
+        requests_max,
+        connections_per_user_max: 0,
+        connections_per_address_max: 0,
+        handshakes_max: 0,
+    };
     LocalSet::new()
         .run_until(async {
-            let bench = Bench::start().await;
+            let bench = Bench::start(limits).await;
             test(&bench).await;
             bench.stop.cancel();
             bench.broker.close().await;
@@ -71,7 +86,7 @@ pub(super) async fn with_bench<F: AsyncFnOnce(&Bench)>(test: F) {
 }
 
 impl Bench {
-    async fn start() -> Self {
+    async fn start(limits: LimitSettings) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("events.db");
         let broker = Embedded::open(&path, EmbeddedSettings::default())
@@ -93,6 +108,7 @@ impl Bench {
             broker.clone(),
             instance.clone(),
             Authority::new(keys.clone()),
+            Limits::new(Registry::in_process(), &limits),
         );
         actix_rt::spawn(hub.clone().run());
         let bench = Self {
@@ -194,6 +210,8 @@ impl Bench {
         let session = Session {
             principal,
             is_unresolved: false,
+            address: ClientAddress::Unknown,
+            seat: None,
         };
         let key = self.hub.on_connected(session, Link::Recorder(link.clone()));
         Watcher { key, link }

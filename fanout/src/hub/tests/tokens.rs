@@ -1,9 +1,11 @@
 //! Tokens on open sockets: they expire after a grace, are refreshed, and are taken back.
 
+use std::time::Duration;
+
 use runtime::time::now_ms;
 use serde_json::{Value, json};
 
-use super::bench::{Bench, TEXT, Watcher, eventually, token, with_bench};
+use super::bench::{Bench, TEXT, Watcher, eventually, token, with_bench, with_quota};
 
 const HOUR: i64 = 3_600;
 
@@ -171,6 +173,50 @@ async fn events_are_answered_in_their_order_and_a_flood_is_refused_at_once() {
         };
         eventually("the line is served", || (unknown() == 255).then_some(())).await;
         viewer.until("messages_bulk", 1).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_over_the_quota_is_refused_with_an_honest_time_and_two_events_are_free() {
+    with_quota(60, async |bench| {
+        let (viewer, again) = (bench.connect(2), bench.connect(2));
+        for _ in 0..30 {
+            bench.ask(&viewer, "get_channels", &json!({}));
+            bench.ask(&again, "nonsense", &json!({}));
+        }
+        // One list is sent at the beginning.
+        viewer.until("channels_list", 31).await;
+        eventually("the other socket's are answered", || {
+            (codes(&again).len() == 30).then_some(())
+        })
+        .await;
+        assert!(codes(&again).iter().all(|code| code == "UNKNOWN_EVENT"));
+        assert_eq!(
+            refused(bench, &viewer, "get_channels", &json!({})).await,
+            "RATE_LIMITED"
+        );
+        let told = viewer.link.all("rate_limited");
+        assert_eq!(
+            told[0],
+            json!({ "message": "Too many requests", "retryAfter": 1 })
+        );
+        let leave = json!({ "channelId": TEXT.to_string() });
+        assert_eq!(
+            refused(bench, &viewer, "leave_channel", &leave).await,
+            "NOT_JOINED"
+        );
+        let token = json!({ "token": "garbage" });
+        assert_eq!(
+            refused(bench, &viewer, "refresh_token", &token).await,
+            "AUTH_INVALID"
+        );
+        let other = bench.connect(3);
+        bench.ask(&other, "get_channels", &json!({}));
+        other.until("channels_list", 2).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        bench.ask(&viewer, "get_channels", &json!({}));
+        viewer.until("channels_list", 32).await;
     })
     .await;
 }

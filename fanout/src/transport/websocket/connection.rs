@@ -17,11 +17,12 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use super::Bounds;
 use super::message::Said;
 use super::wire::{self, Incoming, Reader};
+use crate::address::ClientAddress;
 use crate::auth::AuthError;
 use crate::request::{Code, Refusal, is_free};
 use crate::session::{Session, ViewerKey};
 use crate::transport::pipe::{Pipe, Written};
-use crate::transport::{Answer, Door, Link, Place, Reply};
+use crate::transport::{Answer, Caller, Closed, Door, Link, Place, Reply};
 
 /// Bytes of one read.
 const READ_BYTES: usize = 16 * 1024;
@@ -37,6 +38,8 @@ pub(super) struct Connection {
     pipe: Rc<Pipe>,
     place: Place,
     reader: Reader,
+    /// Where the client comes from.
+    address: ClientAddress,
     stage: Stage,
     heartbeat: Heartbeat,
     /// Since when the kernel has taken nothing.
@@ -51,7 +54,7 @@ enum Stage {
     /// The token is being looked at; nothing more is read meanwhile.
     Asking {
         by: Instant,
-        session: LocalBoxFuture<'static, Result<Session, AuthError>>,
+        session: LocalBoxFuture<'static, Result<Session, Closed>>,
         ack: Option<Box<RawValue>>,
     },
     /// In the hub.
@@ -79,7 +82,7 @@ enum Wake {
     Writable,
     Readable,
     Deadline,
-    Answered(Result<Session, AuthError>),
+    Answered(Result<Session, Closed>),
 }
 
 impl Connection {
@@ -89,6 +92,7 @@ impl Connection {
         stream: Rc<TcpStream>,
         pipe: Rc<Pipe>,
         place: Place,
+        address: ClientAddress,
         already_read: &[u8],
     ) -> Self {
         let now = Instant::now();
@@ -99,6 +103,7 @@ impl Connection {
             stream,
             pipe,
             place,
+            address,
             reader: Reader::new(bounds.message_bytes_max, already_read),
             stage: Stage::Unknown { by },
             heartbeat: Heartbeat::PingAt(now + bounds.ping_interval),
@@ -244,14 +249,18 @@ impl Connection {
 
     fn ask(&mut self, token: String, ack: Option<Box<RawValue>>) {
         let door = self.door.clone();
+        let caller = Caller {
+            address: self.address,
+            transport: Link::WebSocket(self.pipe.clone()).transport(),
+        };
         self.stage = Stage::Asking {
             by: Instant::now() + self.bounds.auth_timeout,
-            session: Box::pin(async move { door.admit(&token).await }),
+            session: Box::pin(async move { door.admit(&token, caller).await }),
             ack,
         };
     }
 
-    fn on_answer(&mut self, session: Result<Session, AuthError>) {
+    fn on_answer(&mut self, session: Result<Session, Closed>) {
         let by = Instant::now();
         let Stage::Asking { ack, .. } = std::mem::replace(&mut self.stage, Stage::Unknown { by })
         else {
@@ -259,7 +268,7 @@ impl Connection {
         };
         let session = match session {
             Ok(session) => session,
-            Err(error) => return self.refuse_auth(error),
+            Err(closed) => return self.refuse(&closed.into()),
         };
         if let Some(id) = ack {
             let text = format!(
@@ -281,7 +290,12 @@ impl Connection {
     /// Says why, and ends.
     fn refuse(&self, refusal: &Refusal) {
         Link::WebSocket(self.pipe.clone()).emit_error(refusal);
-        self.pipe.end(Close::Policy);
+        // Over a limit is for now, and anything else for good.
+        let close = match refusal.code {
+            Code::RateLimited => Close::TooSlow,
+            _ => Close::Policy,
+        };
+        self.pipe.end(close);
     }
 
     // --- time
