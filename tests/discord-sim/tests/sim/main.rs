@@ -8,8 +8,15 @@
     reason = "a helper of a test fails the test"
 )]
 
+mod community;
+mod compression;
+mod crosscheck;
 mod faults;
+mod files;
 mod gateway;
 mod harness;
+mod intents;
+mod limits;
 mod load;
+mod login;
 mod rest;
