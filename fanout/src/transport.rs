@@ -22,7 +22,7 @@ use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 
 pub(crate) use door::bearer;
-pub use door::{Caller, Closed, Door};
+pub use door::{Caller, Closed, Door, in_time};
 pub use open::{Counts, Open, Place};
 pub use places::{Seat, Seats};
 

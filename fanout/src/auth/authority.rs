@@ -1,5 +1,7 @@
 //! Who the bearer of a token is, everything considered: what verifies it, and whether it still holds.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::{AuthError, Keys, Principal, Revocations};
@@ -7,7 +9,7 @@ use super::{AuthError, Keys, Principal, Revocations};
 /// What every entrance asks. Cheap to clone; all workers share it.
 #[derive(Debug, Clone)]
 pub struct Authority {
-    keys: Keys,
+    keys: Arc<Keys>,
     revocations: Revocations,
 }
 
@@ -15,7 +17,7 @@ impl Authority {
     /// An authority over these keys, for whom nothing is revoked yet.
     pub fn new(keys: Keys) -> Self {
         Self {
-            keys,
+            keys: Arc::new(keys),
             revocations: Revocations::default(),
         }
     }

@@ -17,14 +17,14 @@ use url::form_urlencoded;
 use super::login::parameter;
 use super::refusal::{TOKEN_IN_URL, bad_request, closed, has_token, refused};
 use super::session::Accounts;
-use crate::auth::{NoTicket, Watch};
+use crate::address::{ClientAddress, FORWARDED_FOR};
+use crate::auth::{AuthError, NoTicket, Principal, Watch};
 use crate::offset::Offset;
 use crate::request::{LIMIT_MAX, Request, page_limit};
-use crate::session::Session;
 use crate::transport::pipe::Pipe;
 use crate::transport::stream::{Body, StreamLink};
 use crate::transport::websocket::Bounds;
-use crate::transport::{Closed, Door, Link};
+use crate::transport::{Caller, Closed, Door, Link, bearer, in_time};
 
 /// A browser that lost its stream comes back after this long at least.
 const RETRY_MIN_MS: u64 = 1_000;
@@ -67,45 +67,61 @@ pub(super) async fn stream(
         return bad_request(TOKEN_IN_URL);
     }
     let join = match join_of(&request, channel) {
-        Ok(join) => join,
+        Ok(join) => (channel, join),
         Err(text) => return bad_request(text),
     };
-    let Some(ticket) = parameter(&request, "ticket") else {
-        let admitted = door.admit_bearer(request.headers().get(AUTHORIZATION));
-        return match admitted.await {
-            Ok(session) => open(&door, &bounds, session, channel, join, None).await,
-            Err(error) => closed(error),
-        };
+    let knock = match parameter(&request, "ticket") {
+        None => match bearer(request.headers().get(AUTHORIZATION)) {
+            Some(token) => Knock::Token(token),
+            None => return closed(AuthError::Required.into()),
+        },
+        Some(ticket) => match accounts.tickets.open(&ticket, channel).await {
+            Ok((principal, watch)) => Knock::Ticket(Box::new(principal), watch),
+            Err(NoTicket::Away) => return super::refusal::unavailable(),
+            // Of all answers this one stops a browser's EventSource from asking again and again.
+            Err(NoTicket::Spent | NoTicket::Revoked) => return HttpResponse::NoContent().finish(),
+        },
     };
-    let (principal, watch) = match accounts.tickets.open(&ticket, channel).await {
-        Ok(opened) => opened,
-        Err(NoTicket::Away) => return super::refusal::unavailable(),
-        // Of all answers this one stops a browser's EventSource from asking again and again.
-        Err(NoTicket::Spent | NoTicket::Revoked) => return HttpResponse::NoContent().finish(),
-    };
-    match door.admit_known(principal).await {
-        Ok(session) => open(&door, &bounds, session, channel, join, Some(watch)).await,
-        Err(Closed::Auth(_)) => HttpResponse::NoContent().finish(),
-        Err(error) => closed(error),
-    }
+    open(&door, &bounds, knock, address(&request, &door), join).await
+}
+
+/// How somebody comes to a stream.
+enum Knock {
+    Token(String),
+    Ticket(Box<Principal>, Watch),
 }
 
 /// Joins the channel, and streams it if that is granted.
 async fn open(
     door: &Door,
     bounds: &Bounds,
-    session: Session,
-    channel: ChannelId,
-    join: Request,
-    ticket: Option<Watch>,
+    knock: Knock,
+    address: ClientAddress,
+    (channel, join): (ChannelId, Request),
 ) -> HttpResponse {
     let pipe = Pipe::new(bounds.queue_bytes_max, None);
+    let link = StreamLink::new(pipe.clone(), channel);
+    let caller = Caller {
+        address,
+        transport: Rc::as_ptr(&link).addr(),
+    };
+    let (admitted, ticket) = match knock {
+        Knock::Token(token) => (in_time(door.admit(&token, caller)).await, None),
+        Knock::Ticket(principal, watch) => {
+            let admitted = in_time(door.admit_known(*principal, caller)).await;
+            (admitted, Some(watch))
+        }
+    };
+    let session = match admitted {
+        Ok(session) => session,
+        Err(Closed::Auth(_)) if ticket.is_some() => return HttpResponse::NoContent().finish(),
+        Err(error) => return closed(error),
+    };
     let mut place = door.open.enter(pipe.clone());
     place.on_authenticated();
     let retry = rand::random_range(RETRY_MIN_MS..=RETRY_MAX_MS);
     pipe.push(format!("retry: {retry}\n\n").into());
-    let link = Link::Stream(StreamLink::new(pipe.clone(), channel));
-    let viewer = door.hub.on_connected(session, link);
+    let viewer = door.hub.on_connected(session, Link::Stream(link));
     // From here on the viewer is gone when the body is.
     let mut body = Body::new(
         pipe.clone(),
@@ -137,7 +153,8 @@ async fn ask(request: &HttpRequest, door: &Door, asked: Request) -> HttpResponse
     if has_token(request.query_string()) {
         return bad_request(TOKEN_IN_URL);
     }
-    let admitted = door.admit_bearer(request.headers().get(AUTHORIZATION));
+    let header = request.headers().get(AUTHORIZATION);
+    let admitted = door.admit_once(header, address(request, door));
     let session = match admitted.await {
         Ok(session) => session,
         Err(error) => return closed(error),
@@ -152,6 +169,12 @@ async fn ask(request: &HttpRequest, door: &Door, asked: Request) -> HttpResponse
         Ok(_) => super::refusal::unavailable(),
         Err(refusal) => refused(&refusal),
     }
+}
+
+fn address(request: &HttpRequest, door: &Door) -> ClientAddress {
+    let peer = request.peer_addr().map(|peer| peer.ip());
+    let forwarded = request.headers().get_all(FORWARDED_FOR);
+    door.proxies.client(peer, forwarded)
 }
 
 fn page_of(channel: &str, query: &str) -> Result<Request, &'static str> {

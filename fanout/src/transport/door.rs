@@ -84,6 +84,23 @@ impl Door {
             self.limits.shake_hands(caller.address).await?;
         }
         let principal = self.authority.open(token, now_ms() / 1000).await?;
+        self.seated(principal, caller).await
+    }
+
+    /// The session of somebody whose ticket is their token, with their places.
+    ///
+    /// # Errors
+    /// As [`Self::admit`].
+    pub async fn admit_known(
+        &self,
+        principal: Principal,
+        caller: Caller,
+    ) -> Result<Session, Closed> {
+        self.limits.shake_hands(caller.address).await?;
+        self.seated(principal, caller).await
+    }
+
+    async fn seated(&self, principal: Principal, caller: Caller) -> Result<Session, Closed> {
         let taking = self.seats.take(
             &self.limits,
             principal.spender(),
@@ -92,42 +109,51 @@ impl Door {
         );
         let seat = taking.await?;
         Ok(Session {
-            address: caller.address,
             seat: Some(seat),
-            ..self.session(principal).await?
+            ..self.session(principal, caller.address).await?
         })
     }
 
-    /// The session of the bearer of a request of HTTP.
+    /// The session of the bearer of one request of HTTP, which takes no place.
     ///
     /// # Errors
     /// A row of the contract's table, or nothing to show within 5 s.
-    pub async fn admit_bearer(&self, header: Option<&HeaderValue>) -> Result<Session, Closed> {
+    pub async fn admit_once(
+        &self,
+        header: Option<&HeaderValue>,
+        address: ClientAddress,
+    ) -> Result<Session, Closed> {
         let token = bearer(header).ok_or(AuthError::Required)?;
         let principal = self.authority.open(&token, now_ms() / 1000).await?;
-        self.admit_known(principal).await
+        in_time(async { Ok(self.session(principal, address).await?) }).await
     }
 
-    /// The session of somebody who is known, by whatever they have shown.
-    ///
-    /// # Errors
-    /// As [`Self::admit_bearer`].
-    pub async fn admit_known(&self, principal: Principal) -> Result<Session, Closed> {
-        let admitted = tokio::time::timeout(BEGIN_PATIENCE, self.session(principal)).await;
-        Ok(admitted.map_err(|_| Closed::Unavailable)??)
-    }
-
-    async fn session(&self, principal: Principal) -> Result<Session, AuthError> {
+    async fn session(
+        &self,
+        principal: Principal,
+        address: ClientAddress,
+    ) -> Result<Session, AuthError> {
         self.hub.begun().await;
         let is_resolved = self.hub.resolve(&principal.grant).await;
         Ok(Session {
             // It may have been taken back while others were asked.
             principal: self.authority.still(principal)?,
             is_unresolved: !is_resolved,
-            address: ClientAddress::Unknown,
+            address,
             seat: None,
         })
     }
+}
+
+/// Bounds the time in which somebody waits for an answer of HTTP.
+///
+/// # Errors
+/// The work's own, or nothing to show within 5 s.
+pub async fn in_time(
+    work: impl Future<Output = Result<Session, Closed>>,
+) -> Result<Session, Closed> {
+    let done = tokio::time::timeout(BEGIN_PATIENCE, work).await;
+    done.unwrap_or(Err(Closed::Unavailable))
 }
 
 /// The token of an `Authorization: Bearer` header (RFC 6750 §2.1).
