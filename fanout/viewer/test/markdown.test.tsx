@@ -8,7 +8,7 @@ const id = '123456789012345678';
 const mentions = { users: { [id]: 'Ada' }, roles: { [id]: 'Crew' }, channels: { [id]: 'general' } };
 const html = (text: string) =>
   renderToString(<Markdown text={text} mentions={mentions} />).replace(
-    /^<div class="markdown">(.*)<\/div>$/s,
+    /^<div class="markdown" dir="auto">(.*)<\/div>$/s,
     '$1',
   );
 

@@ -21,7 +21,11 @@ interface Props {
 export function Markdown({ text, mentions, jumbo = false }: Props): VNode {
   const nodes = useMemo(() => parse(text), [text]);
   const large = jumbo && isEmojiOnly(nodes);
-  return <div class={large ? 'markdown jumbo' : 'markdown'}>{render(nodes, mentions ?? {})}</div>;
+  return (
+    <div class={large ? 'markdown jumbo' : 'markdown'} dir="auto">
+      {render(nodes, mentions ?? {})}
+    </div>
+  );
 }
 
 function render(content: Node['content'] | unknown, mentions: Mentions): ComponentChildren {
