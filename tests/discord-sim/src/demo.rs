@@ -31,6 +31,8 @@ const EMOJIS: [&str; 8] = ["👍", "❤️", "😂", "🎉", "🔥", "👀", "�
 const PAUSE_MS: std::ops::Range<u64> = 800..2_000;
 /// How often a message gets a reaction: one in so many.
 const REACTION_ODDS: u32 = 3;
+/// How often that is one of the guild's own emojis: one in so many.
+const OWN_EMOJI_ODDS: u32 = 4;
 /// How many people applaud at the most.
 const APPLAUSE_MAX: usize = 7;
 
@@ -261,9 +263,10 @@ impl Demo {
             let all = self.sim.state().world.speakers(place);
             reactions = applause(&all, &mut self.rng);
         } else if self.rng.random_ratio(1, REACTION_ODDS) {
-            let emoji = EMOJIS
-                .choose(&mut self.rng)
-                .map(|emoji| Emoji::parse(emoji));
+            let emoji = {
+                let state = self.sim.state();
+                pick_emoji(&state.world, scene.guild_id, &mut self.rng)
+            };
             let user_id = scene.speakers.choose(&mut self.rng);
             reactions.extend(emoji.zip(user_id).map(|(emoji, id)| Reaction {
                 emoji,
@@ -295,6 +298,18 @@ impl Scene {
             at: unix_ms() / 1_000,
         };
         filling.fill(text)
+    }
+}
+
+/// An emoji that everybody has, or now and then one of the guild's own.
+fn pick_emoji(world: &World, guild_id: Snowflake, rng: &mut StdRng) -> Option<Emoji> {
+    let own = world.guild(guild_id).ok()?.emojis.choose(rng);
+    match own.filter(|_| rng.random_ratio(1, OWN_EMOJI_ODDS)) {
+        Some(own) => Some(Emoji {
+            id: Some(own.id),
+            name: own.name.clone(),
+        }),
+        None => EMOJIS.choose(rng).map(|emoji| Emoji::parse(emoji)),
     }
 }
 

@@ -8,9 +8,9 @@ use serde_json::json;
 
 use super::script::{self, Extra, Line, Manner, TALK};
 use super::slots::Filling;
-use super::{EMOJIS, applause, embed, image};
+use super::{applause, embed, image, pick_emoji};
 use crate::channel::Kind;
-use crate::message::{Emoji, Message, Reaction, Reference};
+use crate::message::{Message, Reaction, Reference};
 use crate::snowflake::Snowflake;
 use crate::world::World;
 
@@ -151,7 +151,7 @@ fn message(
     if rng.random_ratio(1, REACTION_ODDS) {
         let count = rng.random_range(1..=4);
         reactions.push(Reaction {
-            emoji: Emoji::parse(EMOJIS.choose(rng)?),
+            emoji: pick_emoji(world, guild_id, rng)?,
             user_ids: speakers.sample(rng, count).copied().collect(),
         });
     }

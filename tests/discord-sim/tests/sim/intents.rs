@@ -152,3 +152,29 @@ async fn members_are_asked_by_id_and_by_name_without_the_intent() {
     gateway.send(json!({ "op": 8, "d": too_many })).await;
     assert_eq!(gateway.closed().await, 4002);
 }
+
+#[tokio::test]
+async fn ten_thousand_members_are_listed_nowhere_and_found_everywhere() {
+    let begun = std::time::Instant::now();
+    let world = World::start_with(SimConfig {
+        extra_members: 10_000,
+        ..SimConfig::default()
+    })
+    .await;
+    let taken = begun.elapsed();
+    assert!(taken.as_secs() < 10, "it starts in {taken:?}");
+    let mut gateway = world.connect().await;
+    gateway.identify(1 | 1 << 9).await;
+    gateway.next_named("READY").await;
+    let guild = gateway.next_named("GUILD_CREATE").await;
+    assert_eq!(guild["d"]["member_count"], 10_017);
+    assert_eq!(guild["d"]["members"].as_array().unwrap().len(), 1);
+    gateway.next_named("GUILD_CREATE").await;
+    let last = world.member("member9999");
+    let path = format!("/guilds/{}/members/{last}", world.guild_id());
+    assert_eq!(world.get(&path).await["user"]["username"], "member9999");
+    let by_id = json!({ "guild_id": world.guild_id(), "user_ids": [last] });
+    gateway.send(json!({ "op": 8, "d": by_id })).await;
+    let chunk = gateway.next_named("GUILD_MEMBERS_CHUNK").await;
+    assert_eq!(chunk["d"]["members"][0]["user"]["id"], last.as_str());
+}
