@@ -6,12 +6,15 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 
 use crate::gateway::line::{Lines, Order};
+use crate::limits::Call;
 use crate::refusal::Refusal;
 
 /// How long a fault lasts that says neither `seconds` nor `count`.
 const DEFAULT_SECONDS: f64 = 10.0;
 /// The longest that a fault may last.
 const SECONDS_MAX: f64 = 24.0 * 60.0 * 60.0;
+/// The longest delay, and the longest wait that a 429 names.
+const LONGEST_MS: u64 = 600_000;
 /// A port on which nothing listens: tcpmux, given up decades ago.
 const DEAD_URL: &str = "ws://127.0.0.1:1/gateway";
 
@@ -26,6 +29,8 @@ pub(crate) struct FaultRequest {
     code: Option<u16>,
     scope: Option<RateScope>,
     ms: Option<u64>,
+    /// Which REST requests a fault befalls: those whose method and route begin so (`GET /guilds/{}/members`); none: all.
+    route: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -47,7 +52,8 @@ enum FaultKind {
     Slow,
 }
 
-/// Whose limit a 429 is; `html` is the answer of the proxy in front of Discord, which has no JSON and no headers.
+/// Whose limit a 429 is. `html` and `cloudflare` are answers of the proxy in front of Discord, without JSON and without
+/// the headers of a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum RateScope {
@@ -55,6 +61,7 @@ pub(crate) enum RateScope {
     Shared,
     Global,
     Html,
+    Cloudflare,
 }
 
 /// What happens to a REST request instead of its answer.
@@ -81,7 +88,18 @@ pub(crate) struct Faults {
     refuse: Option<Term>,
     no_hello: Option<Term>,
     dead_resume_url: Option<Term>,
-    rest: Option<(RestFault, Term)>,
+    rest: Option<RestTerm>,
+}
+
+/// A fault of the REST API, and whom it befalls.
+#[derive(Debug)]
+struct RestTerm {
+    fault: RestFault,
+    term: Term,
+    route: String,
+    /// Which bucket the first 429 was for, and when the wait that it named is over. The fault ends then, so that what
+    /// it says of the time is true.
+    struck: Option<(String, Instant)>,
 }
 
 impl Faults {
@@ -108,15 +126,13 @@ impl Faults {
             FaultKind::Refuse => self.refuse = Some(term),
             FaultKind::NoHello => self.no_hello = Some(term),
             FaultKind::DeadResumeUrl => self.dead_resume_url = Some(term),
-            FaultKind::Rest429 => {
-                let scope = request.scope.unwrap_or(RateScope::User);
-                let retry_after = Duration::from_millis(request.ms.unwrap_or(1_000));
-                self.rest = Some((RestFault::RateLimited { scope, retry_after }, term));
-            }
-            FaultKind::Rest5xx => self.rest = Some((RestFault::Unavailable, term)),
-            FaultKind::Slow => {
-                let delay = Duration::from_millis(request.ms.unwrap_or(1_000).min(600_000));
-                self.rest = Some((RestFault::Slow(delay), term));
+            FaultKind::Rest429 | FaultKind::Rest5xx | FaultKind::Slow => {
+                self.rest = Some(RestTerm {
+                    fault: rest_fault(request, term),
+                    term,
+                    route: request.route.clone().unwrap_or_default(),
+                    struck: None,
+                });
             }
         }
         Ok(())
@@ -138,13 +154,67 @@ impl Faults {
         if is_dead { DEAD_URL } else { ours }.to_owned()
     }
 
-    /// What happens to the next REST request.
-    pub(crate) fn rest(&mut self) -> Option<RestFault> {
-        let (fault, term) = self.rest?;
-        let mut term = Some(term);
-        let happens = Term::use_up(&mut term);
-        self.rest = term.map(|term| (fault, term));
-        happens.then_some(fault)
+    /// What happens to a REST request.
+    pub(crate) fn rest(&mut self, call: &Call, now: Instant) -> Option<RestFault> {
+        let rest = self.rest.as_mut()?;
+        if !call.route.starts_with(&rest.route) {
+            return None;
+        }
+        let outcome = rest.befall(call, now);
+        if outcome.is_none() && rest.is_over(now) {
+            self.rest = None;
+        }
+        outcome
+    }
+}
+
+impl RestTerm {
+    fn befall(&mut self, call: &Call, now: Instant) -> Option<RestFault> {
+        if self.is_over(now) {
+            return None;
+        }
+        let RestFault::RateLimited { scope, retry_after } = self.fault else {
+            self.term.uses_left -= 1;
+            return Some(self.fault);
+        };
+        let bucket = format!("{} {}", call.route, call.resource);
+        let is_of_a_bucket = [RateScope::User, RateScope::Shared].contains(&scope);
+        let (struck, until) = self
+            .struck
+            .get_or_insert_with(|| (bucket.clone(), now + retry_after));
+        if is_of_a_bucket && *struck != bucket {
+            return None;
+        }
+        self.term.uses_left -= 1;
+        Some(RestFault::RateLimited {
+            scope,
+            retry_after: *until - now,
+        })
+    }
+
+    fn is_over(&self, now: Instant) -> bool {
+        let has_waited = self.struck.as_ref().is_some_and(|(_, until)| now >= *until);
+        has_waited || self.term.uses_left == 0 || now >= self.term.until
+    }
+}
+
+/// What befalls a request. A 429 that says nothing of its wait lasts as long as the fault.
+fn rest_fault(request: &FaultRequest, term: Term) -> RestFault {
+    let ms = request.ms.unwrap_or(1_000).min(LONGEST_MS);
+    match request.kind {
+        FaultKind::Rest429 => {
+            let lasts = request.ms.is_none() && request.seconds.is_some();
+            RestFault::RateLimited {
+                scope: request.scope.unwrap_or(RateScope::User),
+                retry_after: if lasts {
+                    term.until.saturating_duration_since(Instant::now())
+                } else {
+                    Duration::from_millis(ms)
+                },
+            }
+        }
+        FaultKind::Slow => RestFault::Slow(Duration::from_millis(ms)),
+        _ => RestFault::Unavailable,
     }
 }
 
@@ -192,19 +262,48 @@ mod tests {
         faults.inject(&Lines::default(), &serde_json::from_value(request).unwrap())
     }
 
+    fn call(resource: &str) -> Call {
+        Call {
+            route: "GET /channels/{}/messages".to_owned(),
+            resource: resource.to_owned(),
+            is_read: true,
+        }
+    }
+
     #[test]
     fn a_counted_fault_happens_that_often_and_no_more() {
-        let mut faults = Faults::default();
+        let (mut faults, now) = (Faults::default(), Instant::now());
         inject(&mut faults, json!({ "kind": "rest_5xx", "count": 2 })).unwrap();
-        let seen = [faults.rest(), faults.rest(), faults.rest()];
-        assert_eq!(
-            seen,
-            [
-                Some(RestFault::Unavailable),
-                Some(RestFault::Unavailable),
-                None
-            ]
-        );
+        let seen = [1, 2, 3].map(|_| faults.rest(&call("1"), now));
+        let fails = Some(RestFault::Unavailable);
+        assert_eq!(seen, [fails, fails, None]);
+    }
+
+    #[test]
+    fn a_429_of_a_bucket_is_for_that_bucket_and_is_over_when_it_said() {
+        let (mut faults, now) = (Faults::default(), Instant::now());
+        let fault = json!({ "kind": "rest_429", "scope": "user", "ms": 500, "seconds": 60 });
+        inject(&mut faults, fault).unwrap();
+        let wait = |millis| {
+            Some(RestFault::RateLimited {
+                scope: RateScope::User,
+                retry_after: Duration::from_millis(millis),
+            })
+        };
+        let after = |millis| now + Duration::from_millis(millis);
+        assert_eq!(faults.rest(&call("1"), now), wait(500));
+        assert_eq!(faults.rest(&call("2"), now), None);
+        assert_eq!(faults.rest(&call("1"), after(499)), wait(1));
+        assert_eq!(faults.rest(&call("1"), after(500)), None);
+        assert_eq!(faults.rest(&call("1"), after(501)), None);
+    }
+
+    #[test]
+    fn a_fault_of_a_route_spares_the_others() {
+        let (mut faults, now) = (Faults::default(), Instant::now());
+        let fault = json!({ "kind": "rest_5xx", "route": "GET /guilds", "count": 1 });
+        inject(&mut faults, fault).unwrap();
+        assert_eq!(faults.rest(&call("1"), now), None);
     }
 
     #[test]

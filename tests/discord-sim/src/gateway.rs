@@ -5,4 +5,6 @@ pub(crate) mod connection;
 mod greeting;
 pub(crate) mod inbound;
 pub(crate) mod line;
+pub(crate) mod members;
 pub(crate) mod session;
+mod wire;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::object::set;
@@ -29,11 +29,55 @@ impl User {
             username: username.to_owned(),
             discriminator: "0",
             global_name: global_name.map(str::to_owned),
-            avatar: None,
+            avatar: Some(picture_hash(id)),
             bot: false,
             public_flags: 0,
         }
     }
+}
+
+/// The hash that names a picture of somebody or something; it is the same from start to start.
+pub(crate) fn picture_hash(id: Snowflake) -> String {
+    let name = id.to_string();
+    let words = [17_u64, 31].map(|factor| {
+        let digits = name.bytes().map(u64::from);
+        digits.fold(factor, |hash, digit| {
+            (hash.rotate_left(9) ^ digit).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        })
+    });
+    words.map(|word| format!("{word:016x}")).concat()
+}
+
+/// A picture that a guild has made an emoji.
+#[derive(Clone, Debug)]
+pub(crate) struct GuildEmoji {
+    pub(crate) id: Snowflake,
+    pub(crate) name: String,
+}
+
+impl GuildEmoji {
+    pub(crate) fn to_json(&self) -> Value {
+        json!({
+            "id": self.id,
+            "name": self.name,
+            "roles": [],
+            "require_colons": true,
+            "managed": false,
+            "animated": false,
+            "available": true,
+        })
+    }
+}
+
+/// How the bot stands to a guild.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Standing {
+    Available,
+    /// An outage: the guild is there, and nothing is heard of it.
+    Unavailable,
+    /// The bot was removed.
+    Left,
 }
 
 /// A role of one guild. The role whose id is the guild's is `@everyone`.
@@ -151,6 +195,9 @@ pub(crate) struct Guild {
     pub(crate) name: String,
     pub(crate) description: Option<String>,
     pub(crate) owner_id: Snowflake,
+    pub(crate) icon: Option<String>,
+    pub(crate) emojis: Vec<GuildEmoji>,
+    pub(crate) standing: Standing,
     pub(crate) roles: BTreeMap<Snowflake, Role>,
     pub(crate) members: BTreeMap<Snowflake, Member>,
     /// Who is banned, and the reason given.
@@ -165,7 +212,7 @@ impl Guild {
             "name": self.name,
             "description": self.description,
             "owner_id": self.owner_id,
-            "icon": null,
+            "icon": self.icon,
             "splash": null,
             "discovery_splash": null,
             "banner": null,
@@ -179,7 +226,7 @@ impl Guild {
             "nsfw_level": 0,
             "nsfw": false,
             "features": ["COMMUNITY", "NEWS"],
-            "emojis": [],
+            "emojis": self.emojis.iter().map(GuildEmoji::to_json).collect::<Vec<_>>(),
             "stickers": [],
             "roles": self.roles.values().collect::<Vec<_>>(),
             "preferred_locale": "en-US",

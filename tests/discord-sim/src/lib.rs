@@ -3,6 +3,8 @@
 //! of events a session: the order in which the changes were made.
 //! It refuses to know who connects to it: it is driven over HTTP, as Discord is, and by `/sim/*`.
 
+mod application;
+mod cdn;
 mod channel;
 mod control;
 mod demo;
@@ -10,10 +12,13 @@ mod event;
 mod faults;
 mod gateway;
 mod guild;
+mod limits;
 mod load;
 mod message;
+mod oauth2;
 mod object;
 mod permission;
+mod picture;
 mod refusal;
 mod rest;
 mod server;
@@ -27,6 +32,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
 
+use crate::application::Application;
 use crate::sim::Shared;
 use crate::world::World;
 
@@ -46,6 +52,15 @@ pub struct SimConfig {
     pub extra_members: usize,
     /// The seed of the demo traffic; `None`: no demo traffic.
     pub demo_seed: Option<u64>,
+    /// Whether the application was granted the members intent; without it IDENTIFY with it is closed with 4014.
+    pub members_intent: bool,
+    /// Whether it was granted the message content intent; without it REST withholds content too.
+    pub content_intent: bool,
+    /// Where a login may lead back to, compared letter for letter. Empty: to `/api/auth/discord/callback` on this
+    /// machine, whatever the port.
+    pub redirect_uris: Vec<String>,
+    /// Where others reach it, for links to its files: `http://sim:4000`. `None`: where it listens.
+    pub public_url: Option<String>,
 }
 
 impl Default for SimConfig {
@@ -55,6 +70,10 @@ impl Default for SimConfig {
             bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             extra_members: 0,
             demo_seed: None,
+            members_intent: true,
+            content_intent: true,
+            redirect_uris: Vec::new(),
+            public_url: None,
         }
     }
 }
@@ -95,7 +114,19 @@ impl Sim {
         };
         let listener = TcpListener::bind(config.bind).map_err(bind_failed)?;
         let address = listener.local_addr().map_err(bind_failed)?;
-        let shared = Arc::new(Shared::new(World::found(config.extra_members)));
+        let application = Application {
+            has_members_intent: config.members_intent,
+            has_content_intent: config.content_intent,
+            redirect_uris: config.redirect_uris,
+        };
+        let base = config
+            .public_url
+            .unwrap_or_else(|| format!("http://{}", reachable(address)));
+        let mut world = World::found(config.extra_members, base.trim_end_matches('/'));
+        if let Some(seed) = config.demo_seed {
+            demo::write_past(&mut world, seed);
+        }
+        let shared = Arc::new(Shared::new(world, application));
         let (started, is_started) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name("discord-sim".to_owned())
@@ -117,6 +148,14 @@ impl Sim {
     }
 }
 
+/// The address at which this machine reaches what listens there.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        return SocketAddr::from((Ipv4Addr::LOCALHOST, address.port()));
+    }
+    address
+}
+
 /// A running simulator. Dropping it stops it without waiting.
 #[derive(Debug)]
 pub struct SimHandle {
@@ -134,6 +173,16 @@ impl SimHandle {
     /// The base of the REST API, as `DISCORD_API_URL` wants it.
     pub fn api_url(&self) -> String {
         format!("http://{}/api/v10", self.address)
+    }
+
+    /// The base of the OAuth2 pages, as `DISCORD_OAUTH_URL` wants it.
+    pub fn oauth_url(&self) -> String {
+        format!("http://{}/oauth2", self.address)
+    }
+
+    /// The base of avatars, icons, emojis and attachments, which Discord has at `https://cdn.discordapp.com`.
+    pub fn cdn_url(&self) -> String {
+        self.shared.state().world.files.base().to_owned()
     }
 
     /// The bot's token.

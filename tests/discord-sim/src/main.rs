@@ -28,6 +28,18 @@ struct Arguments {
     /// No demo traffic.
     #[arg(long)]
     quiet: bool,
+    /// The application lacks the members intent.
+    #[arg(long)]
+    without_members_intent: bool,
+    /// The application lacks the message content intent.
+    #[arg(long)]
+    without_content_intent: bool,
+    /// Where a login may lead back to; may be given often. None: to /api/auth/discord/callback on this machine.
+    #[arg(long = "redirect-uri", value_name = "URL")]
+    redirect_uris: Vec<String>,
+    /// Where others reach it, for links to its files; default: where it listens.
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -42,6 +54,10 @@ async fn main() -> anyhow::Result<()> {
         bind: SocketAddr::new(arguments.bind, arguments.port),
         extra_members: arguments.members,
         demo_seed: (!arguments.quiet).then_some(DEMO_SEED),
+        members_intent: !arguments.without_members_intent,
+        content_intent: !arguments.without_content_intent,
+        redirect_uris: arguments.redirect_uris,
+        public_url: arguments.public_url,
     })
     .await
     .context("the simulator did not start")?;

@@ -2,9 +2,11 @@
 //! It knows the syntax of mentions; who is mentioned, and how it all looks as JSON, the world knows.
 //! Shape: <https://discord.com/developers/docs/resources/message>.
 
-use serde::{Deserialize, Serialize};
+use actix_web::web::Bytes;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
+use crate::guild::User;
 use crate::snowflake::Snowflake;
 
 /// A message of one channel.
@@ -17,15 +19,29 @@ pub(crate) struct Message {
     pub(crate) content: String,
     pub(crate) edited_ms: Option<u64>,
     pub(crate) embeds: Vec<Value>,
-    pub(crate) attachments: Vec<Value>,
+    pub(crate) attachments: Vec<Attachment>,
     pub(crate) reactions: Vec<Reaction>,
     pub(crate) reference: Option<Reference>,
     /// The copy that a forward carries.
     pub(crate) snapshot: Option<Value>,
-    pub(crate) pinned: bool,
+    /// Since when it is pinned.
+    pub(crate) pinned_ms: Option<u64>,
     pub(crate) flags: u64,
+    /// Whose name and face it has when it came through a webhook; `author_id` is the webhook's id then.
+    pub(crate) webhook: Option<User>,
     /// Fields that are stored and given back as they came: components, poll, stickers.
     pub(crate) extras: Map<String, Value>,
+}
+
+impl Message {
+    /// Whether there is nothing to see in it.
+    pub(crate) fn is_blank(&self) -> bool {
+        self.content.trim().is_empty()
+            && self.extras.is_empty()
+            && self.embeds.is_empty()
+            && self.attachments.is_empty()
+            && self.snapshot.is_none()
+    }
 }
 
 /// What a message answers or forwards.
@@ -83,19 +99,54 @@ pub(crate) struct Draft {
     pub(crate) components: Option<Value>,
     pub(crate) poll: Option<Value>,
     pub(crate) sticker_items: Option<Value>,
+    #[serde(skip)]
+    pub(crate) uploads: Vec<Upload>,
+    #[serde(skip)]
+    pub(crate) webhook: Option<User>,
 }
 
-/// What is said of a file instead of uploading it.
-#[derive(Clone, Debug, Deserialize)]
+/// What is said of a file: beside its upload, which `id` names by its number, or instead of one.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
 pub(crate) struct AttachmentDraft {
+    #[serde(deserialize_with = "number_or_text")]
+    pub(crate) id: Option<u64>,
     pub(crate) filename: String,
-    #[serde(default)]
     pub(crate) size: u64,
     pub(crate) content_type: Option<String>,
     pub(crate) width: Option<u64>,
     pub(crate) height: Option<u64>,
     pub(crate) url: Option<String>,
     pub(crate) description: Option<String>,
+}
+
+/// A file that came with a request, under the number of its form field.
+#[derive(Clone, Debug)]
+pub(crate) struct Upload {
+    pub(crate) number: u64,
+    pub(crate) filename: String,
+    pub(crate) content_type: Option<String>,
+    pub(crate) bytes: Bytes,
+}
+
+/// A file of a message. Its link is made anew whenever the message is written, as Discord does.
+#[derive(Clone, Debug)]
+pub(crate) struct Attachment {
+    pub(crate) id: Snowflake,
+    pub(crate) about: AttachmentDraft,
+}
+
+fn number_or_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Wire {
+        Number(u64),
+        Text(String),
+    }
+    Ok(match Wire::deserialize(deserializer)? {
+        Wire::Number(number) => Some(number),
+        Wire::Text(text) => text.parse().ok(),
+    })
 }
 
 /// What a new message answers (type 0) or forwards (type 1).
@@ -115,8 +166,16 @@ pub(crate) struct Edit {
     pub(crate) embeds: Option<Vec<Map<String, Value>>>,
     pub(crate) flags: Option<u64>,
     pub(crate) components: Option<Value>,
+    /// Which attachments stay.
+    pub(crate) attachments: Option<Vec<Kept>>,
     /// The simulator's own: sets the pin without counting as an edit.
     pub(crate) pinned: Option<bool>,
+}
+
+/// An attachment that an edit keeps.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(crate) struct Kept {
+    pub(crate) id: Snowflake,
 }
 
 /// Which page of a channel's messages is wanted: at most one anchor.

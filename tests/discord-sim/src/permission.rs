@@ -11,6 +11,8 @@ pub(crate) struct Permissions(u64);
 
 impl Permissions {
     pub(crate) const NONE: Self = Self(0);
+    /// Every bit that Discord has given out: 53 of them in August 2026.
+    pub(crate) const ALL: Self = Self((1 << 53) - 1);
     pub(crate) const ADMINISTRATOR: Self = Self(1 << 3);
     pub(crate) const ADD_REACTIONS: Self = Self(1 << 6);
     pub(crate) const VIEW_CHANNEL: Self = Self(1 << 10);

@@ -30,6 +30,14 @@ pub(crate) enum Refusal {
     UnknownEmoji,
     #[error("Unknown Ban")]
     UnknownBan,
+    #[error("Unknown Webhook")]
+    UnknownWebhook,
+    #[error("Invalid Webhook Token")]
+    InvalidWebhookToken,
+    #[error("Missing Access")]
+    MissingAccess,
+    #[error("Maximum number of pins reached (250)")]
+    TooManyPins,
     #[error("Missing Permissions")]
     MissingPermissions,
     #[error("Cannot execute action on this channel type")]
@@ -38,6 +46,8 @@ pub(crate) enum Refusal {
     EmptyMessage,
     #[error("You can only bulk delete messages that are under 14 days old and at most 100 of them")]
     BulkDelete,
+    #[error("Request entity too large")]
+    TooLarge,
     #[error("The maximum number of simultaneous loads is running")]
     TooManyLoads,
     /// The request's form is wrong; the text says where.
@@ -57,7 +67,12 @@ impl Refusal {
             Self::UnknownRole => 10_011,
             Self::UnknownUser => 10_013,
             Self::UnknownEmoji => 10_014,
+            Self::UnknownWebhook => 10_015,
             Self::UnknownBan => 10_026,
+            Self::TooManyPins => 30_003,
+            Self::TooLarge => 40_005,
+            Self::MissingAccess => 50_001,
+            Self::InvalidWebhookToken => 50_027,
             Self::TooManyLoads => 30_001,
             Self::WrongChannelType => 50_024,
             Self::EmptyMessage => 50_006,
@@ -71,12 +86,15 @@ impl Refusal {
 impl ResponseError for Refusal {
     fn status_code(&self) -> StatusCode {
         match self {
-            Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::MissingPermissions => StatusCode::FORBIDDEN,
+            Self::Unauthorized | Self::InvalidWebhookToken => StatusCode::UNAUTHORIZED,
+            Self::MissingPermissions | Self::MissingAccess => StatusCode::FORBIDDEN,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooManyLoads => StatusCode::TOO_MANY_REQUESTS,
-            Self::WrongChannelType | Self::EmptyMessage | Self::BulkDelete | Self::Form(_) => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::WrongChannelType
+            | Self::EmptyMessage
+            | Self::BulkDelete
+            | Self::TooManyPins
+            | Self::Form(_) => StatusCode::BAD_REQUEST,
             Self::NoRoute
             | Self::UnknownChannel
             | Self::UnknownGuild
@@ -86,6 +104,7 @@ impl ResponseError for Refusal {
             | Self::UnknownRole
             | Self::UnknownUser
             | Self::UnknownEmoji
+            | Self::UnknownWebhook
             | Self::UnknownBan => StatusCode::NOT_FOUND,
         }
     }

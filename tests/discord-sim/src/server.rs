@@ -14,7 +14,7 @@ use crate::gateway::connection;
 use crate::gateway::line::remember_socket;
 use crate::refusal::Refusal;
 use crate::sim::Shared;
-use crate::{control, demo, rest};
+use crate::{cdn, control, demo, oauth2, rest};
 
 /// Everything goes through one lock; a second worker keeps HTTP answering while the first writes to the gateway.
 const WORKERS: usize = 2;
@@ -87,11 +87,13 @@ fn configure(config: &mut web::ServiceConfig) {
         .route("/gateway/", web::get().to(connection::open))
         .service(
             web::scope("/api/v10")
-                .wrap(from_fn(rest::guard))
+                .wrap(from_fn(rest::guard::guard))
                 .configure(rest::configure)
                 .default_service(web::to(no_route)),
         )
-        .service(web::scope("/sim").configure(control::configure));
+        .service(web::scope("/sim").configure(control::configure))
+        .configure(oauth2::configure)
+        .configure(cdn::configure);
 }
 
 async fn no_route() -> impl actix_web::Responder {

@@ -6,9 +6,15 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::application::Application;
+use crate::event::withhold;
 use crate::faults::Faults;
 use crate::gateway::line::Lines;
+use crate::gateway::members::WholeLists;
 use crate::gateway::session::Sessions;
+use crate::limits::Limits;
+use crate::oauth2::logins::Logins;
+use crate::object::set;
 use crate::refusal::Refusal;
 use crate::world::{BOT_ID, World};
 
@@ -16,6 +22,10 @@ use crate::world::{BOT_ID, World};
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) world: World,
+    pub(crate) application: Application,
+    pub(crate) logins: Logins,
+    pub(crate) limits: Limits,
+    pub(crate) whole_lists: WholeLists,
     pub(crate) sessions: Sessions,
     pub(crate) lines: Lines,
     pub(crate) faults: Faults,
@@ -41,10 +51,14 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(world: World) -> Self {
+    pub(crate) fn new(world: World, application: Application) -> Self {
         Self {
             state: Mutex::new(State {
                 world,
+                application,
+                logins: Logins::default(),
+                limits: Limits::default(),
+                whole_lists: WholeLists::default(),
                 sessions: Sessions::default(),
                 lines: Lines::default(),
                 faults: Faults::default(),
@@ -82,10 +96,18 @@ impl Shared {
         outcome
     }
 
+    /// A message as REST shows it to the bot: without what its application may not read.
+    pub(crate) fn shown(&self, mut message: Value) -> Value {
+        if !self.state().application.has_content_intent {
+            withhold(&mut message, BOT_ID);
+        }
+        message
+    }
+
     /// `GET /sim/stats`.
     pub(crate) fn stats(&self) -> Value {
         let state = self.state();
-        json!({
+        let mut told = json!({
             "connections": state.lines.len(),
             "sessions": state.sessions.len(),
             "identifies": state.counters.identifies,
@@ -93,6 +115,10 @@ impl Shared {
             "commands": state.counters.commands,
             "messages_posted": state.world.posted(),
             "dispatched": state.sessions.dispatched(),
-        })
+        });
+        for (name, value) in state.limits.stats() {
+            set(&mut told, name, value);
+        }
+        told
     }
 }

@@ -28,6 +28,11 @@ impl Snowflake {
         (self.0 >> 22) + DISCORD_EPOCH_MS
     }
 
+    /// What keeps it apart from other ids of its millisecond.
+    pub(crate) const fn low(self) -> u64 {
+        self.0 & 0x003F_FFFF
+    }
+
     /// Which of `count` shards gets the events of the guild with this id.
     pub(crate) const fn shard(self, count: u64) -> u64 {
         match (self.0 >> 22).checked_rem(count) {

@@ -2,16 +2,21 @@
 //! Each operation is a method that changes the world and leaves its events in the outbox, in order; nothing
 //! here knows of sessions, sockets or HTTP, and nothing waits.
 
+mod access;
 pub(crate) mod channels;
+pub(crate) mod files;
 mod founding;
 mod history;
 pub(crate) mod members;
 mod message_object;
 mod messages;
 mod overview;
+mod pins;
 pub(crate) mod reactions;
 pub(crate) mod roles;
+mod standing;
 pub(crate) mod threads;
+pub(crate) mod webhooks;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -26,10 +31,16 @@ use crate::permission::Permissions;
 use crate::refusal::Refusal;
 use crate::snowflake::{Mint, Snowflake, unix_ms};
 
+use self::files::Files;
+use self::webhooks::Webhook;
+
 pub(crate) use founding::BOT_ID;
 
 /// How many messages a channel keeps; the oldest go first. Enough for any test's backfill, small enough to forget.
 const MESSAGES_PER_CHANNEL_MAX: usize = 5_000;
+
+/// How many people are offered to be: all who have a name of their own, and some more.
+const PEOPLE_SHOWN_MAX: usize = 100;
 
 /// The whole simulated Discord, apart from who is connected.
 #[derive(Debug, Default)]
@@ -39,6 +50,8 @@ pub(crate) struct World {
     guilds: BTreeMap<Snowflake, Guild>,
     channels: BTreeMap<Snowflake, Channel>,
     messages: HashMap<Snowflake, BTreeMap<Snowflake, Message>>,
+    webhooks: BTreeMap<Snowflake, Webhook>,
+    pub(crate) files: Files,
     outbox: Vec<Event>,
     posted: u64,
 }
@@ -54,8 +67,15 @@ impl World {
         self.posted
     }
 
+    /// The guilds that the bot is in.
     pub(crate) fn guild_ids(&self) -> Vec<Snowflake> {
-        self.guilds.keys().copied().collect()
+        self.guilds_of(BOT_ID)
+    }
+
+    /// Everybody who is no bot and was not made up by number, in the order of their ids.
+    pub(crate) fn people(&self) -> impl Iterator<Item = &User> {
+        let people = self.users.values().filter(|user| !user.bot);
+        people.take(PEOPLE_SHOWN_MAX)
     }
 
     pub(crate) fn user(&self, id: Snowflake) -> Result<&User, Refusal> {
@@ -94,6 +114,30 @@ impl World {
                     .as_ref()
                     .is_some_and(|thread| !thread.archived)
         })
+    }
+
+    /// Every channel and active thread that messages can be in.
+    pub(crate) fn places(&self) -> impl Iterator<Item = &Channel> {
+        self.channels.values().filter(|channel| {
+            let is_over = channel
+                .thread
+                .as_ref()
+                .is_some_and(|thread| thread.archived);
+            channel.kind.holds_messages() && !is_over
+        })
+    }
+
+    /// The people who may write in a channel.
+    pub(crate) fn speakers(&self, channel_id: Snowflake) -> Vec<Snowflake> {
+        let Some(channel) = self.channels.get(&channel_id) else {
+            return Vec::new();
+        };
+        let needed = Permissions::VIEW_CHANNEL | Permissions::SEND_MESSAGES;
+        let may_speak = |user: &&User| self.channel_permissions(channel, user.id).contains(needed);
+        self.people()
+            .filter(may_speak)
+            .map(|user| user.id)
+            .collect()
     }
 
     /// Ids of a guild's members that are not bots.
@@ -145,6 +189,7 @@ impl World {
             &mut body,
             "threads",
             self.active_threads_of(guild_id)
+                .filter(|thread| self.bot_sees(thread))
                 .map(Channel::to_json)
                 .collect(),
         );
@@ -165,14 +210,21 @@ impl World {
         })
     }
 
-    /// Renames a guild or changes its description.
+    /// Renames a guild, changes its description or gives it to another member.
     pub(crate) fn patch_guild(
         &mut self,
         guild_id: Snowflake,
         name: Option<String>,
         description: Option<String>,
+        owner_id: Option<Snowflake>,
     ) -> Result<Value, Refusal> {
         let guild = self.guild_mut(guild_id)?;
+        if let Some(owner_id) = owner_id {
+            if !guild.members.contains_key(&owner_id) {
+                return Err(Refusal::UnknownMember);
+            }
+            guild.owner_id = owner_id;
+        }
         if let Some(name) = name {
             guild.name = name;
         }
@@ -195,6 +247,9 @@ impl World {
     }
 
     fn emit(&mut self, name: &'static str, guild_id: Snowflake, intents: Intents, body: Value) {
+        if !self.bot_hears(guild_id, name, intents, &body) {
+            return;
+        }
         self.outbox.push(Event {
             name,
             guild_id,

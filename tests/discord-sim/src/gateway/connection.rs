@@ -15,7 +15,9 @@ use tokio::time::{Instant, sleep_until};
 use super::greeting::{self, HEARTBEAT_MS};
 use super::inbound::{self, CloseReason, Command, MemberRequest};
 use super::line::{self, CutBody, Order, Registration};
+use super::members;
 use super::session::{Hold, Subscription};
+use super::wire::Wire;
 use crate::refusal::Refusal;
 use crate::sim::Shared;
 use crate::world::BOT_ID;
@@ -34,6 +36,7 @@ const FRAME_MAX: usize = 1 << 20;
 #[derive(Debug, Deserialize)]
 pub(crate) struct Opening {
     v: Option<u8>,
+    compress: Option<String>,
 }
 
 /// How a connection ends.
@@ -48,6 +51,7 @@ struct Connection {
     sim: Arc<Shared>,
     line: Registration,
     socket: actix_ws::Session,
+    wire: Wire,
     /// Where this client finds us again.
     url: String,
     hold: Option<Hold>,
@@ -68,6 +72,7 @@ pub(crate) async fn open(
     if sim.state().faults.refuses() {
         return Ok(line::refuse(&request));
     }
+    let wire = Wire::new(opening.compress.as_deref())?;
     let (response, socket, frames) = actix_ws::handle(&request, payload)?;
     let frames = frames.max_frame_size(FRAME_MAX).aggregate_continuations();
     let line = sim.state().lines.register(line::socket_of(&request));
@@ -80,6 +85,7 @@ pub(crate) async fn open(
         sim: sim.into_inner(),
         line,
         socket,
+        wire,
         hold: None,
         heard_at: Instant::now(),
         commands: VecDeque::new(),
@@ -224,8 +230,7 @@ impl Connection {
             Command::Identify(subscription) => self.on_identify(subscription),
             Command::Resume { session_id, seq } => self.on_resume(&session_id, seq).await,
             Command::RequestMembers(request) => {
-                self.on_member_request(request);
-                Ok(())
+                self.on_member_request(request).map_err(Ending::Close)
             }
             Command::Ignored => Ok(()),
         }
@@ -260,12 +265,24 @@ impl Connection {
         }
         let state = &mut *self.sim.state();
         state.counters.identifies += 1;
+        if !state.application.grants(subscription.intents) {
+            return Err(Ending::Close(CloseReason::DISALLOWED_INTENTS));
+        }
         let hold = state.sessions.open(subscription, self.line.connection);
         let resume_url = state.faults.resume_url(&self.url);
         let mut welcome = || -> Result<(), Refusal> {
-            let ready = greeting::ready(&state.world, &hold.session_id, &resume_url, subscription)?;
+            let ready = greeting::ready(
+                &state.world,
+                &state.application,
+                &hold.session_id,
+                &resume_url,
+                subscription,
+            )?;
             state.sessions.push(&hold.session_id, "READY", &ready);
             for guild_id in greeting::guilds_of(&state.world, subscription) {
+                if !state.world.is_available(guild_id) {
+                    continue;
+                }
                 let guild = state.world.guild_create(guild_id)?;
                 if subscription.intents.contains(guild.intents) {
                     state
@@ -298,25 +315,20 @@ impl Connection {
         }
     }
 
-    fn on_member_request(&mut self, request: MemberRequest) {
+    fn on_member_request(&mut self, request: MemberRequest) -> Result<(), CloseReason> {
         let Some(hold) = &self.hold else {
-            return;
+            return Ok(());
         };
         let state = &mut *self.sim.state();
         let Some(subscription) = state.sessions.subscription(&hold.session_id) else {
-            return;
+            return Ok(());
         };
-        match greeting::member_chunks(&state.world, request, subscription.intents) {
-            Ok(chunks) => {
-                for chunk in chunks {
-                    state
-                        .sessions
-                        .push(&hold.session_id, "GUILD_MEMBERS_CHUNK", &chunk);
-                }
-            }
-            // Discord does not answer what it does not grant.
-            Err(refusal) => tracing::debug!(%refusal, "members were not told"),
+        let lists = &mut state.whole_lists;
+        let told = members::answer(&state.world, lists, request, subscription.intents)?;
+        for (name, body) in told {
+            state.sessions.push(&hold.session_id, name, &body);
         }
+        Ok(())
     }
 
     /// Sends the next dispatches of the session, a batch at a time.
@@ -330,8 +342,10 @@ impl Connection {
             return Ok(());
         }
         for dispatch in &batch {
-            let sent = self.socket.text(dispatch.to_frame()).await;
-            sent.map_err(|_| Ending::Left(None))?;
+            self.wire
+                .send(&mut self.socket, dispatch.to_frame())
+                .await
+                .map_err(|_| Ending::Left(None))?;
             hold.advance(dispatch);
         }
         // There may be more; the loop looks after heartbeats and orders first.
@@ -340,8 +354,8 @@ impl Connection {
     }
 
     async fn send(&mut self, frame: String) -> Result<(), Ending> {
-        self.socket
-            .text(frame)
+        self.wire
+            .send(&mut self.socket, frame)
             .await
             .map_err(|_| Ending::Left(None))
     }

@@ -30,6 +30,7 @@ impl CloseReason {
     pub(crate) const INVALID_SHARD: Self = Self(4_010, "Invalid shard.");
     pub(crate) const INVALID_VERSION: Self = Self(4_012, "Invalid API version.");
     pub(crate) const INVALID_INTENTS: Self = Self(4_013, "Invalid intent(s).");
+    pub(crate) const DISALLOWED_INTENTS: Self = Self(4_014, "Disallowed intent(s).");
 }
 
 /// A client's command.

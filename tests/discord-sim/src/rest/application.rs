@@ -3,14 +3,12 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
 
-use super::{Answer, gateway_url, ok};
-use crate::object::set;
+use super::{Answer, gateway_url, no_content, ok};
+use crate::guild::Standing;
 use crate::sim::Shared;
 use crate::snowflake::Snowflake;
 use crate::world::BOT_ID;
 
-/// `GATEWAY_GUILD_MEMBERS` and `GATEWAY_MESSAGE_CONTENT`: both privileged intents that we use are granted.
-pub(crate) const FLAGS: u64 = (1 << 14) | (1 << 18);
 /// IDENTIFYs a day, as for any small bot.
 const IDENTIFIES_A_DAY: u64 = 1_000;
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
@@ -21,8 +19,7 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
         .route("/gateway/bot", web::get().to(gateway_bot))
         .route("/applications/@me", web::get().to(application))
         .route("/oauth2/applications/@me", web::get().to(application))
-        .route("/users/@me", web::get().to(me))
-        .route("/users/@me/guilds", web::get().to(my_guilds))
+        .route("/users/@me/guilds/{guild}", web::delete().to(leave))
         .route("/users/{user}", web::get().to(user));
 }
 
@@ -54,14 +51,14 @@ async fn application(sim: web::Data<Shared>) -> Answer {
         "description": "Shows the conversation in a web page",
         "summary": "",
         "type": null,
-        "flags": FLAGS,
-        "flags_new": FLAGS.to_string(),
+        "flags": state.application.flags(),
+        "flags_new": state.application.flags().to_string(),
         "bot": bot,
         "bot_public": true,
         "bot_require_code_grant": false,
         "hook": true,
         "verify_key": format!("{:0>64x}", 0x5EED),
-        "redirect_uris": [],
+        "redirect_uris": state.application.redirect_uris,
         "rpc_origins": [],
         "tags": [],
         "team": null,
@@ -72,32 +69,10 @@ async fn application(sim: web::Data<Shared>) -> Answer {
     })))
 }
 
-async fn me(sim: web::Data<Shared>) -> Answer {
-    let mut user = json!(sim.state().world.user(BOT_ID)?);
-    set(&mut user, "mfa_enabled", json!(true));
-    set(&mut user, "verified", json!(true));
-    set(&mut user, "locale", json!("en-US"));
-    set(&mut user, "flags", json!(0));
-    Ok(ok(user))
-}
-
-async fn my_guilds(sim: web::Data<Shared>) -> Answer {
-    let state = sim.state();
-    let guilds = state.world.guild_ids().into_iter().map(|id| {
-        let guild = state.world.guild(id)?;
-        Ok(json!({
-            "id": id,
-            "name": guild.name,
-            "icon": null,
-            "banner": null,
-            "owner": false,
-            "permissions": u64::MAX.to_string(),
-            "features": ["COMMUNITY", "NEWS"],
-        }))
-    });
-    Ok(ok(
-        guilds.collect::<Result<Vec<_>, crate::refusal::Refusal>>()?
-    ))
+/// The bot leaves a guild.
+async fn leave(sim: web::Data<Shared>, guild: web::Path<Snowflake>) -> Answer {
+    sim.change(|world| world.set_standing(*guild, Standing::Left))
+        .map(no_content)
 }
 
 async fn user(sim: web::Data<Shared>, id: web::Path<Snowflake>) -> Answer {

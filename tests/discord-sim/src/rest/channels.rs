@@ -1,8 +1,9 @@
 //! Channels and threads: read, changed, deleted, with their overwrites and members.
 
-use actix_web::web::{self, Data, Json, Path};
+use actix_web::HttpRequest;
+use actix_web::web::{self, Data, Json, Path, Payload};
 
-use super::{Answer, created, no_content, ok};
+use super::{Answer, created, no_content, ok, uploads};
 use crate::refusal::Refusal;
 use crate::sim::Shared;
 use crate::snowflake::Snowflake;
@@ -29,6 +30,18 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
             web::post().to(start_thread_on),
         )
         .route(
+            "/channels/{channel}/threads/archived/public",
+            web::get().to(archived_public),
+        )
+        .route(
+            "/channels/{channel}/threads/archived/private",
+            web::get().to(archived_private),
+        )
+        .route(
+            "/channels/{channel}/users/@me/threads/archived/private",
+            web::get().to(archived_private),
+        )
+        .route(
             "/channels/{channel}/thread-members",
             web::get().to(thread_members),
         )
@@ -43,7 +56,7 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
 }
 
 async fn one(sim: Data<Shared>, id: Path<Snowflake>) -> Answer {
-    Ok(ok(sim.state().world.channel(*id)?.to_json()))
+    Ok(ok(sim.state().world.seen_channel(*id)?.to_json()))
 }
 
 async fn patch(sim: Data<Shared>, id: Path<Snowflake>, patch: Json<ChannelPatch>) -> Answer {
@@ -71,9 +84,24 @@ async fn delete_overwrite(sim: Data<Shared>, ids: Path<(Snowflake, Snowflake)>) 
         .map(no_content)
 }
 
-async fn start_thread(sim: Data<Shared>, id: Path<Snowflake>, draft: Json<ThreadDraft>) -> Answer {
-    sim.change(|world| world.start_thread(*id, None, draft.into_inner()))
+async fn start_thread(
+    sim: Data<Shared>,
+    id: Path<Snowflake>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Answer {
+    let (mut draft, files) = uploads::read::<ThreadDraft>(&request, payload).await?;
+    draft.attach(files);
+    sim.change(|world| world.start_thread(*id, None, draft))
         .map(created)
+}
+
+async fn archived_public(sim: Data<Shared>, id: Path<Snowflake>) -> Answer {
+    sim.state().world.archived_threads(*id, false).map(ok)
+}
+
+async fn archived_private(sim: Data<Shared>, id: Path<Snowflake>) -> Answer {
+    sim.state().world.archived_threads(*id, true).map(ok)
 }
 
 async fn start_thread_on(

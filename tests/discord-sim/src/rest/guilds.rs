@@ -6,16 +6,28 @@ use serde_json::{Value, json};
 
 use super::{Answer, created, no_content, ok};
 use crate::channel::Channel;
-use crate::object::set;
+use crate::guild::GuildEmoji;
+use crate::object::{Patch, set};
+use crate::refusal::Refusal;
 use crate::sim::Shared;
 use crate::snowflake::Snowflake;
-use crate::world::channels::ChannelDraft;
+use crate::world::channels::{ChannelDraft, ChannelPatch};
 use crate::world::roles::RolePatch;
 
 #[derive(Deserialize)]
 struct GuildPatch {
     name: Option<String>,
     description: Option<String>,
+    owner_id: Option<Snowflake>,
+}
+
+/// One line of a reordering.
+#[derive(Deserialize)]
+struct Place {
+    id: Snowflake,
+    position: Option<i64>,
+    #[serde(default)]
+    parent_id: Patch<Snowflake>,
 }
 
 #[derive(Default, Deserialize)]
@@ -35,7 +47,11 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
             web::get().to(active_threads),
         )
         .route("/guilds/{guild}/roles", web::get().to(roles))
+        .route("/guilds/{guild}/channels", web::patch().to(order_channels))
+        .route("/guilds/{guild}/emojis", web::get().to(emojis))
         .route("/guilds/{guild}/roles", web::post().to(create_role))
+        .route("/guilds/{guild}/roles", web::patch().to(order_roles))
+        .route("/guilds/{guild}/roles/{role}", web::get().to(role))
         .route("/guilds/{guild}/roles/{role}", web::patch().to(patch_role))
         .route(
             "/guilds/{guild}/roles/{role}",
@@ -63,8 +79,12 @@ async fn guild(sim: Data<Shared>, id: Path<Snowflake>, counted: Query<Counted>) 
 }
 
 async fn patch_guild(sim: Data<Shared>, id: Path<Snowflake>, patch: Json<GuildPatch>) -> Answer {
-    let GuildPatch { name, description } = patch.into_inner();
-    sim.change(|world| world.patch_guild(*id, name, description))
+    let GuildPatch {
+        name,
+        description,
+        owner_id,
+    } = patch.into_inner();
+    sim.change(|world| world.patch_guild(*id, name, description, owner_id))
         .map(ok)
 }
 
@@ -117,4 +137,45 @@ async fn delete_role(sim: Data<Shared>, ids: Path<(Snowflake, Snowflake)>) -> An
     let (guild, role) = ids.into_inner();
     sim.change(|world| world.delete_role(guild, role))
         .map(no_content)
+}
+
+async fn role(sim: Data<Shared>, ids: Path<(Snowflake, Snowflake)>) -> Answer {
+    let (guild, role) = ids.into_inner();
+    let state = sim.state();
+    let role = state.world.guild(guild)?.roles.get(&role);
+    Ok(ok(role.ok_or(Refusal::UnknownRole)?))
+}
+
+async fn order_roles(sim: Data<Shared>, id: Path<Snowflake>, places: Json<Vec<Place>>) -> Answer {
+    let places: Vec<_> = places
+        .into_inner()
+        .into_iter()
+        .filter_map(|place| Some((place.id, place.position?)))
+        .collect();
+    sim.change(|world| world.order_roles(*id, &places))?;
+    roles(sim, id).await
+}
+
+async fn order_channels(
+    sim: Data<Shared>,
+    id: Path<Snowflake>,
+    places: Json<Vec<Place>>,
+) -> Answer {
+    sim.change(|world| {
+        for place in places.into_inner() {
+            if world.channel(place.id)?.guild_id != *id {
+                return Err(Refusal::UnknownChannel);
+            }
+            let patch = ChannelPatch::moved(place.position, place.parent_id);
+            world.patch_channel(place.id, patch)?;
+        }
+        Ok(())
+    })
+    .map(no_content)
+}
+
+async fn emojis(sim: Data<Shared>, id: Path<Snowflake>) -> Answer {
+    let state = sim.state();
+    let emojis = state.world.guild(*id)?.emojis.iter();
+    Ok(ok(emojis.map(GuildEmoji::to_json).collect::<Vec<_>>()))
 }

@@ -27,9 +27,15 @@ struct Search {
 #[derive(Default, Deserialize)]
 struct BanDraft {
     reason: Option<String>,
+    #[serde(default)]
+    delete_message_seconds: u64,
+    /// The older form of the same.
+    #[serde(default)]
+    delete_message_days: u64,
 }
 
 pub(super) fn configure(config: &mut web::ServiceConfig) {
+    const ROLE: &str = "/guilds/{guild}/members/{user}/roles/{role}";
     config
         .route("/guilds/{guild}/members", web::get().to(list))
         .route("/guilds/{guild}/members/search", web::get().to(search))
@@ -38,7 +44,10 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
         .route("/guilds/{guild}/members/{user}", web::patch().to(patch))
         .route("/guilds/{guild}/members/{user}", web::put().to(add))
         .route("/guilds/{guild}/members/{user}", web::delete().to(kick))
+        .route(ROLE, web::put().to(give_role))
+        .route(ROLE, web::delete().to(take_role))
         .route("/guilds/{guild}/bans", web::get().to(bans))
+        .route("/guilds/{guild}/bans/{user}", web::get().to(one_ban))
         .route("/guilds/{guild}/bans/{user}", web::put().to(ban))
         .route("/guilds/{guild}/bans/{user}", web::delete().to(unban));
 }
@@ -107,6 +116,28 @@ async fn kick(sim: Data<Shared>, ids: Path<(Snowflake, Snowflake)>) -> Answer {
         .map(no_content)
 }
 
+async fn give_role(sim: Data<Shared>, ids: Path<(Snowflake, Snowflake, Snowflake)>) -> Answer {
+    let (guild, user, role) = ids.into_inner();
+    sim.change(|world| world.set_role(guild, user, role, true))
+        .map(no_content)
+}
+
+async fn take_role(sim: Data<Shared>, ids: Path<(Snowflake, Snowflake, Snowflake)>) -> Answer {
+    let (guild, user, role) = ids.into_inner();
+    sim.change(|world| world.set_role(guild, user, role, false))
+        .map(no_content)
+}
+
+async fn one_ban(sim: Data<Shared>, ids: Path<(Snowflake, Snowflake)>) -> Answer {
+    let (guild, user) = ids.into_inner();
+    let state = sim.state();
+    let reason = state.world.guild(guild)?.bans.get(&user);
+    let reason = reason.ok_or(Refusal::UnknownBan)?;
+    Ok(ok(
+        json!({ "reason": reason, "user": state.world.user(user)? }),
+    ))
+}
+
 async fn bans(sim: Data<Shared>, guild: Path<Snowflake>) -> Answer {
     let state = sim.state();
     let bans = state.world.guild(*guild)?.bans.iter();
@@ -117,8 +148,10 @@ async fn bans(sim: Data<Shared>, guild: Path<Snowflake>) -> Answer {
 
 async fn ban(sim: Data<Shared>, ids: Path<(Snowflake, Snowflake)>, body: web::Bytes) -> Answer {
     let (guild, user) = ids.into_inner();
-    let BanDraft { reason } = read_or_default(&body)?;
-    sim.change(|world| world.ban(guild, user, reason))
+    let draft: BanDraft = read_or_default(&body)?;
+    let days = draft.delete_message_days.min(8);
+    let seconds = draft.delete_message_seconds.max(days * 24 * 60 * 60);
+    sim.change(|world| world.ban(guild, user, draft.reason, seconds))
         .map(no_content)
 }
 

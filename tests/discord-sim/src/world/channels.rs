@@ -43,6 +43,17 @@ pub(crate) struct ChannelPatch {
     locked: Option<bool>,
 }
 
+impl ChannelPatch {
+    /// A change of place alone.
+    pub(crate) fn moved(position: Option<i64>, parent_id: Patch<Snowflake>) -> Self {
+        Self {
+            position,
+            parent_id,
+            ..Self::default()
+        }
+    }
+}
+
 /// The body of a request that sets one overwrite.
 #[derive(Debug, Deserialize)]
 pub(crate) struct OverwriteDraft {
@@ -191,7 +202,7 @@ impl World {
     }
 
     /// Says how a channel or thread is now.
-    fn announce_channel(&mut self, id: Snowflake) -> Value {
+    pub(super) fn announce_channel(&mut self, id: Snowflake) -> Value {
         let Some(channel) = self.channels.get(&id) else {
             return Value::Null;
         };

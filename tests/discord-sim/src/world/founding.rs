@@ -1,11 +1,12 @@
 //! The world as it is at the start: two communities, their people, roles and channels, under ids that never change.
-//! One channel is private to one role; one role, the bot's own, is an administrator.
+//! One channel is private to one role, and to the bot, which is an ordinary member with a role of its own.
 
 use serde_json::json;
 
+use super::files::Files;
 use super::{World, history};
 use crate::channel::{Channel, Kind, Overwrite};
-use crate::guild::{Guild, Member, Role, User};
+use crate::guild::{Guild, GuildEmoji, Member, Role, Standing, User, picture_hash};
 use crate::permission::Permissions;
 use crate::snowflake::{Snowflake, iso8601, unix_ms};
 
@@ -131,8 +132,11 @@ pub(super) fn bot_joined_at() -> String {
 
 impl World {
     /// Makes the world, with `extra_members` more people in its first guild and some recent history.
-    pub(crate) fn found(extra_members: usize) -> Self {
-        let mut world = Self::default();
+    pub(crate) fn found(extra_members: usize, base: &str) -> Self {
+        let mut world = Self {
+            files: Files::new(base.to_owned()),
+            ..Self::default()
+        };
         world.add_accounts();
         world.add_workshop(extra_members);
         world.add_harbour();
@@ -175,6 +179,7 @@ impl World {
             role.mentionable = true;
             guild.roles.insert(id, role);
         }
+        guild.emojis = emojis(1_050, &["lantern", "glue", "heron", "sawdust"]);
         add_bot(&mut guild, WORKSHOP_BOT);
         for (number, _, _, roles, _) in PEOPLE {
             guild.members.insert(
@@ -203,6 +208,7 @@ impl World {
         let mut keeper = Role::new(KEEPER, "Keeper", 2, Permissions::MANAGE_MESSAGES);
         keeper.set_color(0x009B_59B6);
         guild.roles.insert(KEEPER, keeper);
+        guild.emojis = emojis(2_050, &["teapot", "lighthouse"]);
         add_bot(&mut guild, HARBOUR_BOT);
         for (number, _, _, _, is_here) in PEOPLE {
             if is_here {
@@ -246,6 +252,12 @@ impl World {
                 Permissions::NONE,
             ),
             (
+                "crew-room",
+                BOT_ID,
+                Permissions::VIEW_CHANNEL,
+                Permissions::NONE,
+            ),
+            (
                 "announcements",
                 WORKSHOP,
                 Permissions::NONE,
@@ -266,7 +278,7 @@ impl World {
             if let Some(channel) = channel {
                 channel.overwrites.push(Overwrite {
                     id,
-                    kind: 0,
+                    kind: u8::from(id == BOT_ID),
                     allow,
                     deny,
                 });
@@ -275,12 +287,23 @@ impl World {
     }
 }
 
+fn emojis(first: u64, names: &[&str]) -> Vec<GuildEmoji> {
+    let emoji = |(number, name): (u64, &&str)| GuildEmoji {
+        id: fixed(number),
+        name: (*name).to_owned(),
+    };
+    (first..).zip(names).map(emoji).collect()
+}
+
 fn found_guild(id: Snowflake, name: &str, description: &str, owner_id: Snowflake) -> Guild {
     let mut guild = Guild {
         id,
         name: name.to_owned(),
         description: Some(description.to_owned()),
         owner_id,
+        icon: Some(picture_hash(id)),
+        emojis: Vec::new(),
+        standing: Standing::Available,
         roles: std::collections::BTreeMap::new(),
         members: std::collections::BTreeMap::new(),
         bans: std::collections::BTreeMap::new(),
@@ -302,7 +325,12 @@ fn found_guild(id: Snowflake, name: &str, description: &str, owner_id: Snowflake
 }
 
 fn add_bot(guild: &mut Guild, role_id: Snowflake) {
-    let mut role = Role::new(role_id, "Stream Bot", 5, Permissions::ADMINISTRATOR);
+    // What an invitation of the bot asks for; it is no administrator, and a channel can be hidden from it.
+    let permissions = Permissions::VIEW_CHANNEL
+        | Permissions::READ_MESSAGE_HISTORY
+        | Permissions::SEND_MESSAGES
+        | Permissions::CONNECT;
+    let mut role = Role::new(role_id, "Stream Bot", 5, permissions);
     role.managed = true;
     role.tags = Some(json!({ "bot_id": BOT_ID }));
     guild.roles.insert(role_id, role);
@@ -318,7 +346,7 @@ mod tests {
 
     #[test]
     fn three_members_besides_the_owner_see_the_private_channel_by_one_role() {
-        let world = World::found(3);
+        let world = World::found(3, "http://sim");
         let overview = world.overview();
         let first = &overview["guilds"][0];
         let private: Vec<_> = first["channels"]
@@ -351,13 +379,16 @@ mod tests {
 
     #[test]
     fn ids_are_the_same_from_start_to_start() {
-        assert_eq!(World::found(2).overview(), World::found(2).overview());
+        assert_eq!(
+            World::found(2, "http://sim").overview(),
+            World::found(2, "http://sim").overview()
+        );
         assert_eq!(BOT_ID.to_string(), CLIENT_ID);
     }
 
     #[test]
     fn no_id_survives_being_read_as_a_double() {
-        for id in World::found(0).channels.keys() {
+        for id in World::found(0, "http://sim").channels.keys() {
             let number: u64 = id.to_string().parse().unwrap();
             #[expect(
                 clippy::cast_precision_loss,
@@ -372,7 +403,7 @@ mod tests {
 
     #[test]
     fn every_public_text_channel_has_a_readable_past() {
-        let world = World::found(0);
+        let world = World::found(0, "http://sim");
         for channel in world
             .channels
             .values()

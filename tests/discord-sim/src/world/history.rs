@@ -149,8 +149,9 @@ fn tell(
             reactions: reactions.collect(),
             reference,
             snapshot: None,
-            pinned: false,
+            pinned_ms: None,
             flags: 0,
+            webhook: None,
             extras: Map::new(),
         });
         above = Some(Reference {
@@ -214,7 +215,7 @@ mod tests {
 
     #[test]
     fn every_line_of_every_script_is_said_by_somebody_known() {
-        let world = World::found(0);
+        let world = World::found(0, "http://sim");
         for script in SCRIPTS
             .map(|(_, script, _)| script)
             .iter()

@@ -13,6 +13,9 @@ use crate::snowflake::{Snowflake, unix_ms};
 /// How many accounts the world may hold, so that no test fills the memory by adding members.
 const USERS_MAX: usize = 200_000;
 
+/// How far back a ban may purge: Discord's seven days.
+const PURGED_SECONDS_MAX: u64 = 604_800;
+
 /// The body of a request that changes a member; what is absent stays.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -111,13 +114,40 @@ impl World {
         Ok(())
     }
 
-    /// Bans somebody; a member is removed first.
+    /// Gives a member one role, or takes it.
+    pub(crate) fn set_role(
+        &mut self,
+        guild_id: Snowflake,
+        user_id: Snowflake,
+        role_id: Snowflake,
+        has_role: bool,
+    ) -> Result<(), Refusal> {
+        let member = self.guild(guild_id)?.members.get(&user_id);
+        let mut roles = member.ok_or(Refusal::UnknownMember)?.roles.clone();
+        roles.retain(|id| *id != role_id);
+        if has_role {
+            roles.push(role_id);
+        }
+        let patch = MemberPatch {
+            roles: Some(roles),
+            ..MemberPatch::default()
+        };
+        self.patch_member(guild_id, user_id, patch).map(drop)
+    }
+
+    /// Bans somebody; a member is removed first, and what they wrote in the last seconds goes in bulk.
     pub(crate) fn ban(
         &mut self,
         guild_id: Snowflake,
         user_id: Snowflake,
         reason: Option<String>,
+        purged_seconds: u64,
     ) -> Result<(), Refusal> {
+        if purged_seconds > PURGED_SECONDS_MAX {
+            return Err(Refusal::Form(
+                "delete_message_seconds: at most 604800".to_owned(),
+            ));
+        }
         let user = json!(self.user(user_id)?);
         match self.remove_member(guild_id, user_id) {
             Ok(()) | Err(Refusal::UnknownMember) => {}
@@ -128,7 +158,7 @@ impl World {
             let body = json!({ "guild_id": guild_id, "user": user });
             self.emit("GUILD_BAN_ADD", guild_id, Intents::MODERATION, body);
         }
-        Ok(())
+        self.purge(guild_id, user_id, unix_ms() - purged_seconds * 1_000)
     }
 
     pub(crate) fn unban(&mut self, guild_id: Snowflake, user_id: Snowflake) -> Result<(), Refusal> {

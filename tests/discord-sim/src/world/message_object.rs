@@ -3,16 +3,9 @@
 use serde_json::{Value, json};
 
 use super::{BOT_ID, World};
-use crate::message::{
-    AttachmentDraft, Message, Reaction, ReferenceDraft, mentioned_roles, mentioned_users,
-};
+use crate::message::{Message, Reaction, ReferenceDraft, mentioned_roles, mentioned_users};
 use crate::object::set;
 use crate::snowflake::{Snowflake, iso8601};
-
-/// Where signed links of the simulated CDN begin.
-const CDN: &str = "https://cdn.discordapp.com/attachments";
-/// How long a signed link holds: about a day, as production does.
-const LINK_SECONDS: u64 = 24 * 60 * 60;
 
 impl World {
     /// A message with the message that it answers, one level deep, as REST writes it.
@@ -49,7 +42,10 @@ impl World {
     }
 
     fn plain_json(&self, message: &Message) -> Value {
-        let author = self.users.get(&message.author_id);
+        let author = message.webhook.as_ref();
+        let author = author.or_else(|| self.users.get(&message.author_id));
+        let attachments = message.attachments.iter();
+        let attachments = attachments.map(|file| self.files.to_json(message.channel_id, file));
         let is_reply = message
             .reference
             .is_some_and(|reference| !reference.is_forward);
@@ -62,15 +58,18 @@ impl World {
             "timestamp": iso8601(message.id.unix_ms()),
             "edited_timestamp": message.edited_ms.map(iso8601),
             "tts": false,
-            "pinned": message.pinned,
+            "pinned": message.pinned_ms.is_some(),
             "flags": message.flags,
             "mention_everyone": message.content.contains("@everyone") || message.content.contains("@here"),
             "mentions": mentioned_users(&message.content).iter().filter_map(|id| self.users.get(id)).collect::<Vec<_>>(),
             "mention_roles": mentioned_roles(&message.content),
-            "attachments": message.attachments,
+            "attachments": attachments.collect::<Vec<_>>(),
             "embeds": message.embeds,
             "components": [],
         });
+        if message.webhook.is_some() {
+            set(&mut body, "webhook_id", json!(message.author_id));
+        }
         if !message.reactions.is_empty() {
             set(
                 &mut body,
@@ -106,44 +105,6 @@ impl World {
         }
         Some(snapshot)
     }
-}
-
-/// An attachment with a signed link, as the CDN would give it.
-pub(super) fn attachment_json(
-    message_id: Snowflake,
-    channel_id: Snowflake,
-    index: usize,
-    file: AttachmentDraft,
-) -> Value {
-    let id = Snowflake::at(message_id.unix_ms(), index as u64 + 1);
-    let issued = message_id.unix_ms() / 1_000;
-    let url = file.url.unwrap_or_else(|| {
-        let expires = issued + LINK_SECONDS;
-        let signature = format!("{message_id:0>64}");
-        format!(
-            "{CDN}/{channel_id}/{id}/{}?ex={expires:x}&is={issued:x}&hm={signature}&",
-            file.filename
-        )
-    });
-    let mut attachment = json!({
-        "id": id,
-        "filename": file.filename,
-        "size": file.size,
-        "url": url,
-        "proxy_url": url.replace("cdn.discordapp.com", "media.discordapp.net"),
-        "content_type": file.content_type,
-    });
-    let pairs = [
-        ("width", json!(file.width)),
-        ("height", json!(file.height)),
-        ("description", json!(file.description)),
-    ];
-    for (name, value) in pairs {
-        if !value.is_null() {
-            set(&mut attachment, name, value);
-        }
-    }
-    attachment
 }
 
 fn reaction_json(reaction: &Reaction) -> Value {

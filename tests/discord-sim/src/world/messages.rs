@@ -6,7 +6,6 @@ use std::ops::Bound;
 
 use serde_json::{Map, Value, json};
 
-use super::message_object::attachment_json;
 use super::{BOT_ID, MESSAGES_PER_CHANNEL_MAX, World};
 use crate::event::Intents;
 use crate::message::{Draft, Edit, Message, Page, Reference};
@@ -24,14 +23,27 @@ impl World {
     pub(crate) fn post(&mut self, channel_id: Snowflake, draft: Draft) -> Result<Value, Refusal> {
         let channel = self.messageable(channel_id)?;
         let guild_id = channel.guild_id;
-        let author_id = draft.author_id.unwrap_or(BOT_ID);
-        self.user(author_id)?;
+        let is_archived = (channel.thread.as_ref()).is_some_and(|thread| thread.archived);
+        let author_id = match &draft.webhook {
+            Some(webhook) => webhook.id,
+            None => self.user(draft.author_id.unwrap_or(BOT_ID))?.id,
+        };
         let snapshot = draft
             .message_reference
             .and_then(|wanted| self.snapshot(channel_id, wanted));
         let nonce = draft.nonce.clone();
         let id = self.new_id();
-        let message = compose(id, channel_id, guild_id, author_id, draft, snapshot)?;
+        let mut draft = draft;
+        let declared = std::mem::take(&mut draft.attachments);
+        let uploads = std::mem::take(&mut draft.uploads);
+        let mut message = compose(id, channel_id, guild_id, author_id, draft, snapshot)?;
+        message.attachments = self.files.attach(id, declared, uploads)?;
+        if message.is_blank() {
+            return Err(Refusal::EmptyMessage);
+        }
+        if is_archived {
+            self.unarchive(channel_id)?;
+        }
         let mut body = self.message_json(&message);
         if let Some(nonce) = nonce {
             set(&mut body, "nonce", nonce);
@@ -43,9 +55,9 @@ impl World {
     }
 
     /// Stores a message without telling anybody.
-    pub(super) fn keep(&mut self, message: Message) {
+    pub(crate) fn keep(&mut self, message: Message) {
         if let Some(channel) = self.channels.get_mut(&message.channel_id) {
-            channel.last_message_id = Some(message.id);
+            channel.last_message_id = channel.last_message_id.max(Some(message.id));
             if let Some(thread) = &mut channel.thread {
                 thread.message_count += 1;
                 thread.member_ids.insert(message.author_id);
@@ -78,7 +90,14 @@ impl World {
             message.extras.insert("components".to_owned(), components);
         }
         message.flags = edit.flags.unwrap_or(message.flags);
-        message.pinned = edit.pinned.unwrap_or(message.pinned);
+        if let Some(kept) = edit.attachments {
+            message
+                .attachments
+                .retain(|attachment| kept.iter().any(|kept| kept.id == attachment.id));
+        }
+        if let Some(is_pinned) = edit.pinned {
+            message.pinned_ms = is_pinned.then(unix_ms);
+        }
         if is_edit {
             message.edited_ms = Some(unix_ms());
         }
@@ -104,10 +123,15 @@ impl World {
         channel_id: Snowflake,
         ids: &[Snowflake],
     ) -> Result<(), Refusal> {
-        let guild_id = self.messageable(channel_id)?.guild_id;
+        self.messageable(channel_id)?;
         if !(2..=BULK_DELETE_MAX).contains(&ids.len()) {
             return Err(Refusal::BulkDelete);
         }
+        self.delete_all(channel_id, ids)
+    }
+
+    fn delete_all(&mut self, channel_id: Snowflake, ids: &[Snowflake]) -> Result<(), Refusal> {
+        let guild_id = self.messageable(channel_id)?.guild_id;
         let kept = self.messages.entry(channel_id).or_default();
         let gone: Vec<_> = ids.iter().filter(|id| kept.remove(id).is_some()).collect();
         if gone.is_empty() {
@@ -118,8 +142,43 @@ impl World {
         Ok(())
     }
 
+    /// Deletes what somebody wrote in a guild since a time (Unix milliseconds), in bulk, channel by channel.
+    pub(super) fn purge(
+        &mut self,
+        guild_id: Snowflake,
+        author_id: Snowflake,
+        since_ms: u64,
+    ) -> Result<(), Refusal> {
+        let mut bulks = Vec::new();
+        for (channel_id, kept) in &self.messages {
+            let channel = self.channels.get(channel_id);
+            if channel.is_none_or(|channel| channel.guild_id != guild_id) {
+                continue;
+            }
+            let is_theirs = |message: &&Message| {
+                message.author_id == author_id && message.id.unix_ms() >= since_ms
+            };
+            let ids: Vec<_> = kept
+                .values()
+                .filter(is_theirs)
+                .map(|gone| gone.id)
+                .collect();
+            bulks.extend(
+                ids.chunks(BULK_DELETE_MAX)
+                    .map(|ids| (*channel_id, ids.to_vec())),
+            );
+        }
+        bulks.sort_unstable();
+        for (channel_id, ids) in bulks {
+            self.delete_all(channel_id, &ids)?;
+        }
+        Ok(())
+    }
+
     pub(crate) fn message(&self, channel_id: Snowflake, id: Snowflake) -> Result<Value, Refusal> {
-        self.channel(channel_id)?;
+        if !self.bot_reads_history(self.seen_channel(channel_id)?) {
+            return Err(Refusal::MissingPermissions);
+        }
         self.find(channel_id, id)
             .map(|message| self.message_json(message))
             .ok_or(Refusal::UnknownMessage)
@@ -128,6 +187,7 @@ impl World {
     /// A page of a channel, newest first.
     pub(crate) fn page(&self, channel_id: Snowflake, page: Page) -> Result<Vec<Value>, Refusal> {
         self.messageable(channel_id)?;
+        let channel = self.seen_channel(channel_id)?;
         let limit = match page.limit.unwrap_or(50) {
             limit @ 1..=100 => usize::try_from(limit).unwrap_or(100),
             _ => {
@@ -136,6 +196,9 @@ impl World {
                 ));
             }
         };
+        if !self.bot_reads_history(channel) {
+            return Ok(Vec::new());
+        }
         let none = BTreeMap::new();
         let kept = self.messages.get(&channel_id).unwrap_or(&none);
         let found = match (page.before, page.after, page.around) {
@@ -177,6 +240,21 @@ impl World {
         });
         self.emit("TYPING_START", guild_id, Intents::TYPING, body);
         Ok(())
+    }
+
+    /// When the oldest message that a channel has was written, in Unix milliseconds; now, if it has none.
+    pub(crate) fn beginning_of(&self, channel_id: Snowflake) -> Option<u64> {
+        self.channels.get(&channel_id)?;
+        let kept = self.messages.get(&channel_id);
+        let first = kept.and_then(BTreeMap::first_key_value);
+        Some(first.map_or_else(unix_ms, |(id, _)| id.unix_ms()))
+    }
+
+    /// The messages of a channel, oldest first.
+    #[cfg(test)]
+    pub(crate) fn kept(&self, channel_id: Snowflake) -> Vec<&Message> {
+        let kept = self.messages.get(&channel_id).into_iter();
+        kept.flat_map(BTreeMap::values).collect()
     }
 
     pub(super) fn find(&self, channel_id: Snowflake, id: Snowflake) -> Option<&Message> {
@@ -236,11 +314,6 @@ fn compose(
     if is_forward && snapshot.is_none() {
         return Err(Refusal::UnknownMessage);
     }
-    let is_blank = content.trim().is_empty() && extras.is_empty() && !is_forward;
-    if is_blank && draft.embeds.is_empty() && draft.attachments.is_empty() {
-        return Err(Refusal::EmptyMessage);
-    }
-    let attachments = draft.attachments.into_iter().enumerate();
     Ok(Message {
         id,
         channel_id,
@@ -249,13 +322,12 @@ fn compose(
         content,
         edited_ms: None,
         embeds: draft.embeds.into_iter().map(rich_embed).collect(),
-        attachments: attachments
-            .map(|(index, file)| attachment_json(id, channel_id, index, file))
-            .collect(),
+        attachments: Vec::new(),
         reactions: Vec::new(),
         reference,
         snapshot: snapshot.filter(|_| is_forward),
-        pinned: false,
+        pinned_ms: None,
+        webhook: draft.webhook,
         // HAS_SNAPSHOT, 1 << 14.
         flags: draft.flags | (u64::from(is_forward) << 14),
         extras,

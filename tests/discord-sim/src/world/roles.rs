@@ -58,6 +58,23 @@ impl World {
         Ok(self.announce_role("GUILD_ROLE_UPDATE", guild_id, &role))
     }
 
+    /// Gives roles new positions; each that moves is told.
+    pub(crate) fn order_roles(
+        &mut self,
+        guild_id: Snowflake,
+        places: &[(Snowflake, i64)],
+    ) -> Result<(), Refusal> {
+        for (id, position) in places {
+            let roles = &mut self.guild_mut(guild_id)?.roles;
+            let role = roles.get_mut(id).ok_or(Refusal::UnknownRole)?;
+            if std::mem::replace(&mut role.position, *position) != *position {
+                let role = role.clone();
+                self.announce_role("GUILD_ROLE_UPDATE", guild_id, &role);
+            }
+        }
+        Ok(())
+    }
+
     /// Deletes a role. Members and overwrites lose it without events of their own, as in Discord's documentation.
     pub(crate) fn delete_role(
         &mut self,

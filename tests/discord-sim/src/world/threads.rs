@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{BOT_ID, World};
 use crate::channel::{Channel, Kind, Thread};
 use crate::event::Intents;
-use crate::message::Draft;
+use crate::message::{Draft, Upload};
 use crate::object::set;
 use crate::refusal::Refusal;
 use crate::snowflake::{Snowflake, unix_ms};
@@ -24,6 +24,26 @@ pub(crate) struct ThreadDraft {
     owner_id: Option<Snowflake>,
     /// The first message; required in a forum.
     message: Option<Draft>,
+}
+
+impl ThreadDraft {
+    /// A thread on a message.
+    pub(crate) fn named(name: &str, owner_id: Option<Snowflake>) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind: None,
+            auto_archive_duration: None,
+            owner_id,
+            message: None,
+        }
+    }
+
+    /// Gives the first message its files.
+    pub(crate) fn attach(&mut self, uploads: Vec<Upload>) {
+        if let Some(first) = &mut self.message {
+            first.uploads = uploads;
+        }
+    }
 }
 
 impl World {
@@ -96,7 +116,8 @@ impl World {
         user_id: Snowflake,
         is_member: bool,
     ) -> Result<(), Refusal> {
-        let guild_id = self.channel(thread_id)?.guild_id;
+        let channel = self.channel(thread_id)?;
+        let (guild_id, was_seen) = (channel.guild_id, self.bot_sees(channel));
         let member = self.member_json(guild_id, user_id)?;
         let thread = self.channel_mut(thread_id)?.thread.as_mut();
         let thread = thread.ok_or(Refusal::WrongChannelType)?;
@@ -120,6 +141,12 @@ impl World {
         } else {
             set(&mut body, "removed_member_ids", json!([user_id]));
         }
+        // Whoever is let into a private thread hears of it as of a new one.
+        let channel = self.channel(thread_id)?;
+        if !was_seen && self.bot_sees(channel) {
+            let created = channel.to_json();
+            self.emit("THREAD_CREATE", guild_id, Intents::GUILDS, created);
+        }
         // Without the members intent a session hears of the bot alone.
         let intents = if user_id == BOT_ID {
             Intents::GUILDS
@@ -130,8 +157,44 @@ impl World {
         Ok(())
     }
 
+    /// Opens an archived thread again, as a message in it does.
+    pub(super) fn unarchive(&mut self, thread_id: Snowflake) -> Result<(), Refusal> {
+        let thread = self.channel_mut(thread_id)?.thread.as_mut();
+        let thread = thread.ok_or(Refusal::WrongChannelType)?;
+        thread.archived = false;
+        thread.archive_changed_ms = unix_ms();
+        self.announce_channel(thread_id);
+        Ok(())
+    }
+
+    /// A channel's archived threads, the last archived first: public ones, or private ones that the bot is let into.
+    pub(crate) fn archived_threads(
+        &self,
+        parent_id: Snowflake,
+        is_private: bool,
+    ) -> Result<Value, Refusal> {
+        self.seen_channel(parent_id)?;
+        let archived = |channel: &&Channel| {
+            let thread = channel.thread.as_ref();
+            channel.parent_id == Some(parent_id)
+                && thread.is_some_and(|thread| thread.archived)
+                && (channel.kind == Kind::PRIVATE_THREAD) == is_private
+                && self.bot_sees(channel)
+        };
+        let mut threads: Vec<_> = self.channels.values().filter(archived).collect();
+        let changed = |channel: &Channel| {
+            channel
+                .thread
+                .as_ref()
+                .map(|thread| thread.archive_changed_ms)
+        };
+        threads.sort_by_key(|thread| std::cmp::Reverse(changed(thread)));
+        let threads: Vec<_> = threads.into_iter().map(Channel::to_json).collect();
+        Ok(json!({ "threads": threads, "members": [], "has_more": false }))
+    }
+
     pub(crate) fn thread_members(&self, thread_id: Snowflake) -> Result<Value, Refusal> {
-        let thread = self.channel(thread_id)?.thread.as_ref();
+        let thread = self.seen_channel(thread_id)?.thread.as_ref();
         let ids = &thread.ok_or(Refusal::WrongChannelType)?.member_ids;
         Ok(ids
             .iter()
@@ -144,6 +207,7 @@ impl World {
         self.guild(guild_id)?;
         let threads: Vec<_> = self
             .active_threads_of(guild_id)
+            .filter(|thread| self.bot_sees(thread))
             .map(Channel::to_json)
             .collect();
         Ok(json!({ "threads": threads, "members": [] }))

@@ -8,8 +8,14 @@
     reason = "a helper of a test fails the test"
 )]
 
+mod community;
+mod compression;
 mod faults;
+mod files;
 mod gateway;
 mod harness;
+mod intents;
+mod limits;
 mod load;
+mod login;
 mod rest;
