@@ -1,9 +1,11 @@
 # make run    everything on one machine: the embedded broker and store and, without DISCORD_BOT_TOKEN, the simulated Discord
 # make test   the whole test suite; installs what it needs
 # make check  format, lints, documentation
+# make viewer       builds the web page into fanout/viewer/dist, which is committed; needs Node 20
+# make screenshots  takes the README's pictures, after the browser test has passed; needs Chromium
 # make bench  the load generator: one table, the fanout beside one plain send a socket (release build); BENCH="--sockets 9000" changes it
 
-.PHONY: run test check bench install
+.PHONY: run test check bench install viewer screenshots
 
 # A failure's own words say where it is; frames of the runtime only bury them.
 export RUST_BACKTRACE ?= 0
@@ -28,6 +30,13 @@ test: install
 	@if cargo nextest --version >/dev/null 2>&1; \
 	then cargo nextest run --locked --workspace; \
 	else cargo test --locked --workspace --all-targets; fi
+
+viewer:
+	cd fanout/viewer && npm ci --no-audit --no-fund --loglevel=error && npm run check && npm test && npm run build
+
+screenshots: install
+	cargo build --locked -p standalone -p discord-sim
+	SCREENSHOTS=$(CURDIR)/fanout/viewer/screenshots cargo test --locked -p tests --test e2e chromium_reads
 
 bench: install
 	cargo build --locked --release $(SERVICES) -p load

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs what the tests need beside Rust, Python and Node: a C compiler, a current nats-server, MariaDB and Redis
-# (their programs, no running service), and the JavaScript clients' packages. As root or with sudo it installs Debian's packages; elsewhere it says what is missing.
+# Installs what the tests need beside Rust, Python and Node: a C compiler, Chromium, a current nats-server, MariaDB and
+# Redis (their programs, no running service), and the JavaScript clients' packages. As root or with sudo it installs
+# Debian's packages; elsewhere it says what is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -37,7 +38,7 @@ need_program() {
     trap 'as_root rm -f "$policy"' EXIT
     as_root sh -c 'printf "#!/bin/sh\nexit 101\n" >"$1" && chmod 755 "$1"' sh "$policy" || true
   fi
-  need "$what" --no-install-recommends "$package"
+  need "$what" "$package"
   if command -v systemctl >/dev/null; then
     as_root systemctl disable --quiet "$service" 2>/dev/null || true
   fi
@@ -52,8 +53,11 @@ command -v cargo >/dev/null || { echo "missing: Rust 1.95 or newer (https://rust
 command -v cc >/dev/null || need "a C compiler, for SQLite and zstd" gcc libc6-dev
 command -v node >/dev/null || need "Node 20 or newer, for the JavaScript clients" nodejs
 command -v npm >/dev/null || need "npm, for the JavaScript clients" npm
+command -v chromium >/dev/null || [ -n "${CHROMIUM:-}" ] || need "Chromium, for the tests of the page" chromium fonts-noto-color-emoji
 command -v python3 >/dev/null || need "Python 3, for nats-server" python3
 python3 -c 'import venv, ensurepip' 2>/dev/null || need "Python's venv, for nats-server" python3-venv
+# Debian's own is too old for these manifests, and no registry that this script may use has a current one.
+command -v kubectl >/dev/null || { echo "missing: kubectl 1.27 or newer, for the Kubernetes manifests (https://kubernetes.io/docs/tasks/tools/)" >&2; exit 1; }
 
 wanted="nats-server: v$NATS_SERVER_VERSION"
 if [ -z "${NATS_SERVER:-}" ] && [ "$("$tools/venv/bin/nats-server" --version 2>/dev/null)" != "$wanted" ]; then

@@ -11,4 +11,4 @@ mod tests;
 
 pub use directory::{Change, Directory};
 pub(crate) use permissions::kind;
-pub use permissions::{Access, Grant};
+pub use permissions::{Access, Embed, Grant};

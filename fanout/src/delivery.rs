@@ -2,13 +2,13 @@
 
 use std::sync::OnceLock;
 
-use proto::event::Event;
+use proto::event::{Event, Reaction};
 use proto::{ChannelId, GuildId};
 use serde::Serialize;
 
 use crate::access::Directory;
 use crate::frames::{Frames, json};
-use crate::object::message_object;
+use crate::object::{ReactionObject, message_object, reaction_objects};
 use crate::offset::Offset;
 use step::Step;
 
@@ -36,6 +36,28 @@ pub struct Delivery {
 struct Deleted {
     message_id: String,
     channel_id: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ReactionUpdate {
+    message_id: String,
+    channel_id: String,
+    reactions: Vec<ReactionObject>,
+}
+
+/// `reaction_update`: a message's reactions as they are now. State, hence without an offset.
+pub fn reaction_update(
+    channel: ChannelId,
+    message_id: u64,
+    reactions: &[Reaction],
+) -> Option<Frames> {
+    let update = ReactionUpdate {
+        message_id: message_id.to_string(),
+        channel_id: channel.to_string(),
+        reactions: reaction_objects(reactions),
+    };
+    Some(Frames::event("reaction_update", json(&update)?))
 }
 
 impl Delivery {
@@ -72,6 +94,29 @@ impl Delivery {
         self.frames.get_or_init(|| self.encode(directory)).as_ref()
     }
 
+    /// As [`Self::frames`], with the reactions that a room knows of the message that was updated: the event says
+    /// nothing of them, and every `Message` has them.
+    pub fn frames_with(&self, reactions: &[Reaction], directory: &Directory) -> Option<Frames> {
+        let Event::MessageUpdated(message) = &self.event else {
+            return self.frames(directory).cloned();
+        };
+        if reactions.is_empty() {
+            return self.frames(directory).cloned();
+        }
+        let mut message = message.clone();
+        message.reactions = reactions.to_vec();
+        let object = json(&message_object(&message, self.guild, directory))?;
+        Some(Frames::with_offset("message_update", object, self.offset))
+    }
+
+    /// The message that this updates.
+    pub fn updated(&self) -> Option<u64> {
+        match &self.event {
+            Event::MessageUpdated(message) => Some(message.id),
+            _ => None,
+        }
+    }
+
     fn encode(&self, directory: &Directory) -> Option<Frames> {
         let (name, data) = match &self.event {
             Event::MessageCreated(message) => (
@@ -88,6 +133,9 @@ impl Delivery {
                     channel_id: self.channel.to_string(),
                 };
                 ("message_delete", json(&deleted))
+            }
+            Event::ReactionsChanged(changed) => {
+                return reaction_update(self.channel, changed.message_id, &changed.reactions);
             }
             _ => return None,
         };

@@ -5,10 +5,12 @@
 use std::sync::{Arc, OnceLock};
 
 use actix_socketio::Frame;
+use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::offset::Offset;
+use crate::transport::websocket;
 
 /// An event with its object and, where it has one, its offset. Cheap to clone: all clones share what is encoded.
 #[derive(Debug, Clone)]
@@ -20,6 +22,8 @@ struct Forms {
     data: Box<RawValue>,
     offset: Option<Offset>,
     socketio: OnceLock<Frame>,
+    websocket: OnceLock<Bytes>,
+    stream: OnceLock<Bytes>,
 }
 
 impl Frames {
@@ -39,7 +43,19 @@ impl Frames {
             data,
             offset,
             socketio: OnceLock::new(),
+            websocket: OnceLock::new(),
+            stream: OnceLock::new(),
         }))
+    }
+
+    /// The event's name.
+    pub fn name(&self) -> &'static str {
+        self.0.name
+    }
+
+    /// The event's object.
+    pub fn data(&self) -> &RawValue {
+        &self.0.data
     }
 
     /// Socket.IO's form: the offset is the last argument, as connection state recovery asks.
@@ -53,6 +69,36 @@ impl Frames {
             }
         })
     }
+
+    /// The plain WebSocket's form, a whole text message: `{"event":"message","data":{...},"offset":"..."}`.
+    pub fn websocket(&self) -> &Bytes {
+        let forms = &*self.0;
+        forms.websocket.get_or_init(|| {
+            let (name, data) = (forms.name, forms.data.get());
+            let text = match forms.offset {
+                Some(offset) => {
+                    format!(r#"{{"event":"{name}","data":{data},"offset":"{offset}"}}"#)
+                }
+                None => format!(r#"{{"event":"{name}","data":{data}}}"#),
+            };
+            websocket::text(text)
+        })
+    }
+
+    /// The form of Server-Sent Events, where the offset is the `id` that a browser resumes from.
+    /// <https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream>
+    pub fn stream(&self) -> &Bytes {
+        let forms = &*self.0;
+        forms.stream.get_or_init(|| {
+            // Compact JSON has no line break: one `data:` line holds it.
+            let (name, data) = (forms.name, forms.data.get());
+            let text = match forms.offset {
+                Some(offset) => format!("event: {name}\nid: {offset}\ndata: {data}\n\n"),
+                None => format!("event: {name}\ndata: {data}\n\n"),
+            };
+            text.into()
+        })
+    }
 }
 
 /// The JSON of a value; none, counted as an error in the log, for one that has no JSON form.
@@ -62,4 +108,51 @@ pub fn json(value: &impl Serialize) -> Option<Box<RawValue>> {
         tracing::error!(%error, "an object has no JSON form");
     }
     written.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn data() -> Box<RawValue> {
+        json(&serde_json::json!({ "content": "two\nlines and a \"quote\"" })).unwrap()
+    }
+
+    #[test]
+    fn each_wire_has_its_form_of_an_event() {
+        let offset = Offset {
+            generation: 0xAB,
+            sequence: 7,
+        };
+        let event = Frames::with_offset("message", data(), offset);
+        assert_eq!(
+            event.socketio().json(),
+            r#"["message",{"content":"two\nlines and a \"quote\""},"00000000000000ab.7"]"#
+        );
+        let text = r#"{"event":"message","data":{"content":"two\nlines and a \"quote\""},"offset":"00000000000000ab.7"}"#;
+        assert_eq!(event.websocket(), &websocket::text(text.to_owned()));
+        assert_eq!(
+            event.stream(),
+            "event: message\nid: 00000000000000ab.7\ndata: {\"content\":\"two\\nlines and a \\\"quote\\\"\"}\n\n"
+        );
+    }
+
+    #[test]
+    fn what_is_no_history_carries_no_offset() {
+        let event = Frames::event("typing_start", json(&1).unwrap());
+        assert_eq!(event.socketio().json(), r#"["typing_start",1]"#);
+        assert_eq!(
+            event.websocket(),
+            &websocket::text(r#"{"event":"typing_start","data":1}"#.to_owned())
+        );
+        assert_eq!(event.stream(), "event: typing_start\ndata: 1\n\n");
+    }
+
+    #[test]
+    fn all_clones_share_what_is_encoded() {
+        let event = Frames::event("message", data());
+        let clone = event.clone();
+        assert_eq!(event.websocket().as_ptr(), clone.websocket().as_ptr());
+        assert_eq!(event.stream().as_ptr(), clone.stream().as_ptr());
+    }
 }

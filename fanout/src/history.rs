@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use broker::{Broker, Freshness};
 use proto::envelope::Opened;
-use proto::event::{Event, Message};
+use proto::event::{Event, Message, Reaction};
 use proto::{ChannelId, MessageId, Subject};
 use store::Store;
 
@@ -175,6 +175,16 @@ impl Messages {
         self.by_id.values().skip(skipped)
     }
 
+    /// One of the messages.
+    pub fn get(&self, id: u64) -> Option<&Message> {
+        self.by_id.get(&id)
+    }
+
+    /// The reactions of one of the messages.
+    pub fn reactions(&self, id: u64) -> &[Reaction] {
+        self.get(id).map_or(&[], |message| &message.reactions)
+    }
+
     /// Applies an event of the channel.
     pub fn apply(&mut self, event: &Event) -> Applied {
         match event {
@@ -193,7 +203,22 @@ impl Messages {
                     return Applied::Known;
                 }
                 if let Some(known) = self.by_id.get_mut(&message.id) {
+                    // An update says nothing of reactions: those that are known stay.
+                    let reactions = std::mem::take(&mut known.reactions);
                     known.clone_from(message);
+                    known.reactions = reactions;
+                }
+            }
+            Event::ReactionsChanged(changed) => {
+                if self.deleted.contains(&changed.message_id) {
+                    return Applied::Known;
+                }
+                // Of a message that is not here: somebody may have paged to it.
+                if let Some(known) = self.by_id.get_mut(&changed.message_id) {
+                    if known.reactions == changed.reactions {
+                        return Applied::Known;
+                    }
+                    known.reactions.clone_from(&changed.reactions);
                 }
             }
             Event::MessageDeleted(deleted) => {
@@ -231,7 +256,7 @@ impl Messages {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proto::event::MessageDeleted;
+    use proto::event::{MessageDeleted, ReactionsChanged};
 
     fn message(id: u64, content: &str) -> Message {
         Message {
@@ -275,6 +300,41 @@ mod tests {
         }
         assert_eq!(contents(&messages, 10), ["A", "c"]);
         assert_eq!(contents(&messages, 1), ["c"]);
+    }
+
+    fn reactions(message_id: u64, count: u32) -> Event {
+        let reaction = Reaction {
+            emoji: "👍".into(),
+            count,
+            ..Reaction::default()
+        };
+        Event::ReactionsChanged(ReactionsChanged {
+            message_id,
+            reactions: (count > 0).then_some(reaction).into_iter().collect(),
+            mark: None,
+        })
+    }
+
+    #[test]
+    fn reactions_are_totals_that_updates_leave_alone_and_deletions_end() {
+        let mut messages = Messages::new(vec![message(1, "a"), message(2, "b")], true);
+        let table = [
+            (reactions(1, 2), Applied::Told, 2),
+            (reactions(1, 2), Applied::Known, 2),
+            (Event::MessageUpdated(message(1, "A")), Applied::Told, 2),
+            (reactions(1, 1), Applied::Told, 1),
+            (reactions(9, 7), Applied::Told, 1),
+            (reactions(1, 0), Applied::Told, 0),
+        ];
+        for (event, applied, count) in table {
+            assert_eq!(messages.apply(&event), applied, "{event:?}");
+            let counted: u32 = messages.reactions(1).iter().map(|one| one.count).sum();
+            assert_eq!(counted, count, "{event:?}");
+        }
+        assert_eq!(contents(&messages, 10), ["A", "b"]);
+        messages.apply(&Event::MessageDeleted(MessageDeleted { message_id: 2 }));
+        assert_eq!(messages.apply(&reactions(2, 1)), Applied::Known);
+        assert!(messages.get(2).is_none());
     }
 
     #[test]

@@ -17,21 +17,39 @@ use runtime::time::now_ms;
 use store::Store;
 use tokio::sync::{Notify, oneshot, watch};
 
-use crate::access::Directory;
+use crate::access::{Directory, Grant};
+use crate::auth::Authority;
 use crate::delivery::Delivery;
 use crate::feed::{FeedHandle, Inbox, Item, Ticket};
+use crate::frames::Frames;
 use crate::instance::Instance;
+use crate::limit::Limits;
 use crate::offset::Offset;
-use crate::room::Room;
+use crate::pace::Paced;
+use crate::room::{Outcome, Room};
 use crate::session::{Viewer, ViewerKey};
+pub use line::Waiting;
+use reactions::Place;
+use standing::Standings;
+use turns::{TURN_TIME_MAX, Turns};
 
 mod channels;
+mod counts;
+mod expiry;
 mod joining;
+mod line;
 mod membership;
+mod reactions;
+mod resuming;
+mod review;
+mod standing;
+#[cfg(test)]
+mod tests;
+mod turns;
+mod typing;
+mod updates;
 mod viewers;
-
-/// How long a worker may be busy before sockets, joins and pings get their turn (decisions.md, "Fairness").
-const TURN_TIME_MAX: Duration = Duration::from_millis(2);
+mod watching;
 
 /// Between two looks for rooms that nobody needs.
 const SWEEP: Duration = Duration::from_secs(10);
@@ -46,6 +64,8 @@ pub struct Hub {
     store: Store,
     broker: Arc<dyn Broker>,
     instance: Arc<Instance>,
+    authority: Authority,
+    limits: Limits,
     worker: Cell<usize>,
     next_key: Cell<u64>,
     begun: watch::Sender<bool>,
@@ -53,6 +73,12 @@ pub struct Hub {
     unlisted: Notify,
     /// Somebody is to be asked about.
     unverified: Notify,
+    /// Reactions wait for their time.
+    reactions_wait: Notify,
+    /// Channels are to be shown otherwise.
+    updated: Notify,
+    /// Reactions are to be looked up.
+    unstated: Notify,
     state: RefCell<State>,
 }
 
@@ -65,12 +91,20 @@ struct State {
     viewers_of: HashMap<UserId, Vec<ViewerKey>>,
     rooms: HashMap<ChannelId, Room>,
     tickets: HashMap<Ticket, oneshot::Sender<u64>>,
+    /// The reactions that members were told of late, and what is to follow.
+    reactions: Paced<Place, Frames>,
+    /// Updated messages whose reactions are to be looked up.
+    unstated: BTreeSet<Place>,
+    /// Channels whose members were told of late how many they are.
+    counts: Paced<ChannelId, ()>,
+    /// Channels that are to be shown otherwise.
+    updated: BTreeSet<ChannelId>,
     /// Who may have to be sent another list.
     unlisted: BTreeSet<ViewerKey>,
     /// Users who are to be asked about.
     unverified: BTreeSet<UserId>,
-    /// The guilds of which it is known, since their last snapshot, whether the user is a member.
-    verified: HashMap<UserId, BTreeSet<GuildId>>,
+    /// How long what is known of members holds.
+    standings: Standings,
     /// Counts what makes members unverified: guilds' snapshots, and the feed's beginnings.
     snapshots: u64,
     /// Counts the feed's beginnings and ends: what was begun in another one is void.
@@ -84,6 +118,8 @@ impl Hub {
         store: Store,
         broker: Arc<dyn Broker>,
         instance: Arc<Instance>,
+        authority: Authority,
+        limits: Limits,
     ) -> Rc<Self> {
         let position = feed.position();
         Rc::new(Self {
@@ -91,11 +127,16 @@ impl Hub {
             store,
             broker,
             instance,
+            authority,
+            limits,
             worker: Cell::new(0),
             next_key: Cell::new(0),
             begun: watch::Sender::new(false),
             unlisted: Notify::new(),
             unverified: Notify::new(),
+            reactions_wait: Notify::new(),
+            updated: Notify::new(),
+            unstated: Notify::new(),
             state: RefCell::new(State {
                 directory: Directory::default(),
                 position,
@@ -103,9 +144,13 @@ impl Hub {
                 viewers_of: HashMap::new(),
                 rooms: HashMap::new(),
                 tickets: HashMap::new(),
+                reactions: Paced::new(reactions::SPACING),
+                unstated: BTreeSet::new(),
+                counts: Paced::new(counts::SPACING),
+                updated: BTreeSet::new(),
                 unlisted: BTreeSet::new(),
                 unverified: BTreeSet::new(),
-                verified: HashMap::new(),
+                standings: Standings::default(),
                 snapshots: 0,
                 epoch: 0,
             }),
@@ -118,17 +163,24 @@ impl Hub {
             return;
         };
         self.worker.set(inbox.worker);
-        let sweeper = actix_rt::spawn(self.clone().sweep());
-        let lister = actix_rt::spawn(self.clone().send_lists());
-        let verifier = actix_rt::spawn(self.clone().verify());
+        let tasks = [
+            actix_rt::spawn(self.clone().sweep()),
+            actix_rt::spawn(self.clone().send_lists()),
+            actix_rt::spawn(self.clone().verify()),
+            actix_rt::spawn(self.clone().tell_reactions()),
+            actix_rt::spawn(self.clone().restate_reactions()),
+            actix_rt::spawn(self.clone().tell_typing()),
+            actix_rt::spawn(self.clone().send_updates()),
+            actix_rt::spawn(self.clone().tell_counts()),
+            actix_rt::spawn(self.clone().watch_expiry()),
+            actix_rt::spawn(self.clone().review()),
+        ];
         while let Some(item) = inbox.items.recv().await {
             self.on_item(item);
             self.on_waiting(&mut inbox);
             tokio::task::yield_now().await;
         }
-        sweeper.abort();
-        lister.abort();
-        verifier.abort();
+        tasks.iter().for_each(actix_rt::task::JoinHandle::abort);
     }
 
     /// What has come meanwhile goes out together with the first.
@@ -149,6 +201,10 @@ impl Hub {
                 self.on_broken(state);
                 state.directory = start.directory.clone();
                 state.position = start.offset;
+                let guilds = start.directory.guilds();
+                state
+                    .standings
+                    .on_directory(guilds, tokio::time::Instant::now());
                 self.begun.send_replace(true);
             }
             Item::Event(delivery) => {
@@ -158,6 +214,7 @@ impl Hub {
             }
             Item::Directory(event) => {
                 state.position.sequence = event.sequence;
+                self.before_change(state, &event.event);
                 let change = state.directory.apply(event.guild, &event.event);
                 state.rooms.values_mut().for_each(Room::forget_pages);
                 if matches!(event.event, Event::GuildSnapshotEnd(_)) {
@@ -183,9 +240,13 @@ impl Hub {
             return;
         };
         match room.on_event(delivery, &state.directory) {
-            Some(members) => self.instance.on_delivered(delivery, members),
-            None => self.instance.on_known(),
+            Outcome::Told(members) => self.instance.on_delivered(delivery, members),
+            Outcome::Known => self.instance.on_known(),
+            Outcome::Reactions(message, frames) => {
+                self.on_reactions(state, (delivery.channel, message), frames);
+            }
         }
+        self.on_message_event(state, delivery);
     }
 
     /// Nothing that was built on the feed holds any more: clients come back when it has begun anew.
@@ -193,7 +254,8 @@ impl Hub {
         self.begun.send_replace(false);
         state.epoch += 1;
         state.tickets.clear();
-        state.verified.clear();
+        state.unstated.clear();
+        state.reactions = Paced::new(reactions::SPACING);
         state.snapshots += 1;
         let rooms = std::mem::take(&mut state.rooms);
         for (_, mut room) in rooms {
@@ -205,7 +267,7 @@ impl Hub {
         for viewer in state.viewers.values_mut() {
             viewer.joining.clear();
             for channel in std::mem::take(&mut viewer.joined) {
-                self.instance.on_left(channel);
+                self.instance.on_left(channel, viewer.watcher());
             }
             viewer.link.close(actix_socketio::Close::GoingAway);
         }
@@ -218,9 +280,7 @@ impl Hub {
             ticks.tick().await;
             let state = &mut *self.state.borrow_mut();
             let viewers_of = &state.viewers_of;
-            state
-                .verified
-                .retain(|user, _| viewers_of.contains_key(user));
+            state.standings.retain(|user| viewers_of.contains_key(user));
             state.rooms.retain(|channel, room| {
                 room.idle_sweeps = if room.is_empty() {
                     room.idle_sweeps + 1
@@ -285,7 +345,15 @@ impl State {
     ) -> Option<(crate::access::Access, GuildId)> {
         let viewer = self.viewers.get(&key)?;
         let grant = &viewer.session.principal.grant;
+        let guild = self.directory.guild_of(channel)?;
+        if self.has_lapsed(grant, guild) {
+            return None;
+        }
         let access = self.directory.access(grant, channel, now_ms())?;
-        Some((access, self.directory.guild_of(channel)?))
+        Some((access, guild))
+    }
+
+    fn has_lapsed(&self, grant: &Grant, guild: GuildId) -> bool {
+        matches!(grant, Grant::User(user) if self.standings.has_lapsed(*user, guild))
     }
 }

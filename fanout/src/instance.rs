@@ -1,6 +1,6 @@
-//! What all workers of this process share: counters, the rooms' sizes, and the workers' heartbeats.
+//! What all workers of this process share: counters, who watches what, and the workers' heartbeats.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -14,6 +14,10 @@ use runtime::time::now_ms;
 use crate::delivery::Delivery;
 use crate::joins::Joins;
 
+use crate::audience::{Audience, Watcher};
+use crate::transport::Counts;
+use crate::typing::TypingBoard;
+
 /// A worker whose heartbeat is older stands still (decisions.md, "Probes").
 const HEARTBEAT_AGE_MAX: Duration = Duration::from_secs(5);
 
@@ -24,11 +28,22 @@ pub struct Instance {
     pub delivered: AtomicU64,
     /// Events that a room knew already.
     pub known: AtomicU64,
+    /// States that nobody was told, because a later one took their place.
+    pub merged: AtomicU64,
+    /// Members of whom nobody could say in time whether they are members still.
+    pub lapsed: AtomicU64,
+    /// Notices of typing that a worker was too busy to hear.
+    pub typing_missed: AtomicU64,
+    /// Who types, for the workers.
+    pub typing: TypingBoard,
+    /// Plain WebSockets and event streams.
+    pub open: Arc<Counts>,
+    /// Who watches what, here and on the other instances.
+    pub audience: Audience,
     /// From Discord's frame in ingest to the members' queues.
     pub feed_delay: Histogram,
     /// How joins were answered.
     pub joins: Arc<Joins>,
-    rooms: Mutex<HashMap<ChannelId, usize>>,
     workers: Mutex<Vec<Arc<Worker>>>,
 }
 
@@ -77,13 +92,14 @@ impl Instance {
     /// Open transports, and authenticated sockets.
     pub fn connections(&self) -> (u64, u64) {
         let workers = self.workers.lock();
-        let total = workers
+        let total: u64 = workers
             .iter()
             .map(|worker| worker.stats.connections())
             .sum();
+        let sockets: u64 = workers.iter().map(|worker| worker.stats.sockets()).sum();
         (
-            total,
-            workers.iter().map(|worker| worker.stats.sockets()).sum(),
+            total + self.open.connections(),
+            sockets + self.open.viewers(),
         )
     }
 
@@ -99,33 +115,48 @@ impl Instance {
     }
 
     /// A viewer has joined a channel on some worker.
-    pub fn on_joined(&self, channel: ChannelId) {
-        *self.rooms.lock().entry(channel).or_default() += 1;
+    pub fn on_joined(&self, channel: ChannelId, watcher: Watcher) {
+        self.audience.enter(channel, watcher);
     }
 
     /// A viewer has left a channel on some worker.
-    pub fn on_left(&self, channel: ChannelId) {
-        let mut rooms = self.rooms.lock();
-        if let Some(count) = rooms.get_mut(&channel) {
-            *count -= 1;
-            if *count == 0 {
-                rooms.remove(&channel);
-            }
-        }
+    pub fn on_left(&self, channel: ChannelId, watcher: Watcher) {
+        self.audience.leave(channel, watcher);
     }
 
     /// The channels that somebody watches here, and how many do.
     pub fn rooms(&self) -> Vec<(ChannelId, usize)> {
-        self.rooms
-            .lock()
-            .iter()
-            .map(|(channel, count)| (*channel, *count))
-            .collect()
+        self.audience.watched()
     }
 
     /// Counts an event that a room knew already.
     pub fn on_known(&self) {
         self.known.fetch_add(1, Relaxed);
+    }
+
+    /// Counts a state in whose place a later one is told.
+    pub fn on_merged(&self) {
+        self.merged.fetch_add(1, Relaxed);
+    }
+
+    /// Counts members whose standing has lapsed.
+    pub fn on_lapsed(&self, members: u64) {
+        self.lapsed.fetch_add(members, Relaxed);
+    }
+
+    /// Counts notices of typing that a worker has missed.
+    pub fn on_typing_missed(&self, missed: u64) {
+        self.typing_missed.fetch_add(missed, Relaxed);
+    }
+
+    /// Somebody here watches the channel.
+    pub fn is_watched(&self, channel: ChannelId) -> bool {
+        self.audience.is_watched(channel)
+    }
+
+    /// Counts deliveries of what is no event of the stream by itself.
+    pub fn on_told(&self, members: usize) {
+        self.delivered.fetch_add(members as u64, Relaxed);
     }
 
     /// Counts deliveries of an event to so many members.

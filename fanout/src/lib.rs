@@ -6,6 +6,8 @@
 //! that another would miss.
 
 pub mod access;
+pub mod address;
+pub mod audience;
 pub mod auth;
 pub mod delivery;
 pub mod feed;
@@ -15,10 +17,14 @@ pub mod http;
 pub mod hub;
 pub mod instance;
 pub mod joins;
+pub mod limit;
 mod metrics;
+pub mod notices;
 pub mod object;
 pub mod offset;
 pub mod origin;
+pub mod pace;
+pub mod replay;
 pub mod request;
 pub mod room;
 pub mod server;
@@ -26,6 +32,7 @@ pub mod session;
 pub mod settings;
 pub mod token;
 pub mod transport;
+pub mod typing;
 
 pub use server::Fanout;
 pub use settings::FanoutSettings;

@@ -8,8 +8,8 @@ mod message;
 
 use proto::event::User;
 
-pub use channel::{ChannelObject, channel_object};
-pub use message::{MessageObject, message_object};
+pub use channel::{ChannelObject, channel_object, is_shown_alike};
+pub use message::{MessageObject, ReactionObject, message_object, reaction_objects};
 
 /// Where Discord serves images.
 const CDN: &str = "https://cdn.discordapp.com";

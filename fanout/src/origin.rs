@@ -3,7 +3,7 @@
 //! A handshake without `Origin` comes from no browser and is let in.
 
 use actix_socketio::HeaderMap;
-use actix_web::http::header::{HOST, ORIGIN};
+use actix_web::http::header::{HOST, HeaderName, HeaderValue, ORIGIN};
 use actix_web::http::uri::Uri;
 use runtime::settings::{Settings, SettingsError, malformed};
 
@@ -30,20 +30,25 @@ impl Origins {
 
     /// Whether a request with these headers may come in.
     pub fn admits(&self, headers: &HeaderMap) -> bool {
-        let Some(value) = headers.get(ORIGIN) else {
+        self.admits_from(|name| headers.get(name))
+    }
+
+    /// The same, from whatever holds the headers.
+    pub fn admits_from<'a>(&self, header: impl Fn(HeaderName) -> Option<&'a HeaderValue>) -> bool {
+        let Some(value) = header(ORIGIN) else {
             return true;
         };
         // `null` and what is no text are some page's, and not ours.
         let Some(origin) = value.to_str().ok().and_then(origin) else {
             return false;
         };
-        self.allowed.contains(&origin) || is_own(&origin, headers)
+        self.allowed.contains(&origin) || is_own(&origin, header(HOST))
     }
 }
 
 /// The origin's host and port are those that the request was sent to.
-fn is_own(origin: &str, headers: &HeaderMap) -> bool {
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+fn is_own(origin: &str, host: Option<&HeaderValue>) -> bool {
+    let host = host.and_then(|host| host.to_str().ok());
     let authority = origin.split_once("://").map(|(_, authority)| authority);
     host.zip(authority)
         .is_some_and(|(host, authority)| host.eq_ignore_ascii_case(authority))

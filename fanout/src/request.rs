@@ -2,16 +2,26 @@
 //!
 //! Pure. The text of a refusal names the field and never repeats what was sent.
 
+use std::fmt;
+use std::time::Duration;
+
 use proto::{ChannelId, MessageId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
+
+use crate::auth::AuthError;
+use crate::limit::Limited;
+use crate::offset::Offset;
 
 /// Messages of a page unless the viewer asks for another number.
 const LIMIT_DEFAULT: u32 = 50;
 
 /// Messages of a page at most.
 pub const LIMIT_MAX: u32 = 100;
+
+/// A token that replaces another one; as much as may come before a CONNECT (decisions.md, "Limits").
+const TOKEN_BYTES_MAX: usize = 16 * 1024;
 
 /// A request of a viewer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +34,15 @@ pub enum Request {
         channel: ChannelId,
         /// Messages of the page.
         limit: Option<u32>,
+    },
+    /// `join_channel` with an offset to go on from; none if it is unusable, and the page comes in its place.
+    Resume {
+        /// The channel.
+        channel: ChannelId,
+        /// Messages of the page.
+        limit: Option<u32>,
+        /// Everything up to here was seen.
+        after: Option<Offset>,
     },
     /// `leave_channel`
     Leave {
@@ -55,6 +74,18 @@ pub enum Code {
     Unavailable,
     /// No such event.
     UnknownEvent,
+    /// Too much was asked.
+    RateLimited,
+    /// No token came.
+    AuthRequired,
+    /// The token is not valid here.
+    AuthInvalid,
+    /// The token is valid no longer.
+    AuthExpired,
+    /// The token lacks a claim.
+    AuthPayload,
+    /// The token was taken back.
+    AuthRevoked,
 }
 
 /// How bad an `error` event is for the viewer.
@@ -78,6 +109,8 @@ pub struct Refusal {
     pub text: &'static str,
     /// The channel, where the viewer is known to see it: an id that they only guessed is not repeated.
     pub channel: Option<ChannelId>,
+    /// In so many seconds the same is not refused for this reason again.
+    pub retry_after: Option<u64>,
 }
 
 impl Code {
@@ -85,8 +118,13 @@ impl Code {
     pub fn severity(self) -> Severity {
         match self {
             Self::BadRequest | Self::NotJoined | Self::UnknownEvent => Severity::Low,
-            Self::Forbidden => Severity::Medium,
-            Self::Unavailable => Severity::High,
+            Self::Forbidden | Self::RateLimited => Severity::Medium,
+            Self::Unavailable
+            | Self::AuthRequired
+            | Self::AuthInvalid
+            | Self::AuthExpired
+            | Self::AuthPayload
+            | Self::AuthRevoked => Severity::High,
         }
     }
 }
@@ -98,11 +136,96 @@ impl Refusal {
             code,
             text,
             channel,
+            retry_after: None,
+        }
+    }
+
+    /// Too much was asked; after so long the same is let through.
+    pub fn rate_limited(text: &'static str, retry_after: Duration) -> Self {
+        // Whole seconds, rounded up: who waits for them is not refused again.
+        let seconds = retry_after.as_millis().div_ceil(1_000).max(1);
+        Self {
+            retry_after: Some(u64::try_from(seconds).unwrap_or(u64::MAX)),
+            ..Self::new(Code::RateLimited, text, None)
         }
     }
 
     fn bad(text: &'static str) -> Self {
         Self::new(Code::BadRequest, text, None)
+    }
+}
+
+impl From<Limited> for Refusal {
+    fn from(limited: Limited) -> Self {
+        Self::rate_limited(limited.limit.message(), limited.retry_after)
+    }
+}
+
+impl From<AuthError> for Refusal {
+    fn from(error: AuthError) -> Self {
+        let (code, text) = match error {
+            AuthError::Required => (Code::AuthRequired, "Authentication token required"),
+            AuthError::Invalid => (Code::AuthInvalid, "Invalid authentication token"),
+            AuthError::Expired => (Code::AuthExpired, "Authentication token expired"),
+            AuthError::Payload => (Code::AuthPayload, "Invalid token payload"),
+            AuthError::Revoked => (Code::AuthRevoked, "Authentication token revoked"),
+        };
+        Self::new(code, text, None)
+    }
+}
+
+/// An event of a client on an open socket.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// A request.
+    Request(Request),
+    /// `refresh_token`
+    Refresh(String),
+}
+
+/// What is asked; a token has no place in a log.
+impl fmt::Debug for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Request(request) => request.fmt(f),
+            Self::Refresh(_) => f.write_str("Refresh"),
+        }
+    }
+}
+
+impl Asked {
+    /// Reads an event of a client.
+    ///
+    /// # Errors
+    /// No such event, or a field that is missing, mistyped or oversized.
+    pub fn read(name: &str, payload: Option<&RawValue>) -> Result<Self, Refusal> {
+        if name == "refresh_token" {
+            return token(payload).map(Self::Refresh);
+        }
+        Request::read(name, payload).map(Self::Request)
+    }
+}
+
+/// The event of this name is not counted against a quota (decisions.md, "Limits").
+pub fn is_free(name: &str) -> bool {
+    matches!(name, "refresh_token" | "leave_channel")
+}
+
+fn token(payload: Option<&RawValue>) -> Result<String, Refusal> {
+    #[derive(Deserialize)]
+    struct Fields {
+        token: Option<Value>,
+    }
+    let payload = payload.ok_or(Refusal::bad("token is required"))?;
+    if payload.get().len() > TOKEN_BYTES_MAX {
+        return Err(Refusal::bad("token is too long"));
+    }
+    let fields: Fields = serde_json::from_str(payload.get())
+        .map_err(|_| Refusal::bad("the payload must be an object with token"))?;
+    match fields.token {
+        Some(Value::String(token)) if !token.is_empty() => Ok(token),
+        Some(Value::String(_) | Value::Null) | None => Err(Refusal::bad("token is required")),
+        Some(_) => Err(Refusal::bad("token must be a string")),
     }
 }
 
@@ -294,6 +417,41 @@ mod tests {
             assert!(refusal.text.contains(field), "{json}: {}", refusal.text);
         }
         assert_eq!(read("shout", "{}").unwrap_err().code, Code::UnknownEvent);
+    }
+
+    #[test]
+    fn a_token_is_read_whole_or_refused_by_name_and_never_shown() {
+        let read = |json: &str| {
+            let payload: Option<Box<RawValue>> =
+                (!json.is_empty()).then(|| serde_json::from_str(json).unwrap());
+            Asked::read("refresh_token", payload.as_deref())
+        };
+        let asked = read(r#"{"token":"secret"}"#).unwrap();
+        assert!(is_free("refresh_token") && !format!("{asked:?}").contains("secret"));
+        assert_eq!(asked, Asked::Refresh("secret".into()));
+        let long = format!(r#"{{"token":"{}"}}"#, "x".repeat(TOKEN_BYTES_MAX));
+        for json in [
+            "",
+            "{}",
+            "[]",
+            "1",
+            r#"{"token":1}"#,
+            r#"{"token":""}"#,
+            &long,
+        ] {
+            let refusal = read(json).unwrap_err();
+            assert_eq!(refusal.code, Code::BadRequest);
+            assert!(refusal.text.contains("token"), "{json}");
+        }
+    }
+
+    #[test]
+    fn a_retry_time_is_whole_seconds_that_are_enough() {
+        let table = [(0, 1), (1, 1), (1_000, 1), (1_001, 2), (59_999, 60)];
+        for (milliseconds, seconds) in table {
+            let refusal = Refusal::rate_limited("", Duration::from_millis(milliseconds));
+            assert_eq!(refusal.retry_after, Some(seconds), "{milliseconds} ms");
+        }
     }
 
     proptest! {

@@ -4,8 +4,10 @@
 //! next live event meet without a gap or a double.
 
 use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 use std::sync::Arc;
 
+use proto::event::{Event, Reaction};
 use proto::{ChannelId, GuildId};
 use serde::Serialize;
 
@@ -16,7 +18,7 @@ use crate::history::{Applied, History, Messages};
 use crate::object::{MessageObject, message_object};
 use crate::offset::Offset;
 use crate::session::ViewerKey;
-use crate::transport::{Link, Reply};
+use crate::transport::{Hold, Link, Reply};
 
 /// Messages that a room keeps: two of the largest pages, so that deletions do not empty one at once.
 pub const ROOM_MESSAGES: u32 = 200;
@@ -27,6 +29,17 @@ const BUFFERED_MAX: usize = 20_000;
 /// Encoded pages that a room keeps: one for each limit that clients usually ask with.
 const PAGES_MAX: usize = 4;
 
+/// What an event has become.
+#[derive(Debug)]
+pub enum Outcome {
+    /// A double, or of a message that is gone: nobody was told.
+    Known,
+    /// So many members were told.
+    Told(usize),
+    /// A message's reactions, to be told in their time.
+    Reactions(u64, Frames),
+}
+
 /// A join that waits for the room.
 #[derive(Debug)]
 pub struct Join {
@@ -34,6 +47,8 @@ pub struct Join {
     pub viewer: ViewerKey,
     /// Messages of the page, if the viewer said how many.
     pub limit: Option<u32>,
+    /// Where the viewer goes on from, in place of a page.
+    pub after: Option<Offset>,
     /// Where the answer goes.
     pub reply: Reply,
 }
@@ -44,6 +59,10 @@ pub struct Room {
     members: BTreeMap<ViewerKey, Link>,
     log: Option<Log>,
     loading: Option<Loading>,
+    /// Who came since the members were told how many they are.
+    uncounted: Vec<ViewerKey>,
+    /// How many members were told that they are, over all instances.
+    pub counted: u32,
     /// The feed sends this channel's events.
     pub is_watched: bool,
     /// Sweeps that have found nobody here.
@@ -53,6 +72,8 @@ pub struct Room {
 #[derive(Debug)]
 struct Log {
     messages: Messages,
+    /// The channel's last event is at or before this sequence.
+    last: u64,
     /// The encoded pages, by their limit, until the next event.
     pages: HashMap<u32, Frames>,
 }
@@ -117,6 +138,26 @@ impl Room {
         self.members.is_empty() && self.loading.is_none()
     }
 
+    /// Somebody is here.
+    pub fn has_members(&self) -> bool {
+        !self.members.is_empty()
+    }
+
+    /// Somebody here was not told yet how many are.
+    pub fn has_uncounted(&self) -> bool {
+        !self.uncounted.is_empty()
+    }
+
+    /// Who is to be told that so many are here, over all instances.
+    pub fn count(&mut self, count: u32) -> Vec<ViewerKey> {
+        let uncounted = std::mem::take(&mut self.uncounted);
+        if std::mem::replace(&mut self.counted, count) == count {
+            let is_here = |key: &ViewerKey| self.members.contains_key(key);
+            return uncounted.into_iter().filter(is_here).collect();
+        }
+        self.members().collect()
+    }
+
     /// The room can answer a page of this many messages.
     pub fn has_page(&self, limit: u32) -> bool {
         self.log
@@ -157,6 +198,8 @@ impl Room {
             return (loading.waiting, false);
         };
         let mut messages = history.messages;
+        let newest = loading.buffered.last().map_or(0, |d| d.offset.sequence);
+        let last = newest.max(history.complete_to);
         for delivery in loading.buffered {
             if delivery.offset.sequence > history.complete_to {
                 messages.apply(&delivery.event);
@@ -165,6 +208,7 @@ impl Room {
         messages.trim(ROOM_MESSAGES as usize);
         self.log = Some(Log {
             messages,
+            last,
             pages: HashMap::new(),
         });
         (loading.waiting, true)
@@ -177,27 +221,53 @@ impl Room {
         }
     }
 
-    /// An event of the channel: into the log, and to every member. How many got it; none for an event that
-    /// was known, which nobody gets.
-    pub fn on_event(&mut self, delivery: &Arc<Delivery>, directory: &Directory) -> Option<usize> {
+    /// An event of the channel: into the log, and to every member.
+    pub fn on_event(&mut self, delivery: &Arc<Delivery>, directory: &Directory) -> Outcome {
         if let Some(loading) = &mut self.loading
             && loading.buffered.len() < BUFFERED_MAX
         {
             loading.buffered.push(delivery.clone());
         }
         let Some(log) = &mut self.log else {
-            return Some(0);
+            return Outcome::Told(0);
         };
+        log.last = delivery.offset.sequence;
         if log.messages.apply(&delivery.event) == Applied::Known {
-            return None;
+            return Outcome::Known;
         }
         log.messages.trim(ROOM_MESSAGES as usize);
         log.pages.clear();
-        let Some(frames) = delivery.frames(directory) else {
-            return Some(0);
+        let frames = match &delivery.event {
+            Event::MessageUpdated(message) => {
+                delivery.frames_with(log.messages.reactions(message.id), directory)
+            }
+            _ => delivery.frames(directory).cloned(),
         };
+        let Some(frames) = frames else {
+            return Outcome::Told(0);
+        };
+        if let Event::ReactionsChanged(changed) = &delivery.event {
+            return Outcome::Reactions(changed.message_id, frames);
+        }
+        Outcome::Told(self.tell(&frames))
+    }
+
+    /// Sends every member an event. How many got it.
+    pub fn tell(&self, frames: &Frames) -> usize {
         self.members.values().for_each(|link| link.send(frames));
-        Some(self.members.len())
+        self.members.len()
+    }
+
+    /// The reactions of a message; none if the log does not have it.
+    pub fn reactions(&self, message: u64) -> Option<&[Reaction]> {
+        let messages = &self.log.as_ref()?.messages;
+        Some(&messages.get(message)?.reactions)
+    }
+
+    /// The log has this message.
+    pub fn holds(&self, message: u64) -> bool {
+        let log = self.log.as_ref();
+        log.is_some_and(|log| log.messages.get(message).is_some())
     }
 
     /// The page of the newest messages at this position, encoded once for all who ask between two events.
@@ -225,7 +295,21 @@ impl Room {
     /// A viewer is in. True if they were not.
     pub fn enter(&mut self, viewer: ViewerKey, link: Link) -> bool {
         self.idle_sweeps = 0;
-        self.members.insert(viewer, link).is_none()
+        let is_new = self.members.insert(viewer, link).is_none();
+        if is_new {
+            self.uncounted.push(viewer);
+        }
+        is_new
+    }
+
+    /// Nothing has happened in the channel after this sequence.
+    pub fn is_quiet_since(&self, sequence: u64) -> bool {
+        self.log.as_ref().is_some_and(|log| log.last <= sequence)
+    }
+
+    /// This hold stands for the viewer here.
+    pub fn is_held(&self, viewer: ViewerKey, hold: &Rc<Hold>) -> bool {
+        matches!(self.members.get(&viewer), Some(Link::Held(own)) if Rc::ptr_eq(own, hold))
     }
 
     /// A viewer is out. True if they were in.

@@ -10,22 +10,31 @@ use actix_http::{HttpService, Request, h1};
 use actix_rt::net::TcpStream;
 use actix_server::{Server, ServerHandle};
 use actix_service::{fn_service, map_config};
-use actix_socketio::{Close, Refusal, Upgrade, refuse};
+use actix_socketio::{Close, Upgrade, refuse};
 use actix_web::App;
 use actix_web::dev::AppConfig;
 use actix_web::http::StatusCode;
+use actix_web::middleware::from_fn;
 use broker::Broker;
+use registry::Registry;
 use runtime::{Health, Lifecycle, Metrics};
 use store::Store;
+use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
+use crate::audience::Conversation;
+use crate::auth::{Authority, OAuth, Sources, Tickets};
 use crate::feed::{Feed, FeedHandle, WORKERS_MAX};
-use crate::http::{self, Web};
+use crate::http::{self, Accounts, SecurityHeaders, Web, refusal};
 use crate::hub::Hub;
 use crate::instance::{Instance, Worker};
+use crate::limit::Limits;
 use crate::metrics;
 use crate::settings::FanoutSettings;
 use crate::transport::socketio::SocketIo;
+use crate::transport::websocket::{Bounds, WebSockets};
+use crate::transport::{Door, Open, Seats};
+use crate::typing;
 
 mod monitor;
 
@@ -34,6 +43,9 @@ const HEARTBEAT: Duration = Duration::from_millis(500);
 
 /// Connections that may wait to be accepted: a crowd that comes back after a restart waits here.
 const BACKLOG: i32 = 4_096;
+
+/// A peer who acknowledges nothing of what was sent for so long is gone: the default of `SOCKET_PING_TIMEOUT`.
+const STALL_MAX: Duration = Duration::from_mins(1);
 
 /// What a fanout is made of.
 #[derive(Debug)]
@@ -50,6 +62,8 @@ pub struct Fanout {
 #[derive(Clone)]
 struct Parts {
     settings: FanoutSettings,
+    limits: Limits,
+    accounts: Accounts,
     broker: Arc<dyn Broker>,
     store: Store,
     feed: FeedHandle,
@@ -91,6 +105,8 @@ impl Fanout {
     /// # Errors
     /// The address is taken, or the process may not listen there.
     pub fn spawn(self) -> std::io::Result<SocketAddr> {
+        let registry = open_registry(&self.settings)?;
+        let limits = Limits::new(registry.clone(), &self.settings.limits);
         let listener = listen(self.settings.address)?;
         let address = listener.local_addr()?;
         // The feed goes on while sockets drain: what is said until the last of them closes is still told.
@@ -102,12 +118,17 @@ impl Fanout {
             drained.clone(),
         );
         let instance = Arc::new(Instance::default());
+        let accounts = self.accounts(&registry)?;
+        let revocations = accounts.authority.revocations().clone();
+        let sources = accounts.sources.clone();
         self.metrics.collect({
             let (instance, feed) = (instance.clone(), handle.clone());
             move |scrape| metrics::collect(&instance, &feed, scrape)
         });
         let parts = Parts {
             settings: self.settings.clone(),
+            limits: limits.clone(),
+            accounts,
             broker: self.broker.clone(),
             store: self.store.clone(),
             feed: handle.clone(),
@@ -121,10 +142,28 @@ impl Fanout {
             broker: self.broker.is_connected(),
             store: self.store,
             feed: handle,
+            redis: registry.watch(),
             health: self.health.clone(),
             stop: self.life.soft.clone(),
         };
         self.life.spawn("monitor", monitor.run());
+        // A socket that drains is still closed when its token is taken back.
+        let keeping = revocations.run(sources, self.health.clone(), drained.clone());
+        self.life.spawn("revocations", keeping);
+        let stop = self.life.soft.clone();
+        let hearing = typing::run(self.broker.clone(), instance.clone(), stop);
+        self.life.spawn("typing", hearing);
+        let conversation = Conversation {
+            instance: instance.clone(),
+            broker: self.broker.clone(),
+            health: self.health.clone(),
+            is_alone: self.settings.redis.is_none(),
+        };
+        // It speaks until the last socket has drained, and then takes leave.
+        self.life
+            .spawn("viewers", conversation.run(drained.clone()));
+        // Until the last socket has drained: then every place is given back.
+        self.life.spawn("limits", limits.run(drained.clone()));
         let end = End {
             life: self.life.clone(),
             health: self.health,
@@ -142,6 +181,36 @@ impl Fanout {
     }
 }
 
+/// What instances share, or what stands in for it where there is one instance.
+fn open_registry(settings: &FanoutSettings) -> std::io::Result<Registry> {
+    let Some(redis) = &settings.redis else {
+        tracing::info!("REDIS_URL is not set: limits and sessions are kept in this process");
+        return Ok(Registry::in_process());
+    };
+    Registry::redis(redis).map_err(std::io::Error::other)
+}
+
+/// Each worker asks these of the same list and the same registry.
+impl Fanout {
+    fn accounts(&self, registry: &Registry) -> std::io::Result<Accounts> {
+        let settings = &self.settings;
+        let authority = Authority::new(settings.keys.clone());
+        let oauth = settings.oauth.clone().map(OAuth::new).transpose();
+        Ok(Accounts {
+            sources: Sources {
+                broker: self.broker.clone(),
+                store: self.store.clone(),
+                registry: registry.clone(),
+            },
+            tickets: Tickets::new(registry.clone(), authority.clone()),
+            oauth: oauth.map_err(std::io::Error::other)?,
+            expires: settings.expires,
+            landing: settings.landing.clone(),
+            authority,
+        })
+    }
+}
+
 fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = socket2::Socket::new(
         socket2::Domain::for_address(address),
@@ -149,6 +218,8 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
         Some(socket2::Protocol::TCP),
     )?;
     socket.set_reuse_address(true)?;
+    // Inherited by every connection: an answer that streams to a peer who takes nothing ends by itself.
+    socket.set_tcp_user_timeout(Some(STALL_MAX))?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
@@ -163,7 +234,9 @@ fn serve(listener: TcpListener, parts: &Parts) -> std::io::Result<Server> {
         .workers(workers())
         .shutdown_timeout(1)
         .listen("fanout", listener, move || {
-            let upgrade = parts.worker();
+            let (upgrade, websockets, door) = parts.worker();
+            let headers = parts.settings.headers.clone();
+            let (origins, secured) = (parts.settings.origins.clone(), headers.clone());
             let web = Web {
                 health: parts.health.clone(),
                 instance: parts.instance.clone(),
@@ -172,12 +245,27 @@ fn serve(listener: TcpListener, parts: &Parts) -> std::io::Result<Server> {
                 environment: parts.settings.environment.clone(),
             };
             let app = App::new()
+                .wrap(http::cors(origins.clone()))
+                .wrap(from_fn(move |request, next| {
+                    http::of_our_pages(origins.clone(), request, next)
+                }))
+                .wrap(from_fn(move |request, next| {
+                    http::secured(secured.clone(), request, next)
+                }))
                 .configure(actix_socketio::routes(upgrade.config()))
-                .configure(http::routes(web));
+                .configure(http::accounts(parts.accounts.clone()))
+                .configure(http::routes(web, door, websockets.bounds()));
             HttpService::build()
                 .upgrade(fn_service(
                     move |(request, framed): (Request, Framed<TcpStream, h1::Codec>)| {
-                        take_over(upgrade.clone(), request, framed)
+                        let headers = headers.clone();
+                        take_over(
+                            upgrade.clone(),
+                            websockets.clone(),
+                            headers,
+                            request,
+                            framed,
+                        )
                     },
                 ))
                 .finish(map_config(app, |()| AppConfig::default()))
@@ -195,39 +283,49 @@ fn workers() -> usize {
 /// No upgrade request passes through the app: the path is looked at here, all else in the transport.
 async fn take_over(
     upgrade: Rc<Upgrade<SocketIo>>,
+    websockets: Rc<WebSockets>,
+    headers: SecurityHeaders,
     request: Request,
     framed: Framed<TcpStream, h1::Codec>,
 ) -> Result<(), actix_web::Error> {
     if upgrade.handles(&request) {
         return upgrade.serve(request, framed).await;
     }
-    let body = serde_json::json!({
-        "error": "Not found",
-        "message": format!("Route {} {} not found", request.method(), request.path()),
-        "timestamp": runtime::time::now_iso(),
-    });
-    refuse(
-        framed,
-        Refusal::new(StatusCode::NOT_FOUND, body.to_string()),
-    )
-    .await
+    if websockets.handles(&request) {
+        return websockets.serve(request, framed).await;
+    }
+    let message = format!("Route {} {} not found", request.method(), request.path());
+    let refusal = refusal::of(StatusCode::NOT_FOUND, &message, None);
+    refuse(framed, headers.on(refusal)).await
 }
 
 impl Parts {
     /// Builds what one worker is, on its thread.
-    fn worker(&self) -> Rc<Upgrade<SocketIo>> {
+    fn worker(&self) -> (Rc<Upgrade<SocketIo>>, Rc<WebSockets>, Rc<Door>) {
         let hub = Hub::new(
             self.feed.clone(),
             self.store.clone(),
             self.broker.clone(),
             self.instance.clone(),
+            self.accounts.authority.clone(),
+            self.limits.clone(),
         );
-        let host = SocketIo::new(
-            hub.clone(),
-            self.settings.keys.clone(),
-            self.settings.origins.clone(),
-        );
-        let upgrade = Rc::new(Upgrade::new(self.settings.socketio.clone(), host));
+        let door = Rc::new(Door {
+            hub: hub.clone(),
+            authority: self.accounts.authority.clone(),
+            origins: self.settings.origins.clone(),
+            open: Open::new(self.instance.open.clone()),
+            limits: self.limits.clone(),
+            proxies: self.settings.proxies.clone(),
+            seats: Seats::default(),
+        });
+        let host = SocketIo::new(door.clone());
+        let bounds = Bounds::from(&self.settings.socketio);
+        let headers = self.settings.headers.clone();
+        let websockets = Rc::new(WebSockets::new(door.clone(), bounds, headers.clone()));
+        let mut socketio = self.settings.socketio.clone();
+        socketio.refusal_headers = headers.all(None);
+        let upgrade = Rc::new(Upgrade::new(socketio, host));
         let worker = self.instance.add_worker(upgrade.stats());
         // A worker whose hub has ended delivers nothing: its heart must not go on beating.
         actix_rt::spawn(async move {
@@ -236,15 +334,37 @@ impl Parts {
                 () = beat(worker) => {}
             }
         });
+        actix_rt::spawn(end_revoked(
+            door.hub.clone(),
+            self.accounts.authority.clone(),
+        ));
         let (drain, over) = (self.drain.clone(), self.settings.drain);
         actix_rt::spawn({
-            let upgrade = upgrade.clone();
+            let (upgrade, open) = (upgrade.clone(), door.open.clone());
             async move {
                 drain.cancelled().await;
-                upgrade.close_all_over(Close::GoingAway, over).await;
+                tokio::join!(
+                    upgrade.close_all_over(Close::GoingAway, over),
+                    open.close_all_over(Close::GoingAway, over),
+                );
             }
         });
-        upgrade
+        (upgrade, websockets, door)
+    }
+}
+
+/// Ends the sessions of one worker whose tokens are taken back.
+async fn end_revoked(hub: Rc<Hub>, authority: Authority) {
+    let revocations = authority.revocations();
+    let mut told = revocations.told();
+    loop {
+        match told.recv().await {
+            Ok(one) => hub.on_revoked(|principal| principal.is_revoked_by(&one)),
+            Err(RecvError::Lagged(_)) => {
+                hub.on_revoked(|principal| revocations.is_revoked(principal));
+            }
+            Err(RecvError::Closed) => return,
+        }
     }
 }
 

@@ -1,13 +1,18 @@
 //! One viewer's state: who they are, what they have joined, what they were last told that they see.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use proto::{ChannelId, GuildId};
 use serde_json::value::RawValue;
 
-use crate::auth::Principal;
-use crate::transport::Link;
+use crate::access::Grant;
+use crate::address::ClientAddress;
+use crate::audience::Watcher;
+use crate::auth::{AuthError, Principal};
+use crate::hub::Waiting;
+use crate::request::{Asked, Code, Refusal};
+use crate::transport::{Link, Seat};
 
 /// Channels that one viewer may have joined (decisions.md, "Joining and paging").
 pub const JOINED_MAX: usize = 50;
@@ -33,6 +38,10 @@ pub struct Session {
     pub principal: Principal,
     /// Nobody could say whether they are a member of every guild: a refusal may be wrong.
     pub is_unresolved: bool,
+    /// Where they come from.
+    pub address: ClientAddress,
+    /// Their places among connections; none where these are not counted.
+    pub seat: Option<Seat>,
 }
 
 /// A connected viewer.
@@ -48,10 +57,16 @@ pub struct Viewer {
     pub joining: BTreeSet<ChannelId>,
     /// Pages that are being read for them.
     pub paging: usize,
+    /// What they have asked and was not answered.
+    pub line: VecDeque<Waiting>,
+    /// Their line is being served.
+    pub is_served: bool,
+    /// Their token has expired; unless they send another one by then (seconds since 1970), they go.
+    pub grace_ends: Option<i64>,
     /// A hash of the channel list that they were last sent.
     listed: u64,
     /// The guilds of that list.
-    guilds: BTreeSet<u64>,
+    guilds: BTreeSet<GuildId>,
 }
 
 impl Viewer {
@@ -63,8 +78,24 @@ impl Viewer {
             joined: BTreeSet::new(),
             joining: BTreeSet::new(),
             paging: 0,
+            line: VecDeque::new(),
+            is_served: false,
+            grace_ends: None,
             listed: 0,
             guilds: BTreeSet::new(),
+        }
+    }
+
+    /// This would be a second token while one stands in line.
+    pub fn is_refreshing(&self, asked: &Result<Asked, Refusal>) -> bool {
+        matches!(asked, Ok(Asked::Refresh(_))) && self.line.iter().any(Waiting::is_refresh)
+    }
+
+    /// Whom they count as where viewers are counted.
+    pub fn watcher(&self) -> Watcher {
+        match self.session.principal.grant {
+            Grant::User(user) => Watcher::User(user),
+            Grant::Embed(_) => Watcher::Embed(self.link.transport()),
         }
     }
 
@@ -75,11 +106,16 @@ impl Viewer {
 
     /// They see channels of this guild, for all they were told.
     pub fn is_in(&self, guild: GuildId) -> bool {
-        self.guilds.contains(&guild.get())
+        self.guilds.contains(&guild)
+    }
+
+    /// Whose channels they see, for all they were told.
+    pub fn guilds(&self) -> impl Iterator<Item = GuildId> {
+        self.guilds.iter().copied()
     }
 
     /// Remembers whose channels they see.
-    pub fn set_guilds(&mut self, guilds: impl Iterator<Item = u64>) {
+    pub fn set_guilds(&mut self, guilds: impl Iterator<Item = GuildId>) {
         self.guilds = guilds.collect();
     }
 
@@ -90,4 +126,22 @@ impl Viewer {
         let listed = hasher.finish();
         std::mem::replace(&mut self.listed, listed) != listed
     }
+}
+
+/// Whether a token may take the place of another one on an open socket (decisions.md, "Refresh").
+///
+/// # Errors
+/// It is another user's, issuer's or kind of token, or does not last longer.
+pub fn succeed(present: &Principal, next: &Principal) -> Result<(), Refusal> {
+    let is_embed = |principal: &Principal| matches!(principal.grant, Grant::Embed(_));
+    let is_same = (present.user, &present.issuer, is_embed(present))
+        == (next.user, &next.issuer, is_embed(next));
+    if !is_same {
+        return Err(AuthError::Invalid.into());
+    }
+    if next.expires <= present.expires {
+        let text = "token must expire later than the present one";
+        return Err(Refusal::new(Code::BadRequest, text, None));
+    }
+    Ok(())
 }

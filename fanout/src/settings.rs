@@ -4,11 +4,18 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use actix_socketio::Config;
+use registry::RedisSettings;
 use runtime::settings::{Settings, SettingsError, malformed};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::auth::Keys;
+use crate::address::Proxies;
+use crate::auth::{Keys, OAuthSettings};
+use crate::http::{Landing, SecurityHeaders};
+use crate::limit::LimitSettings;
 use crate::origin::Origins;
+
+/// The default of `JWT_EXPIRES_IN`.
+const EXPIRES: Duration = Duration::from_hours(7 * 24);
 
 /// Everything that a fanout is told.
 #[derive(Debug, Clone)]
@@ -21,6 +28,20 @@ pub struct FanoutSettings {
     pub origins: Origins,
     /// The transport's bounds.
     pub socketio: Config,
+    /// What instances share; without it limits and sessions are this process's.
+    pub redis: Option<RedisSettings>,
+    /// How much is allowed.
+    pub limits: LimitSettings,
+    /// Whose `X-Forwarded-*` headers are taken at their word.
+    pub proxies: Proxies,
+    /// Logins at Discord, where they are configured.
+    pub oauth: Option<OAuthSettings>,
+    /// How long a token that is signed here is valid.
+    pub expires: Duration,
+    /// Where a user goes after a login.
+    pub landing: Landing,
+    /// What every answer carries.
+    pub headers: SecurityHeaders,
     /// What opens the details of the status routes.
     pub ops_token: Option<SecretString>,
     /// The name of the environment.
@@ -43,11 +64,30 @@ impl FanoutSettings {
             keys: Keys::from_settings(settings)?,
             origins: Origins::from_settings(settings)?,
             socketio: socketio(settings)?,
+            redis: redis(settings)?,
+            limits: LimitSettings::read(settings)?,
+            proxies: Proxies::from_settings(settings)?,
+            oauth: OAuthSettings::read(settings)?,
+            expires: settings.duration("JWT_EXPIRES_IN", EXPIRES)?,
+            landing: Landing::read(settings),
+            headers: SecurityHeaders::read(settings),
             ops_token: settings.secret("OPS_TOKEN"),
             environment: settings.text("APP_ENV").unwrap_or("development").to_owned(),
             shutdown_grace: settings.milliseconds("SHUTDOWN_GRACE_MS", Duration::from_secs(5))?,
             drain: Duration::from_secs(settings.number("DRAIN_SECONDS", 20)?),
         })
+    }
+}
+
+fn redis(settings: &Settings) -> Result<Option<RedisSettings>, SettingsError> {
+    const NAME: &str = "REDIS_URL";
+    let Some(url) = settings.secret(NAME) else {
+        return Ok(None);
+    };
+    let redis = RedisSettings::new(url.expose_secret());
+    match redis.check() {
+        Ok(()) => Ok(Some(redis)),
+        Err(_) => Err(malformed(NAME, "an address such as redis://host:6379")),
     }
 }
 
@@ -68,4 +108,33 @@ fn socketio(settings: &Settings) -> Result<Config, SettingsError> {
         queue_bytes_max: positive("SOCKET_QUEUE_MAX", queue)?,
         ..default
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_of_redis_that_is_none_stops_the_start_and_is_not_repeated() {
+        let mut settings = Settings::default();
+        assert!(redis(&settings).unwrap().is_none());
+        for url in [
+            "redis:6379",
+            "http://:secret@redis",
+            "redis://:secret@redis:port",
+        ] {
+            settings.set("REDIS_URL", url);
+            let error = redis(&settings).unwrap_err().to_string();
+            assert!(
+                error.starts_with("setting REDIS_URL is malformed"),
+                "{error}"
+            );
+            assert!(!error.contains("secret"), "{error}");
+        }
+        for url in ["redis://redis:6379/1", "rediss://user:secret@redis:6380"] {
+            settings.set("REDIS_URL", url);
+            let opened = redis(&settings).unwrap();
+            assert!(!format!("{opened:?}").contains("secret"));
+        }
+    }
 }

@@ -6,7 +6,7 @@ use proto::{ChannelId, UserId};
 use runtime::settings::parse_duration;
 use runtime::time::now_ms;
 
-use crate::auth::{Claims, Keys};
+use crate::auth::{Claims, Keys, token_id};
 
 /// What a token is made of.
 #[derive(Debug, Clone, clap::Args)]
@@ -45,8 +45,8 @@ impl TokenArgs {
             exp: now.saturating_add(seconds),
             channels: (!channels.is_empty()).then_some(channels),
             private: self.private.then_some(true),
-            iss: None,
-            aud: None,
+            jti: Some(token_id()),
+            ..Claims::default()
         })
     }
 }

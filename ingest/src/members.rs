@@ -169,7 +169,10 @@ impl Members {
             .buffered(GUILDS_MAX)
             .collect()
             .await;
-        let reply = MemberReply { answers };
+        let reply = MemberReply {
+            answers,
+            recheck_after_ms: 0,
+        };
         if request
             .reply
             .send(Bytes::from(reply.encode_to_vec()))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::json;
-use tests::{Client, Home, World};
+use tests::{Client, Home, Plan, World};
 
 /// Messages a second, as many as the issue asks for, for 16 s.
 const RATE: u32 = 50;
@@ -20,7 +20,10 @@ const NATS_AWAY: Duration = Duration::from_millis(4_500);
 async fn unharmed_by(
     fault: impl AsyncFnOnce(&mut World) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let mut world = World::start(Home::Distributed).await?;
+    let mut world = Plan::new(Home::Distributed)
+        .with_one_ingest()
+        .start()
+        .await?;
     let channel = world.public_channel()?.to_owned();
     let mut settings = crate::scenario::settings(&world)?;
     settings["count"] = json!(COUNT);
@@ -69,7 +72,10 @@ async fn ingest_and_nats_killed_together_and_again_lose_and_double_nothing() -> 
 
 #[tokio::test]
 async fn who_comes_while_ingest_is_away_is_let_in_when_it_is_back() -> anyhow::Result<()> {
-    let mut world = World::start(Home::Distributed).await?;
+    let mut world = Plan::new(Home::Distributed)
+        .with_one_ingest()
+        .start()
+        .await?;
     world.kill_ingest().await?;
     let mut client = Client::start("unresolved.mjs", &crate::scenario::settings(&world)?)?;
     client.ready().await?;
@@ -90,7 +96,10 @@ async fn a_killed_nats_server_that_comes_back_loses_and_doubles_nothing() -> any
 
 #[tokio::test]
 async fn who_lost_a_right_while_the_session_was_lost_is_found_out() -> anyhow::Result<()> {
-    let world = World::start(Home::Distributed).await?;
+    let world = Plan::new(Home::Distributed)
+        .with_one_ingest()
+        .start()
+        .await?;
     Client::start("missed.mjs", &crate::scenario::settings(&world)?)?
         .result()
         .await?;

@@ -5,9 +5,14 @@
     reason = "tests: what is missing fails them, and what they measured is shown"
 )]
 
+mod deletes;
 mod demo;
 mod faults;
 mod layout;
+mod limits;
+mod manifests;
+mod members;
 mod metrics;
 mod scenario;
 mod traces;
+mod viewer;

@@ -2,7 +2,10 @@
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
-use tests::{Client, Home, World, world::JWT_SECRET};
+use tests::{
+    Client, Home, World,
+    world::{JWT_SECRET, OPS_TOKEN},
+};
 
 /// What every client is told of its world.
 pub(crate) fn settings(world: &World) -> anyhow::Result<Value> {
@@ -10,6 +13,8 @@ pub(crate) fn settings(world: &World) -> anyhow::Result<Value> {
         "sim": world.sim_url,
         "world": world.overview,
         "urls": world.urls,
+        "page": world.page_url(),
+        "ops": OPS_TOKEN,
         "secret": JWT_SECRET,
         "channel": world.public_channel()?,
         "role": crew(world).context("one role opens the private channel")?,
@@ -32,6 +37,15 @@ async fn privacy(home: Home) -> anyhow::Result<()> {
         .await?;
     println!("privacy on {home:?}: {result}");
     Ok(())
+}
+
+/// One client script on a world of a home; what it found is printed.
+async fn shown_by(script: &str, home: Home) -> anyhow::Result<Value> {
+    let world = World::start(home).await?;
+    let client = Client::start(script, &settings(&world)?)?;
+    let result = client.result().await.with_context(|| world.output())?;
+    println!("{script} on {home:?}: {result}");
+    Ok(result)
 }
 
 /// The role that three members share and that opens the private channel.
@@ -108,4 +122,46 @@ async fn what_breaks_the_rules_is_closed_and_nobody_else_notices() -> anyhow::Re
         .result()
         .await?;
     Ok(())
+}
+
+#[tokio::test]
+async fn reactions_typing_channels_threads_and_viewers_are_told_standalone() -> anyhow::Result<()> {
+    shown_by("state.mjs", Home::Standalone).await.map(drop)
+}
+
+#[tokio::test]
+async fn reactions_typing_channels_threads_and_viewers_are_told_on_two_fanouts()
+-> anyhow::Result<()> {
+    shown_by("state.mjs", Home::Distributed).await.map(drop)
+}
+
+#[tokio::test]
+async fn every_other_way_to_watch_shows_the_same_standalone() -> anyhow::Result<()> {
+    shown_by("ways.mjs", Home::Standalone).await.map(drop)
+}
+
+#[tokio::test]
+async fn every_other_way_to_watch_shows_the_same_on_two_fanouts() -> anyhow::Result<()> {
+    shown_by("ways.mjs", Home::Distributed).await.map(drop)
+}
+
+#[tokio::test]
+async fn a_token_ends_is_renewed_and_is_revoked_on_open_sockets_standalone() -> anyhow::Result<()> {
+    shown_by("tokens.mjs", Home::Standalone).await.map(drop)
+}
+
+#[tokio::test]
+async fn a_token_ends_is_renewed_and_is_revoked_on_open_sockets_of_two_fanouts()
+-> anyhow::Result<()> {
+    shown_by("tokens.mjs", Home::Distributed).await.map(drop)
+}
+
+#[tokio::test]
+async fn a_member_logs_in_through_discord_standalone() -> anyhow::Result<()> {
+    shown_by("login.mjs", Home::Standalone).await.map(drop)
+}
+
+#[tokio::test]
+async fn a_member_logs_in_through_discord_on_two_fanouts() -> anyhow::Result<()> {
+    shown_by("login.mjs", Home::Distributed).await.map(drop)
 }

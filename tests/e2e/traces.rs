@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tests::otlp::{Receiver, Span};
 use tests::world::eventually;
-use tests::{Client, Home, World, world::JWT_SECRET};
+use tests::{Client, Home, Plan, World, world::JWT_SECRET};
 
 /// What nobody but the channel's viewers may read.
 const WORDS: &str = "between you and me, the gates open at nine";
@@ -53,15 +53,13 @@ fn named<'a>(spans: &'a [Span], name: &'a str) -> Vec<&'a Span> {
 async fn one_trace_leads_from_discords_frame_to_each_instance_and_the_archive() -> anyhow::Result<()>
 {
     let receiver = Receiver::start()?;
-    let world = World::start_with(
-        Home::Distributed,
-        &[
-            ("OTEL_EXPORTER_OTLP_ENDPOINT", &receiver.endpoint),
-            ("OTEL_EXPORTER_OTLP_HEADERS", KEY),
-            ("OTEL_BSP_SCHEDULE_DELAY", "200"),
-        ],
-    )
-    .await?;
+    let world = Plan::new(Home::Distributed)
+        .with_one_ingest()
+        .with("OTEL_EXPORTER_OTLP_ENDPOINT", &receiver.endpoint)
+        .with("OTEL_EXPORTER_OTLP_HEADERS", KEY)
+        .with("OTEL_BSP_SCHEDULE_DELAY", "200")
+        .start()
+        .await?;
     post_one(&world).await?;
     eventually("the archive's span has come", async || {
         !named(&of_message(&receiver), "archive").is_empty()
@@ -132,15 +130,13 @@ fn check_relations(spans: &[Span]) {
 #[tokio::test]
 async fn what_the_root_does_not_sample_leaves_no_span_anywhere() -> anyhow::Result<()> {
     let receiver = Receiver::start()?;
-    let world = World::start_with(
-        Home::Distributed,
-        &[
-            ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", &receiver.endpoint),
-            ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"),
-            ("OTEL_TRACES_SAMPLER_ARG", "0"),
-        ],
-    )
-    .await?;
+    let world = Plan::new(Home::Distributed)
+        .with_one_ingest()
+        .with("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", &receiver.endpoint)
+        .with("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
+        .with("OTEL_TRACES_SAMPLER_ARG", "0")
+        .start()
+        .await?;
     post_one(&world).await?;
     world.terminate().await?;
     let names: Vec<_> = receiver.spans().into_iter().map(|span| span.name).collect();
@@ -152,14 +148,12 @@ async fn what_the_root_does_not_sample_leaves_no_span_anywhere() -> anyhow::Resu
 async fn a_receiver_that_is_away_slows_and_fails_nothing() -> anyhow::Result<()> {
     const COUNT: u32 = 300;
     // Nobody listens on port 1.
-    let mut world = World::start_with(
-        Home::Distributed,
-        &[
-            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1"),
-            ("OTEL_BSP_SCHEDULE_DELAY", "100"),
-        ],
-    )
-    .await?;
+    let mut world = Plan::new(Home::Distributed)
+        .with_one_ingest()
+        .with("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+        .with("OTEL_BSP_SCHEDULE_DELAY", "100")
+        .start()
+        .await?;
     let mut settings = crate::scenario::settings(&world)?;
     settings["count"] = json!(COUNT);
     let mut client = Client::start("recorder.mjs", &settings)?;

@@ -1,5 +1,6 @@
-//! A world: the simulated Discord, one home of the product, and its faults.
+//! A world: the simulated Discord, one column of the seam table, a load balancer, and their faults.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -8,19 +9,84 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::Command;
 
+use crate::balancer::Balancer;
+use crate::mariadb_server::MariaDb;
 use crate::nats_server::NatsServer;
 use crate::process::{PATIENCE, Process};
+use crate::redis_server::RedisServer;
 
 /// The secret that all tokens of the tests are signed with.
 pub const JWT_SECRET: &str = "a secret of the tests that is longer than 32 bytes";
 
+/// What opens the details of the status routes.
+pub const OPS_TOKEN: &str = "the operators' token of the tests";
+
 /// Which column of the seam table a world is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Home {
-    /// The standalone binary: embedded broker and store.
+    /// The standalone binary: embedded broker and store, limits within the process.
     Standalone,
-    /// Ingest and two fanouts on NATS, with SQLite.
+    /// Two ingests, of which one stands by, and two fanouts, on NATS, Redis and MariaDB.
     Distributed,
+}
+
+/// A world to be made.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    home: Home,
+    ingests: usize,
+    members: usize,
+    settings: Vec<(String, String)>,
+}
+
+impl Plan {
+    /// The usual world of a home. Its clients are many and come from one address, so nothing is limited.
+    #[must_use]
+    pub fn new(home: Home) -> Self {
+        let unlimited = [
+            "RATE_LIMIT_MAX_REQUESTS",
+            "CONNECT_RATE_PER_ADDRESS",
+            "CONNECTIONS_PER_USER_MAX",
+            "CONNECTIONS_PER_ADDRESS_MAX",
+        ];
+        Self {
+            home,
+            ingests: 2,
+            members: 0,
+            settings: unlimited
+                .map(|name| (name.to_owned(), "0".to_owned()))
+                .to_vec(),
+        }
+    }
+
+    /// With this setting for every service of ours.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Display) -> Self {
+        self.settings.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    /// With so many further members of whom Discord's greeting says nothing.
+    #[must_use]
+    pub fn with_members(mut self, members: usize) -> Self {
+        self.members = members;
+        self
+    }
+
+    /// With one ingest, and nobody to stand by for it.
+    #[must_use]
+    pub fn with_one_ingest(mut self) -> Self {
+        self.ingests = 1;
+        self
+    }
+
+    /// Starts it, and waits until all of it is ready and knows Discord's guilds.
+    ///
+    /// # Errors
+    /// A part is missing, or not ready in time.
+    pub async fn start(self) -> anyhow::Result<World> {
+        World::of(self).await
+    }
 }
 
 /// Everything that runs for one test.
@@ -34,86 +100,110 @@ pub struct World {
     pub urls: Vec<String>,
     /// Where each fanout, or the standalone binary, serves its metrics.
     pub metrics: Vec<String>,
-    /// What every service is told beyond the world's own settings.
-    environment: Vec<(String, String)>,
-    /// The broker, in the distributed home.
-    nats: Option<NatsServer>,
+    plan: Plan,
+    servers: Option<Servers>,
+    balancer: Balancer,
     folder: TempDir,
-    ingest: Option<Process>,
-    /// The simulator and the fanouts: they live as long as the world.
-    running: Vec<Process>,
+    _sim: Process,
+    ingests: Vec<Process>,
+    fanouts: Vec<Option<Process>>,
     http: reqwest::Client,
 }
 
+/// What the distributed home stands on.
+#[derive(Debug)]
+struct Servers {
+    nats: NatsServer,
+    redis: RedisServer,
+    mariadb: MariaDb,
+}
+
+/// The database of a world.
+const DATABASE: &str = "world";
+
 impl World {
-    /// Starts a world, and waits until all of it is ready and knows Discord's guilds.
+    /// The usual world of a home.
     ///
     /// # Errors
     /// A part is missing, or not ready in time.
     pub async fn start(home: Home) -> anyhow::Result<Self> {
-        Self::start_with(home, &[]).await
+        Plan::new(home).start().await
     }
 
-    /// Starts a world whose services are told these variables too.
-    ///
-    /// # Errors
-    /// As [`Self::start`].
-    pub async fn start_with(home: Home, environment: &[(&str, &str)]) -> anyhow::Result<Self> {
-        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    async fn of(plan: Plan) -> anyhow::Result<Self> {
         // The first one of a process wins; the others find what they want.
         drop(rustls::crypto::ring::default_provider().install_default());
         let http = reqwest::Client::new();
         let mut sim_command = program("discord-sim")?;
         sim_command.args(["--port", "0", "--quiet"]);
+        if plan.members > 0 {
+            sim_command.args(["--members", &plan.members.to_string()]);
+        }
         let mut sim = Process::start("discord-sim", sim_command)?;
         let sim_url = sim.line_after("listening on ").await?;
-        let overview = http
-            .get(format!("{sim_url}/sim/world"))
-            .send()
-            .await?
-            .json()
-            .await?;
+        let overview = http.get(format!("{sim_url}/sim/world")).send().await?;
+        let overview = overview.json().await?;
+        let servers = (plan.home == Home::Distributed).then(|| Servers {
+            nats: NatsServer::start(),
+            redis: RedisServer::start(),
+            mariadb: MariaDb::start(),
+        });
         let mut world = Self {
             sim_url,
             overview,
             urls: Vec::new(),
             metrics: Vec::new(),
-            environment: environment.iter().map(own).collect(),
-            nats: (home == Home::Distributed).then(NatsServer::start),
+            servers,
+            balancer: Balancer::start().await?,
             folder: tempfile::tempdir()?,
-            ingest: None,
-            running: vec![sim],
+            _sim: sim,
+            ingests: Vec::new(),
+            fanouts: Vec::new(),
             http,
+            plan,
         };
-        match home {
-            Home::Standalone => world.start_fanout("discord-stream").await?,
+        match world.plan.home {
+            Home::Standalone => world.start_fanout("0").await?,
             Home::Distributed => {
-                world.start_ingest()?;
-                world.start_fanout("fanout").await?;
-                world.start_fanout("fanout").await?;
+                for _ in 0..world.plan.ingests {
+                    world.start_ingest()?;
+                }
+                world.start_fanout("0").await?;
+                world.start_fanout("0").await?;
             }
         }
         world.is_settled().await?;
         Ok(world)
     }
 
-    /// Starts ingest, again after [`Self::kill_ingest`].
+    /// The load balancer's base address, which the page has for all instances.
+    pub fn page_url(&self) -> String {
+        self.balancer.url()
+    }
+
+    fn servers(&mut self) -> anyhow::Result<&mut Servers> {
+        self.servers.as_mut().context("this home has no servers")
+    }
+
+    /// Starts an ingest, again after [`Self::kill_ingest`].
     ///
     /// # Errors
     /// It can't be started.
     pub fn start_ingest(&mut self) -> anyhow::Result<()> {
-        let command = self.service("ingest")?;
-        self.ingest = Some(Process::start("ingest", command)?);
+        let command = self.service("ingest", "0")?;
+        self.ingests.push(Process::start("ingest", command)?);
         Ok(())
     }
 
-    /// Ends ingest as a crash would.
+    /// Ends every ingest as a crash would.
     ///
     /// # Errors
-    /// There is none.
+    /// One can't be ended.
     pub async fn kill_ingest(&mut self) -> anyhow::Result<()> {
-        let mut ingest = self.ingest.take().context("ingest runs")?;
-        ingest.kill().await
+        for mut ingest in self.ingests.drain(..) {
+            ingest.kill().await?;
+        }
+        Ok(())
     }
 
     /// Ends the broker's server as a crash would.
@@ -121,7 +211,7 @@ impl World {
     /// # Errors
     /// This home has none.
     pub fn kill_nats(&mut self) -> anyhow::Result<()> {
-        self.nats.as_mut().context("this home has a broker")?.kill();
+        self.servers()?.nats.kill();
         Ok(())
     }
 
@@ -130,91 +220,185 @@ impl World {
     /// # Errors
     /// This home has none.
     pub fn restart_nats(&mut self) -> anyhow::Result<()> {
-        self.nats
-            .as_mut()
-            .context("this home has a broker")?
-            .restart();
+        self.servers()?.nats.restart();
         Ok(())
     }
 
-    /// Where ingest serves its metrics.
+    /// Ends Redis as a crash would.
     ///
     /// # Errors
-    /// It does not run.
-    pub async fn ingest_metrics(&mut self) -> anyhow::Result<String> {
-        metrics_of(self.ingest.as_mut().context("ingest runs")?).await
+    /// This home has none.
+    pub fn kill_redis(&mut self) -> anyhow::Result<()> {
+        self.servers()?.redis.kill();
+        Ok(())
     }
 
-    /// Asks ingest and the fanouts to end, and waits until they have.
+    /// Starts Redis again, empty, on its port.
     ///
     /// # Errors
-    /// One of them does not end well.
-    pub async fn terminate(mut self) -> anyhow::Result<()> {
-        // The simulator comes first, and goes with the world.
-        let fanouts = self.running.split_off(1);
-        for service in fanouts.into_iter().chain(self.ingest.take()) {
-            service.terminate().await?;
+    /// This home has none.
+    pub fn restart_redis(&mut self) -> anyhow::Result<()> {
+        self.servers()?.redis.restart();
+        Ok(())
+    }
+
+    /// Runs a statement in the database.
+    ///
+    /// # Errors
+    /// This home has none.
+    pub fn sql(&mut self, statement: &str) -> anyhow::Result<()> {
+        let mariadb = &self.servers()?.mariadb;
+        mariadb.run(&format!("USE {DATABASE}; {statement}"));
+        Ok(())
+    }
+
+    /// How far the archive is, as the database says.
+    ///
+    /// # Errors
+    /// This home has none.
+    pub fn archived(&mut self) -> anyhow::Result<u64> {
+        let mariadb = &self.servers()?.mariadb;
+        let told = mariadb.ask(&format!("SELECT sequence FROM {DATABASE}.archive_position"));
+        told.parse().with_context(|| told.clone())
+    }
+
+    /// Waits until the archive has come so far.
+    ///
+    /// # Errors
+    /// It does not in time.
+    pub async fn is_archived(&mut self, sequence: u64) -> anyhow::Result<()> {
+        let until = Instant::now() + PATIENCE;
+        while self.archived()? < sequence {
+            anyhow::ensure!(Instant::now() < until, "the archive does not catch up");
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
         Ok(())
     }
 
-    /// What a service has written on its standard error so far: ingest, then the fanouts.
-    pub fn outputs(&self) -> Vec<String> {
-        let services = self.ingest.iter().chain(self.running.iter().skip(1));
-        services.map(Process::output).collect()
+    /// Ends a fanout as a crash would.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub async fn kill_fanout(&mut self, number: usize) -> anyhow::Result<()> {
+        let fanout = self.fanouts.get_mut(number).and_then(Option::take);
+        fanout.context("it runs")?.kill().await
     }
 
-    async fn start_fanout(&mut self, name: &str) -> anyhow::Result<()> {
-        let mut fanout = Process::start(name, self.service(name)?)?;
+    /// Starts a killed fanout again, on its port.
+    ///
+    /// # Errors
+    /// It can't be started.
+    pub async fn restart_fanout(&mut self, number: usize) -> anyhow::Result<()> {
+        let url = self.urls.get(number).context("there was one")?;
+        let port = url.rsplit_once(':').context("it has a port")?.1.to_owned();
+        let mut fanout = Process::start("fanout", self.service("fanout", &port)?)?;
+        fanout.line_after("fanout listens address=").await?;
+        if let Some(place) = self.fanouts.get_mut(number) {
+            *place = Some(fanout);
+        }
+        self.is_settled().await
+    }
+
+    async fn start_fanout(&mut self, port: &str) -> anyhow::Result<()> {
+        let name = match self.plan.home {
+            Home::Standalone => "discord-stream",
+            Home::Distributed => "fanout",
+        };
+        let mut fanout = Process::start(name, self.service(name, port)?)?;
         self.metrics.push(metrics_of(&mut fanout).await?);
         let address = fanout.line_after("fanout listens address=").await?;
         let port = address.rsplit_once(':').context("an address has a port")?.1;
         self.urls.push(format!("http://127.0.0.1:{port}"));
-        self.running.push(fanout);
+        self.balancer.add(port.parse()?);
+        self.fanouts.push(Some(fanout));
         Ok(())
     }
 
-    /// A service of ours with the settings of this world, on a port that it takes itself.
-    fn service(&self, name: &str) -> anyhow::Result<Command> {
+    /// A service of ours with the settings of this world.
+    fn service(&self, name: &str, port: &str) -> anyhow::Result<Command> {
         let folder = self.folder.path();
+        let text = |name: &str| self.overview[name].as_str().unwrap_or_default();
+        let page = self.page_url();
         let mut command = program(name)?;
         command
             .current_dir(folder)
-            .envs(self.environment.iter().cloned())
-            .env("PORT", "0")
-            .env("METRICS_PORT", "0")
+            .env("PORT", port)
             .env("JWT_SECRET", JWT_SECRET)
+            .env("OPS_TOKEN", OPS_TOKEN)
             .env("DATA_DIR", folder)
-            .env(
-                "DATABASE_URL",
-                format!("sqlite://{}", folder.join("store.db").display()),
-            )
+            .env("FRONTEND_URL", &page)
             .env("DISCORD_API_URL", format!("{}/api/v10", self.sim_url))
+            .env("DISCORD_OAUTH_URL", format!("{}/oauth2", self.sim_url))
+            .env("DISCORD_BOT_TOKEN", text("token"))
+            .env("DISCORD_CLIENT_ID", text("client_id"))
+            .env("DISCORD_CLIENT_SECRET", text("client_secret"))
             .env(
-                "DISCORD_BOT_TOKEN",
-                self.overview["token"].as_str().unwrap_or_default(),
+                "DISCORD_REDIRECT_URI",
+                format!("{page}/api/auth/discord/callback"),
             )
+            .env("METRICS_PORT", "0")
             .env("SHUTDOWN_GRACE_MS", "0")
-            .env("DRAIN_SECONDS", "0")
-            .env(
-                "NATS_URL",
-                self.nats.as_ref().map(NatsServer::url).unwrap_or_default(),
-            );
+            .env("DRAIN_SECONDS", "0");
+        if let Some(servers) = &self.servers {
+            command
+                .env("NATS_URL", servers.nats.url())
+                .env("REDIS_URL", servers.redis.url())
+                .env("DATABASE_URL", servers.mariadb.url(DATABASE));
+        }
+        command.envs(self.plan.settings.iter().map(|(name, value)| (name, value)));
         Ok(command)
     }
 
-    /// Waits until every fanout is ready and shows the first guild's owner a channel of every guild of theirs.
+    /// Waits until every fanout is ready and hears ingest.
     async fn is_settled(&self) -> anyhow::Result<()> {
-        for url in &self.urls {
+        for (url, _) in self.running() {
             eventually("a fanout is ready and hears ingest", async || {
                 let ready = self.http.get(format!("{url}/api/ready")).send().await;
                 let health = self.get(&format!("{url}/api/health")).await;
                 let is_heard = health.is_ok_and(|health| health["checks"]["ingest"] == "up");
                 ready.is_ok_and(|answer| answer.status().is_success()) && is_heard
             })
-            .await?;
+            .await
+            .with_context(|| self.output())?;
         }
         Ok(())
+    }
+
+    /// Where the only ingest serves its metrics.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub async fn ingest_metrics(&mut self) -> anyhow::Result<String> {
+        metrics_of(self.ingests.first_mut().context("ingest runs")?).await
+    }
+
+    /// Asks the services to end, the fanouts first, and waits until they have.
+    ///
+    /// # Errors
+    /// One of them does not end well.
+    pub async fn terminate(mut self) -> anyhow::Result<()> {
+        let fanouts = std::mem::take(&mut self.fanouts).into_iter().flatten();
+        for service in fanouts.chain(std::mem::take(&mut self.ingests)) {
+            service.terminate().await?;
+        }
+        Ok(())
+    }
+
+    fn running(&self) -> impl Iterator<Item = (&String, &Process)> {
+        let fanouts = self.urls.iter().zip(&self.fanouts);
+        fanouts.filter_map(|(url, fanout)| Some((url, fanout.as_ref()?)))
+    }
+
+    /// What each service has written so far: ingest, then the fanouts.
+    pub fn outputs(&self) -> Vec<String> {
+        let fanouts = self.running().map(|(_, fanout)| fanout);
+        let services = self.ingests.iter().chain(fanouts);
+        services.map(Process::output).collect()
+    }
+
+    /// All of it, for a test that fails.
+    pub fn output(&self) -> String {
+        self.outputs().join("\n----\n")
     }
 
     /// The JSON of an address.

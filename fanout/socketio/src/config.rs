@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use http::header::{self, HeaderName};
+use http::header::{self, HeaderName, HeaderValue};
 
 /// The settings of one [`Upgrade`](crate::Upgrade), the same on every worker.
 #[derive(Clone, Debug)]
@@ -30,6 +30,8 @@ pub struct Config {
     /// sees all of them; [`ConnectRequest`](crate::ConnectRequest) and [`Socket::handshake`](crate::Socket::handshake) see
     /// these, because a browser's full set costs more memory than the rest of a quiet connection.
     pub handshake_headers: Vec<HeaderName>,
+    /// What a refused handshake is answered with beside the headers of its [`Refusal`](crate::Refusal).
+    pub refusal_headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Default for Config {
@@ -56,6 +58,7 @@ impl Default for Config {
                 HeaderName::from_static("x-forwarded-proto"),
                 HeaderName::from_static("x-request-id"),
             ],
+            refusal_headers: Vec::new(),
         }
     }
 }

@@ -35,4 +35,4 @@ pub use http::HeaderMap;
 pub use http_error::{http_answer, routes};
 pub use socket::{Ack, Socket, SocketKey};
 pub use stats::Stats;
-pub use upgrade::{Upgrade, refuse};
+pub use upgrade::{Upgrade, refuse, switch_protocols};

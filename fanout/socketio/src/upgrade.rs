@@ -68,8 +68,10 @@ impl<H: Host> Upgrade<H> {
     ) -> Result<(), actix_web::Error> {
         let handshake = match self.admit(&request, framed.io_ref()) {
             Ok(handshake) => handshake,
-            Err(refusal) => {
+            Err(mut refusal) => {
                 self.worker.stats.on_refused();
+                let more = &self.worker.config.refusal_headers;
+                refusal.headers.extend(more.iter().cloned());
                 return refuse(framed, refusal).await;
             }
         };
@@ -161,8 +163,12 @@ pub async fn refuse(
     within_answer_timeout(answer).await
 }
 
-/// Writes the 101 and takes the stream out of actix's hands, with what it has read beyond the request.
-async fn switch_protocols(
+/// Writes the 101 and takes the stream out of actix's hands, with what it has read beyond the request: also for a
+/// plain WebSocket beside this endpoint. Whether the request is a handshake is the caller's to check.
+///
+/// # Errors
+/// When the answer can't be written.
+pub async fn switch_protocols(
     request: Request,
     mut framed: Framed<TcpStream, h1::Codec>,
 ) -> Result<(TcpStream, Vec<u8>), actix_web::Error> {

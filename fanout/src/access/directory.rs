@@ -113,7 +113,8 @@ impl Directory {
                     .flat_map(|guild| guild.channels.values().map(move |c| (guild, c)))
                     .collect()
             }
-            Grant::Embed(channels) => {
+            Grant::Embed(embed) => {
+                let channels = &embed.channels;
                 let place = |id| Some((self.guilds.get(self.places.get(id)?)?, id.get()));
                 let places = channels.iter().filter_map(place);
                 places
@@ -128,6 +129,12 @@ impl Directory {
             Some((&guild.guild, channel, access))
         };
         seen.into_iter().filter_map(allowed).collect()
+    }
+
+    /// A channel, and the guild that it is in.
+    pub fn channel(&self, id: ChannelId) -> Option<(&Guild, &Channel)> {
+        let view = self.guilds.get(self.places.get(&id)?)?;
+        Some((&view.guild, view.channels.get(&id.get())?))
     }
 
     /// The guild that a channel is in.
@@ -162,6 +169,17 @@ impl Directory {
         self.guilds
             .get(&guild)
             .is_some_and(|view| view.member(user).is_some())
+    }
+
+    /// Until when a member is timed out (milliseconds since 1970), also where that is past.
+    pub fn timed_out_until_ms(&self, guild: GuildId, user: UserId) -> Option<i64> {
+        let view = self.guilds.get(&guild)?;
+        view.members.get(&user.get())?.timed_out_until_ms
+    }
+
+    /// All guilds.
+    pub fn guilds(&self) -> impl Iterator<Item = GuildId> {
+        self.guilds.keys().copied()
     }
 
     /// All guilds, those first in which this user is believed to be a member.

@@ -42,8 +42,17 @@ pub(crate) mod kind {
 pub enum Grant {
     /// What Discord would show this user.
     User(UserId),
-    /// These channels, as far as everyone may see them.
-    Embed(Vec<ChannelId>),
+    /// Channels that a page shows.
+    Embed(Embed),
+}
+
+/// What the token of an embedded page grants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Embed {
+    /// The channels that it names.
+    pub channels: Vec<ChannelId>,
+    /// As far as the bot sees them, and not as far as everyone does.
+    pub is_private: bool,
 }
 
 /// What a viewer may do in a channel that they may see.
@@ -70,14 +79,28 @@ pub(super) fn access(
     }
     let viewer = match grant {
         Grant::User(user) => Some(guild.member(*user)?),
-        Grant::Embed(channels) => {
-            let named = ChannelId::new(channel.id).is_some_and(|id| channels.contains(&id));
+        Grant::Embed(embed) => {
+            let named = ChannelId::new(channel.id).is_some_and(|id| embed.channels.contains(&id));
+            if named && embed.is_private {
+                return as_the_bot(channel);
+            }
             named.then_some(None)?
         }
     };
     let bits = permissions(guild, channel, viewer.as_ref(), now_ms);
     let seen = is_seen(channel, viewer.as_ref(), bits);
     seen.then(|| of_bits(channel, bits, viewer.is_some()))
+}
+
+/// What the bot sees, read only. Nothing tells which of the members it is; what it does not see Discord does not
+/// send it, so that a channel which is known here is one that it sees.
+fn as_the_bot(channel: &Channel) -> Option<Access> {
+    let is_place = !matches!(channel.kind, kind::CATEGORY | kind::DIRECTORY);
+    is_place.then_some(Access {
+        can_read_history: true,
+        can_write: false,
+        can_manage: false,
+    })
 }
 
 /// The bits of a member in a channel, or of @everyone alone.

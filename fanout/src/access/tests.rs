@@ -13,7 +13,7 @@ use twilight_model::guild::Permissions;
 use twilight_model::id::Id;
 use twilight_util::permission_calculator::PermissionCalculator;
 
-use super::{Access, Change, Directory, Grant, kind};
+use super::{Access, Change, Directory, Embed, Grant, kind};
 
 const GUILD: u64 = 100;
 const OWNER: u64 = 1;
@@ -308,18 +308,23 @@ fn an_embed_token_shows_the_channels_that_it_names_and_everyone_sees() {
         vec![hidden, channel(301, 0), channel(302, 0)],
     );
     let named = [300, 301, 999].map(|id| ChannelId::new(id).unwrap());
-    let grant = Grant::Embed(named.to_vec());
-    let visible: Vec<_> = guild
-        .visible(&grant, NOW)
-        .into_iter()
-        .map(|(_, channel, access)| (channel.id, access))
-        .collect();
+    let visible = |is_private| -> Vec<_> {
+        let grant = Grant::Embed(Embed {
+            channels: named.to_vec(),
+            is_private,
+        });
+        let visible = guild.visible(&grant, NOW).into_iter();
+        visible
+            .map(|(_, channel, access)| (channel.id, access))
+            .collect()
+    };
     let access = Access {
         can_read_history: true,
         can_write: false,
         can_manage: false,
     };
-    assert_eq!(visible, [(301, access)]);
+    assert_eq!(visible(false), [(301, access)]);
+    assert_eq!(visible(true), [(300, access), (301, access)]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What a viewer sees: the list that they are sent, and what happens when it changes.
 
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use proto::{ChannelId, GuildId};
 use runtime::time::now_ms;
@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::joining::unavailable;
-use super::{Hub, State, TURN_TIME_MAX};
+use super::{Hub, State, Turns};
 use crate::access::{Change, Grant};
 use crate::frames::{Frames, json};
 use crate::object::channel_object;
@@ -68,26 +68,22 @@ impl Hub {
     pub(super) async fn send_lists(self: Rc<Self>) {
         loop {
             self.unlisted.notified().await;
-            loop {
-                let began = Instant::now();
-                while began.elapsed() < TURN_TIME_MAX {
-                    let state = &mut *self.state.borrow_mut();
-                    let Some(key) = state.unlisted.pop_first() else {
-                        break;
-                    };
-                    state.list_if_new(key);
-                }
-                if self.state.borrow().unlisted.is_empty() {
-                    break;
-                }
-                tokio::task::yield_now().await;
+            let mut turns = Turns::begin();
+            while self.list_next() {
+                turns.end().await;
             }
             // A burst of changes (channels put into another order) becomes few lists.
             tokio::time::sleep(LISTS_PAUSE).await;
         }
     }
 
-    fn put_out(&self, state: &mut State, key: ViewerKey, channel: ChannelId) {
+    fn list_next(&self) -> bool {
+        let state = &mut *self.state.borrow_mut();
+        let next = state.unlisted.pop_first();
+        next.map(|key| state.list_if_new(key)).is_some()
+    }
+
+    pub(super) fn put_out(&self, state: &mut State, key: ViewerKey, channel: ChannelId) {
         if let Some(room) = state.rooms.get_mut(&channel) {
             room.leave(key);
         }
@@ -99,7 +95,7 @@ impl Hub {
         if let Some(viewer) = state.viewers.get_mut(&key)
             && viewer.joined.remove(&channel)
         {
-            self.instance.on_left(channel);
+            self.instance.on_left(channel, viewer.watcher());
             let left = ChannelLeft {
                 channel_id: channel.to_string(),
                 reason,
@@ -133,6 +129,15 @@ impl State {
             .collect()
     }
 
+    /// What a viewer has joined and no longer sees.
+    pub(super) fn hidden_of(&self, key: ViewerKey) -> Vec<ChannelId> {
+        let joined = self.viewers.get(&key).map(|viewer| viewer.joined.iter());
+        let joined = joined.into_iter().flatten().copied();
+        joined
+            .filter(|channel| self.access(key, *channel).is_none())
+            .collect()
+    }
+
     /// Who may have to be shown another list.
     fn shown_by(&self, change: Change) -> Vec<ViewerKey> {
         let (Change::Listing(guild) | Change::Channel(guild, _) | Change::Guild(guild)) = change
@@ -155,7 +160,8 @@ impl State {
     fn may_be_in(&self, viewer: &Viewer, guild: GuildId) -> bool {
         match &viewer.session.principal.grant {
             Grant::User(user) => self.directory.is_member(guild, *user),
-            Grant::Embed(channels) => channels
+            Grant::Embed(embed) => embed
+                .channels
                 .iter()
                 .any(|channel| self.directory.guild_of(*channel) == Some(guild)),
         }
@@ -188,11 +194,17 @@ impl State {
 
     /// The list, and beside it which guilds it is of.
     fn channel_list(&mut self, key: ViewerKey) -> Option<Box<RawValue>> {
+        let grant = &self.viewers.get(&key)?.session.principal.grant;
+        let mut visible = self.directory.visible(grant, now_ms());
+        visible.retain(|(guild, ..)| {
+            GuildId::new(guild.id).is_some_and(|id| !self.has_lapsed(grant, id))
+        });
         let viewer = self.viewers.get_mut(&key)?;
-        let visible = self
-            .directory
-            .visible(&viewer.session.principal.grant, now_ms());
-        viewer.set_guilds(visible.iter().map(|(guild, ..)| guild.id));
+        viewer.set_guilds(
+            visible
+                .iter()
+                .filter_map(|(guild, ..)| GuildId::new(guild.id)),
+        );
         let objects: Vec<_> = visible
             .into_iter()
             .map(|(guild, channel, access)| channel_object(guild, channel, access))

@@ -10,20 +10,21 @@ use tokio::time::timeout;
 use super::{Hub, State};
 use crate::access::Access;
 use crate::history::{self, History};
+use crate::offset::Offset;
 use crate::request::{Code, Refusal, page_limit};
 use crate::room::{Join, PageObject, ROOM_MESSAGES};
 use crate::session::{PAGING_MAX, ViewerKey};
 use crate::transport::Reply;
 
 /// A page that has not been read, and reached by the feed, by then is answered with `UNAVAILABLE`.
-const LOAD_TIME_MAX: Duration = Duration::from_secs(4);
+pub(super) const LOAD_TIME_MAX: Duration = Duration::from_secs(4);
 
 /// How long a page waits for a viewer whose queue is half full.
 const LADEN_PAUSE: Duration = Duration::from_millis(50);
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Joined {
+pub(super) struct Joined {
     success: bool,
     channel_id: String,
     #[serde(rename = "alreadyJoined", skip_serializing_if = "std::ops::Not::not")]
@@ -49,7 +50,7 @@ pub(super) fn unavailable(channel: Option<ChannelId>) -> Refusal {
     Refusal::new(Code::Unavailable, "not available now, try again", channel)
 }
 
-fn not_joined() -> Refusal {
+pub(super) fn not_joined() -> Refusal {
     Refusal::new(Code::NotJoined, "the channel is not joined", None)
 }
 
@@ -59,6 +60,18 @@ impl Hub {
         key: ViewerKey,
         channel: ChannelId,
         limit: Option<u32>,
+        reply: Reply,
+    ) {
+        self.join_after(key, channel, limit, None, reply);
+    }
+
+    /// A join that goes on after an offset, if there is one.
+    pub(super) fn join_after(
+        self: &Rc<Self>,
+        key: ViewerKey,
+        channel: ChannelId,
+        limit: Option<u32>,
+        after: Option<Offset>,
         reply: Reply,
     ) {
         let state = &mut *self.state.borrow_mut();
@@ -79,6 +92,7 @@ impl Hub {
         let join = Join {
             viewer: key,
             limit,
+            after,
             reply,
         };
         let room = state.rooms.entry(channel).or_default();
@@ -131,7 +145,7 @@ impl Hub {
     /// Reads a page, complete to where the feed stands now, and waits until this worker has handled all that
     /// is in it: SQL may be ahead of the feed, and a page must not show what was posted after a right that the
     /// worker still believes in was taken.
-    async fn read(
+    pub(super) async fn read(
         &self,
         channel: ChannelId,
         before: Option<MessageId>,
@@ -148,7 +162,7 @@ impl Hub {
     }
 
     /// The page, the answer, and from here on the live events. Access is decided now, at this position.
-    fn admit(self: &Rc<Self>, state: &mut State, channel: ChannelId, join: Join) {
+    pub(super) fn admit(self: &Rc<Self>, state: &mut State, channel: ChannelId, join: Join) {
         let (access, guild) = match state.access_or_refusal(join.viewer, channel) {
             Ok(granted) => granted,
             Err(refusal) => return join.reply.refuse(&refusal),
@@ -168,6 +182,9 @@ impl Hub {
             actix_rt::spawn(self.clone().admit_later(channel, join, state.epoch));
             return;
         }
+        if let Some(after) = join.after.filter(|_| !is_again) {
+            return self.admit_after(state, channel, after, join);
+        }
         let limit = page_limit(join.limit);
         let page = if access.can_read_history {
             room.page(channel, limit, state.position, &state.directory, guild)
@@ -180,7 +197,7 @@ impl Hub {
         viewer.link.send(&page);
         viewer.joined.insert(channel);
         if room.enter(join.viewer, viewer.link.clone()) {
-            self.instance.on_joined(channel);
+            self.instance.on_joined(channel, viewer.watcher());
         }
         join.reply.done(&joined(channel, is_again));
     }
@@ -214,7 +231,7 @@ impl Hub {
         let was_joining = viewer.joining.remove(&channel);
         let was_joined = viewer.joined.remove(&channel);
         if was_joined {
-            self.instance.on_left(channel);
+            self.instance.on_left(channel, viewer.watcher());
         }
         if !was_joined && !was_joining {
             return reply.refuse(&not_joined());
@@ -276,7 +293,7 @@ impl Hub {
 impl State {
     /// What the viewer may do in a channel that they see, and its guild. Where they see none, that is forbidden,
     /// unless nobody could say yet whether they are a member: then it may be otherwise in a moment.
-    fn access_or_refusal(
+    pub(super) fn access_or_refusal(
         &self,
         key: ViewerKey,
         channel: ChannelId,
@@ -291,7 +308,7 @@ impl State {
     }
 }
 
-fn joined(channel: ChannelId, is_again: bool) -> Joined {
+pub(super) fn joined(channel: ChannelId, is_again: bool) -> Joined {
     Joined {
         success: true,
         channel_id: channel.to_string(),

@@ -36,10 +36,15 @@ impl Hub {
         }
     }
 
-    /// A viewer is connected: they are told who they are and what they see.
-    pub fn on_connected(&self, session: Session, link: Link) -> ViewerKey {
+    pub(super) fn new_key(&self) -> ViewerKey {
         let key = ViewerKey::new(self.next_key.get());
         self.next_key.set(self.next_key.get() + 1);
+        key
+    }
+
+    /// A viewer is connected: they are told who they are and what they see.
+    pub fn on_connected(&self, session: Session, link: Link) -> ViewerKey {
+        let key = self.new_key();
         let state = &mut *self.state.borrow_mut();
         if !*self.begun.borrow() {
             // The feed broke while they were authenticated: there is nothing to show, and they come back.
@@ -72,11 +77,12 @@ impl Hub {
                 state.viewers_of.remove(&user);
             }
         }
+        let watcher = viewer.watcher();
         for channel in viewer.joined {
             if let Some(room) = state.rooms.get_mut(&channel) {
                 room.leave(key);
             }
-            self.instance.on_left(channel);
+            self.instance.on_left(channel, watcher);
         }
     }
 
@@ -87,6 +93,14 @@ impl Hub {
             Request::Join { channel, limit } => {
                 let reply = reply.counted(self.instance.joins.clone());
                 self.join(key, channel, limit, reply);
+            }
+            Request::Resume {
+                channel,
+                limit,
+                after,
+            } => {
+                let reply = reply.counted(self.instance.joins.clone());
+                self.resume(key, channel, limit, after, reply);
             }
             Request::Leave { channel } => self.leave(key, channel, reply),
             Request::GetMessages {

@@ -60,6 +60,20 @@ pub fn channel_object<'a>(
     }
 }
 
+/// Whether viewers see two states of a channel alike, whatever they may do in it.
+pub fn is_shown_alike(one: &Channel, other: &Channel) -> bool {
+    let shown = |channel: &Channel| {
+        (
+            channel.kind,
+            channel.position,
+            channel.parent_id,
+            channel.nsfw,
+            channel.archived,
+        )
+    };
+    shown(one) == shown(other) && one.name == other.name && one.topic == other.topic
+}
+
 fn kind_name(number: u32) -> &'static str {
     match number {
         kind::ANNOUNCEMENT => "announcement",

@@ -94,8 +94,9 @@ struct EmbedFieldObject<'a> {
     inline: bool,
 }
 
+/// One emoji of a message, and how many reacted with it.
 #[derive(Debug, Serialize)]
-struct ReactionObject {
+pub struct ReactionObject {
     emoji: String,
     count: u32,
     users: [(); 0],
@@ -139,7 +140,7 @@ pub fn message_object<'a>(
         server_id: guild.to_string(),
         attachments: message.attachments.iter().map(attachment).collect(),
         embeds: message.embeds.iter().map(embed).collect(),
-        reactions: message.reactions.iter().map(reaction).collect(),
+        reactions: reaction_objects(&message.reactions),
         edited: message.edited_timestamp_ms.is_some(),
         edited_timestamp: message.edited_timestamp_ms.map(iso),
         kind: message.kind,
@@ -207,6 +208,11 @@ fn embed_field(field: &proto::event::EmbedField) -> EmbedFieldObject<'_> {
         value: &field.value,
         inline: field.inline,
     }
+}
+
+/// A message's reactions.
+pub fn reaction_objects(reactions: &[Reaction]) -> Vec<ReactionObject> {
+    reactions.iter().map(reaction).collect()
 }
 
 fn reaction(reaction: &Reaction) -> ReactionObject {

@@ -1,7 +1,8 @@
-//! Looks after the parts that others own, for the probes: broker, database, ingest.
+//! Looks after the parts that others own, for the probes: broker, database, Redis, ingest.
 
 use std::time::Duration;
 
+use registry::State;
 use runtime::{Check, Health};
 use store::Store;
 use tokio::sync::watch;
@@ -26,20 +27,22 @@ pub(super) struct Monitor {
     pub(super) broker: watch::Receiver<bool>,
     pub(super) store: Store,
     pub(super) feed: FeedHandle,
+    pub(super) redis: watch::Receiver<State>,
     pub(super) health: Health,
     pub(super) stop: CancellationToken,
 }
 
 impl Monitor {
-    pub(super) async fn run(self) {
+    pub(super) async fn run(mut self) {
         let mut connected_at = None;
         let mut ticks = tokio::time::interval(LOOK);
         self.health.hold("nats", "never connected");
-        self.health.set("redis", Check::Off);
         loop {
+            self.health.set("redis", redis_check(*self.redis.borrow()));
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 _ = ticks.tick() => {}
+                Ok(()) = self.redis.changed() => {}
             }
             self.look_at_broker(&mut connected_at);
             let answered = tokio::time::timeout(ANSWER, self.store.ping()).await;
@@ -59,6 +62,14 @@ impl Monitor {
         } else if connected_at.is_none_or(|at| at.elapsed() > BROKER_PATIENCE) {
             self.health.hold("nats", "not connected");
         }
+    }
+}
+
+fn redis_check(state: State) -> Check {
+    match state {
+        State::Off => Check::Off,
+        State::Up => Check::Up,
+        State::Down => Check::Down,
     }
 }
 

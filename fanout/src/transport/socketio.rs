@@ -11,23 +11,20 @@ use actix_socketio::{
 use actix_web::http::StatusCode;
 use actix_web::http::header::AUTHORIZATION;
 use futures_util::future::LocalBoxFuture;
-use runtime::time::now_ms;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Link, Reply};
-use crate::auth::{AuthError, Keys, Principal};
-use crate::hub::Hub;
-use crate::origin::Origins;
-use crate::request::Request;
+use super::door::bearer;
+use super::{Answer, Caller, Door, Link, Reply};
+use crate::address::FORWARDED_FOR;
+use crate::auth::AuthError;
+use crate::http::refusal;
 use crate::session::{Session, ViewerKey};
 
 /// One worker's Socket.IO side.
 #[derive(Debug)]
 pub struct SocketIo {
-    hub: Rc<Hub>,
-    keys: Keys,
-    origins: Origins,
+    door: Rc<Door>,
     viewers: RefCell<HashMap<SocketKey, ViewerKey>>,
 }
 
@@ -38,25 +35,24 @@ struct Auth {
 
 impl SocketIo {
     /// The host of a worker.
-    pub fn new(hub: Rc<Hub>, keys: Keys, origins: Origins) -> Rc<Self> {
+    pub fn new(door: Rc<Door>) -> Rc<Self> {
         Rc::new(Self {
-            hub,
-            keys,
-            origins,
+            door,
             viewers: RefCell::default(),
         })
     }
 
     async fn authenticate(&self, request: ConnectRequest) -> Result<Session, ConnectError> {
-        let token = token(&request).map_err(refused)?;
-        let principal =
-            Principal::of_token(&self.keys, &token, now_ms() / 1000).map_err(refused)?;
-        self.hub.begun().await;
-        let is_resolved = self.hub.resolve(&principal.grant).await;
-        Ok(Session {
-            principal,
-            is_unresolved: !is_resolved,
-        })
+        let token = token(&request).map_err(|error| refused(&error.into()))?;
+        let handshake = &request.handshake;
+        let forwarded = handshake.headers.get_all(FORWARDED_FOR);
+        let peer = handshake.peer.map(|peer| peer.ip());
+        let caller = Caller {
+            address: self.door.proxies.client(peer, forwarded),
+            transport: Rc::as_ptr(handshake).addr(),
+        };
+        let admitted = self.door.admit(&token, caller).await;
+        admitted.map_err(|closed| refused(&closed.into()))
     }
 }
 
@@ -64,15 +60,11 @@ impl Host for SocketIo {
     type Session = Session;
 
     fn on_handshake(&self, handshake: &Handshake) -> Result<(), Refusal> {
-        if self.origins.admits(&handshake.headers) {
+        if self.door.origins.admits(&handshake.headers) {
             return Ok(());
         }
-        let body = json!({
-            "error": "Forbidden",
-            "message": "Origin not allowed",
-            "timestamp": runtime::time::now_iso(),
-        });
-        Err(Refusal::new(StatusCode::FORBIDDEN, body.to_string()))
+        let text = "Origin not allowed";
+        Err(refusal::of(StatusCode::FORBIDDEN, text, Some("FORBIDDEN")))
     }
 
     fn connect(
@@ -84,6 +76,7 @@ impl Host for SocketIo {
 
     fn on_connected(&self, socket: &Socket, session: Session) {
         let key = self
+            .door
             .hub
             .on_connected(session, Link::SocketIo(socket.clone()));
         self.viewers.borrow_mut().insert(socket.key(), key);
@@ -93,18 +86,16 @@ impl Host for SocketIo {
         let Some(key) = self.viewers.borrow().get(&socket.key()).copied() else {
             return;
         };
-        let reply = Reply::new(Link::SocketIo(socket.clone()), event.ack, &event.name);
+        let ack = event.ack.map(Answer::SocketIo);
+        let reply = Reply::new(Link::SocketIo(socket.clone()), ack, &event.name);
         let payload = event.args.first().map(AsRef::as_ref);
-        match Request::read(&event.name, payload) {
-            Ok(request) => self.hub.on_request(key, request, reply),
-            Err(refusal) => reply.refuse(&refusal),
-        }
+        self.door.hub.on_event(key, &event.name, payload, reply);
     }
 
     fn on_disconnected(&self, socket: &Socket, reason: DisconnectReason) {
         tracing::debug!(reason = reason.label(), "a socket has ended");
         if let Some(key) = self.viewers.borrow_mut().remove(&socket.key()) {
-            self.hub.on_disconnected(key);
+            self.door.hub.on_disconnected(key);
         }
     }
 }
@@ -120,21 +111,14 @@ fn token(request: &ConnectRequest) -> Result<String, AuthError> {
         Some(Value::String(_) | Value::Null) | None => {}
         Some(_) => return Err(AuthError::Invalid),
     }
-    let header = request.handshake.headers.get(AUTHORIZATION);
-    let header = header
-        .and_then(|value| value.to_str().ok())
-        .ok_or(AuthError::Required)?;
-    let (scheme, token) = header.split_once(' ').ok_or(AuthError::Required)?;
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(AuthError::Required);
+    bearer(request.handshake.headers.get(AUTHORIZATION)).ok_or(AuthError::Required)
+}
+
+/// A row of the contract's table.
+fn refused(refusal: &crate::request::Refusal) -> ConnectError {
+    let mut data = json!({ "code": refusal.code });
+    if let (Some(seconds), Some(object)) = (refusal.retry_after, data.as_object_mut()) {
+        object.insert("retryAfter".into(), seconds.into());
     }
-    Ok(token.trim().to_owned())
-}
-
-fn refused(error: AuthError) -> ConnectError {
-    connect_error(&error.to_string(), error.code())
-}
-
-fn connect_error(message: &str, code: &str) -> ConnectError {
-    ConnectError::new(message).with_data(&json!({ "code": code }))
+    ConnectError::new(refusal.text).with_data(&data)
 }

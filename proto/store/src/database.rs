@@ -15,7 +15,7 @@ use sqlx::SqlitePool;
 use sqlx::error::DatabaseError;
 
 pub(crate) use self::connection::Connection;
-pub(crate) use self::query::{Statement, query};
+pub(crate) use self::query::{Query, Statement, query};
 use crate::error::StoreError;
 
 /// How long a call waits for a connection, and a writer for another writer. Larger batches commit in far less.

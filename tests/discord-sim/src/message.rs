@@ -99,6 +99,9 @@ pub(crate) struct Draft {
     pub(crate) components: Option<Value>,
     pub(crate) poll: Option<Value>,
     pub(crate) sticker_items: Option<Value>,
+    /// The id that it must have; none: a new one.
+    #[serde(skip)]
+    pub(crate) id: Option<Snowflake>,
     #[serde(skip)]
     pub(crate) uploads: Vec<Upload>,
     #[serde(skip)]

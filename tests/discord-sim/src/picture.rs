@@ -88,7 +88,8 @@ fn landscape(seed: u64, x: f64, y: f64) -> [u8; 4] {
         }
     }
     let sun = noise(seed, 9.0).mul_add(0.6, 0.2);
-    if (x - sun).hypot((y - 0.3) * 0.7) < 0.07 {
+    // Pictures are drawn 8 to 5.
+    if (x - sun).hypot((y - 0.3) * 0.625) < 0.07 {
         return color(0.13, 0.35, 1.0);
     }
     color(sky, 0.5 - 0.45 * y, 0.85 + 0.15 * y)

@@ -134,10 +134,9 @@ impl World {
         };
         let needed = Permissions::VIEW_CHANNEL | Permissions::SEND_MESSAGES;
         let may_speak = |user: &&User| self.channel_permissions(channel, user.id).contains(needed);
-        self.people()
-            .filter(may_speak)
-            .map(|user| user.id)
-            .collect()
+        // Those made up by number are many and have nothing to say.
+        let people = self.people().filter(|user| user.global_name.is_some());
+        people.filter(may_speak).map(|user| user.id).collect()
     }
 
     /// Ids of a guild's members that are not bots.

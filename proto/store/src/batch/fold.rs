@@ -95,6 +95,17 @@ impl FoldedMessage {
     }
 }
 
+impl Row {
+    /// Its bytes, as far as they grow with the message.
+    pub(crate) fn bytes(&self) -> usize {
+        let body = match &self.change {
+            Change::Created(content) | Change::Updated(content) => content.body.len(),
+            Change::Deleted => 0,
+        };
+        body + self.base.as_ref().map_or(0, Vec::len)
+    }
+}
+
 impl Change {
     fn replaces(&self, older: &Self) -> bool {
         !matches!((older, self), (Self::Deleted, _) | (_, Self::Created(_)))

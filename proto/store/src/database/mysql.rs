@@ -86,7 +86,7 @@ pub(super) async fn open(url: &str) -> Result<Server, StoreError> {
         })
         .connect_with(options)
         .await?;
-    let packet_bytes_max: u64 = sqlx::query_scalar("SELECT @@max_allowed_packet")
+    let packet_bytes_max: i64 = sqlx::query_scalar("SELECT CAST(@@max_allowed_packet AS SIGNED)")
         .fetch_one(&pool)
         .await?;
     let packet_bytes_max = usize::try_from(packet_bytes_max).unwrap_or(usize::MAX);

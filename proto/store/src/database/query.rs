@@ -23,6 +23,29 @@ impl From<&'static str> for Statement {
     }
 }
 
+impl Statement {
+    /// An insertion of one row as one of so many. Makes texts that live as long as the process.
+    pub(crate) fn of_rows(self, rows: usize) -> Self {
+        Self {
+            sqlite: of_rows(self.sqlite, rows),
+            mysql: of_rows(self.mysql, rows),
+        }
+    }
+}
+
+/// Repeats what is in the brackets after VALUES; nothing else there is written with a space.
+fn of_rows(text: &'static str, rows: usize) -> &'static str {
+    let parts = text.split_once("VALUES (").and_then(|(before, after)| {
+        let (row, after) = after.split_once(')')?;
+        Some((before, row, after))
+    });
+    let Some((before, row, after)) = parts else {
+        return text;
+    };
+    let rows = vec![format!("({row})"); rows].join(", ");
+    format!("{before}VALUES {rows}{after}").leak()
+}
+
 /// What a `?` stands for.
 #[derive(Debug)]
 pub(crate) enum Value<'v> {
@@ -127,5 +150,28 @@ impl<'v> From<Option<&'v [u8]>> for Value<'v> {
 impl From<String> for Value<'_> {
     fn from(value: String) -> Self {
         Self::Text(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_insertion_of_one_row_becomes_one_of_many() {
+        let one = Statement {
+            sqlite: "INSERT INTO t (a, b) VALUES (?, ?) ON CONFLICT (a) DO NOTHING",
+            mysql: "INSERT INTO t (a, b) VALUES (?, ?) ON DUPLICATE KEY UPDATE b = VALUES(b)",
+        };
+        let three = one.of_rows(3);
+        assert_eq!(
+            three.sqlite,
+            "INSERT INTO t (a, b) VALUES (?, ?), (?, ?), (?, ?) ON CONFLICT (a) DO NOTHING"
+        );
+        assert_eq!(
+            three.mysql,
+            "INSERT INTO t (a, b) VALUES (?, ?), (?, ?), (?, ?) ON DUPLICATE KEY UPDATE b = VALUES(b)"
+        );
+        assert_eq!(one.of_rows(1), one);
     }
 }

@@ -3,7 +3,9 @@
 use proto::event::{Attachment, Embed, Event};
 use store::PAGE_MESSAGES_MAX;
 
-use crate::events::{CHANNEL, channel_id, created, deleted, message, message_id, opened, updated};
+use crate::events::{
+    CHANNEL, channel_id, created, deleted, message, message_id, opened, reacted, updated,
+};
 use crate::home::Home;
 use crate::subject::Subject;
 
@@ -20,6 +22,7 @@ on_every_home! {
     a_second_creation_changes_nothing fails_on CreationsReplace,
     an_update_is_taken_as_it_is fails_on TheFirstStateStays,
     every_order_within_a_batch_ends_as_one_by_one fails_on BatchesAreFoldedBackwards,
+    a_large_batch_ends_as_its_events_one_by_one fails_on BatchesAreFoldedBackwards,
     a_later_generation_applied_again_changes_nothing fails_on TombstonesAreForgotten,
     a_later_generation_updates_although_its_sequences_are_lower fails_on NumberStays,
     a_message_is_found_in_its_own_channel_alone fails_on AnyChannelWillDo,
@@ -301,6 +304,50 @@ fn final_content(steps: &[Step]) -> Option<String> {
     }
     let update = steps.iter().rposition(|step| matches!(step, Step::Update));
     Some(format!("text {}", update.unwrap_or(0)))
+}
+
+/// More rows of each kind than go into a statement, some of them large, on known and on unknown messages.
+async fn a_large_batch_ends_as_its_events_one_by_one(home: &Home) {
+    let mut archive = home.archive().await;
+    let large = "large ".repeat(5000);
+    let known: Vec<_> = (1..=60).map(|id| created(id, "known")).collect();
+    archive.write(&known).await;
+    let mut events = Vec::new();
+    let mut expected = Vec::new();
+    for id in 1..=120 {
+        let is_known = id <= 60;
+        let text = if id % 9 == 0 { &large } else { "text" };
+        events.push(created(id, text));
+        let content = match id % 3 {
+            0 => {
+                events.push(updated(id, text));
+                events.push(reacted(id, &[u32::try_from(id).unwrap()]));
+                Some(text)
+            }
+            1 => {
+                events.push(deleted(id));
+                None
+            }
+            _ => Some(if is_known { "known" } else { text }),
+        };
+        expected.extend(content.map(|content| (id, content.to_owned())));
+    }
+    archive.write(&events).await;
+    let page = archive.store.page(channel_id(CHANNEL), None, 200).await;
+    let page = page.unwrap().messages;
+    for message in &page {
+        let counts: Vec<u64> = message
+            .reactions
+            .iter()
+            .map(|one| one.count.into())
+            .collect();
+        let reacted = message.id % 3 == 0;
+        assert_eq!(counts, if reacted { vec![message.id] } else { vec![] });
+    }
+    let contents = page
+        .into_iter()
+        .map(|message| (message.id, message.content));
+    assert!(contents.eq(expected), "contents differ");
 }
 
 async fn a_later_generation_applied_again_changes_nothing(home: &Home) {

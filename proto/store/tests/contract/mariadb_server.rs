@@ -19,14 +19,22 @@ const START_PATIENCE: Duration = Duration::from_secs(30);
 /// free when it starts again.
 const PORTS: std::ops::Range<u16> = 10_000..30_000;
 
-/// Runs the server until it ends or the pipe does; then removes the folder, unless it is told to keep it.
+/// Runs the server until it ends or the pipe does; then removes the folder, unless it is told to keep it. Once the
+/// watcher has begun with that, the end of the server does not end the watcher.
 const KEEPER: &str = r#"
 folder=$1; shift
 exec 3<&0 </dev/null
 "$@" & server=$!
-{ read -r word <&3; kill -9 "$server"; [ "$word" != keep ]; } & watcher=$!
+{
+  read -r word <&3
+  trap "" TERM
+  kill -9 "$server"
+  while kill -0 "$server" 2>/dev/null; do sleep 0.01; done
+  [ "$word" = keep ] || rm -rf "$folder"
+} & watcher=$!
 wait "$server"
-kill "$watcher" || { wait "$watcher" && rm -rf "$folder"; }
+kill "$watcher"
+wait "$watcher"
 "#;
 
 /// As small as it starts, and safe against a killed process, not against a power cut.
@@ -90,13 +98,19 @@ impl MariaDb {
 
     /// Runs a statement as the server's administrator.
     pub(crate) fn run(&self, statement: &str) {
+        self.ask(statement);
+    }
+
+    /// What the server answers its administrator, bare.
+    pub(crate) fn ask(&self, statement: &str) -> String {
         let done = Command::new("mariadb")
             .args(["--no-defaults", "--protocol=tcp", "--host=127.0.0.1"])
             .args(["--user=root", &format!("--port={}", self.port)])
-            .args(["--execute", statement])
+            .args(["--skip-column-names", "--batch", "--execute", statement])
             .output()
             .expect("MariaDB's client is installed beside its server");
         assert!(done.status.success(), "{statement}: {done:?}");
+        String::from_utf8_lossy(&done.stdout).trim().to_owned()
     }
 
     /// Kills it (SIGKILL).
@@ -104,9 +118,8 @@ impl MariaDb {
         if let Some(mut keeper) = self.keeper.take() {
             let mut pipe = keeper.stdin.take().expect("it is piped");
             // Where the server has ended by itself, nobody listens any more.
-            if pipe.write_all(b"keep\n").is_err() {
-                eprintln!("the server had ended already");
-            }
+            drop(pipe.write_all(b"keep\n"));
+            drop(pipe);
             keeper.wait().expect("the keeper is our child");
         }
     }
@@ -218,8 +231,9 @@ fn free_port() -> u16 {
 
 /// A data folder with nothing in it, made once for all tests.
 fn template() -> PathBuf {
-    let place = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    fs::create_dir_all(place).expect("the target folder is ours");
+    // The compiler names it to tests alone, and a harness that includes this file is a library.
+    let place = option_env!("CARGO_TARGET_TMPDIR").map_or_else(std::env::temp_dir, PathBuf::from);
+    fs::create_dir_all(&place).expect("the target folder is ours");
     let lock = File::create(place.join("mariadb.lock")).expect("the target folder is ours");
     lock.lock().expect("its file system has locks");
     let version = Command::new(program()).arg("--version").output();

@@ -18,12 +18,15 @@ struct Target {
 }
 
 pub(super) fn configure(config: &mut web::ServiceConfig) {
+    const OWN: &str = "/webhooks/{webhook}/{token}";
     const MESSAGE: &str = "/webhooks/{webhook}/{token}/messages/{message}";
     config
         .route("/channels/{channel}/webhooks", web::get().to(list))
         .route("/channels/{channel}/webhooks", web::post().to(create))
         .route("/webhooks/{webhook}", web::delete().to(delete))
-        .route("/webhooks/{webhook}/{token}", web::post().to(execute))
+        .route(OWN, web::get().to(one))
+        .route(OWN, web::post().to(execute))
+        .route(OWN, web::delete().to(delete_by_token))
         .route(MESSAGE, web::patch().to(edit))
         .route(MESSAGE, web::delete().to(delete_message));
 }
@@ -40,6 +43,20 @@ async fn create(sim: Data<Shared>, channel: Path<Snowflake>, draft: Json<Webhook
 async fn delete(sim: Data<Shared>, id: Path<Snowflake>) -> Answer {
     sim.change(|world| world.delete_webhook(*id))
         .map(no_content)
+}
+
+async fn one(sim: Data<Shared>, path: Path<(Snowflake, String)>) -> Answer {
+    let (id, token) = path.into_inner();
+    sim.state().world.webhook_json(id, &token).map(ok)
+}
+
+async fn delete_by_token(sim: Data<Shared>, path: Path<(Snowflake, String)>) -> Answer {
+    let (id, token) = path.into_inner();
+    sim.change(|world| {
+        world.webhook_json(id, &token)?;
+        world.delete_webhook(id)
+    })
+    .map(no_content)
 }
 
 async fn execute(

@@ -114,13 +114,10 @@ fn tell(
     step_ms: u64,
     salt: u64,
 ) {
-    let Some(guild_id) = world
-        .channels
-        .get(&channel_id)
-        .map(|channel| channel.guild_id)
-    else {
+    let Some(channel) = world.channels.get(&channel_id) else {
         return;
     };
+    let (guild_id, is_post) = (channel.guild_id, channel.thread.is_some());
     let humans = world.humans_of(guild_id);
     let lines: Vec<_> = parse(script).collect();
     let mut above = None;
@@ -128,7 +125,12 @@ fn tell(
         let lines_left = lines.len() as u64 - index;
         // A community does not talk by the clock: each line is off by some seconds of its own.
         let jitter_ms = (index * 7_919 + salt * 104_729) % (step_ms / 2);
-        let id = Snowflake::at(now_ms - lines_left * step_ms + jitter_ms, salt);
+        let id = if index == 0 && is_post {
+            // A post and its first message have one id.
+            channel_id
+        } else {
+            Snowflake::at(now_ms - lines_left * step_ms + jitter_ms, salt)
+        };
         let Some(author_id) = world.by_username(line.username) else {
             continue;
         };

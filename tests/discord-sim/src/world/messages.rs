@@ -32,7 +32,7 @@ impl World {
             .message_reference
             .and_then(|wanted| self.snapshot(channel_id, wanted));
         let nonce = draft.nonce.clone();
-        let id = self.new_id();
+        let id = draft.id.unwrap_or_else(|| self.new_id());
         let mut draft = draft;
         let declared = std::mem::take(&mut draft.attachments);
         let uploads = std::mem::take(&mut draft.uploads);

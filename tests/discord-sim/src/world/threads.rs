@@ -1,5 +1,5 @@
 //! Threads: begun from a message, in a channel, or as a post of a forum; joined and left.
-//! A thread begun from a message has that message's id. <https://discord.com/developers/docs/topics/threads>.
+//! A thread begun from a message has that message's id, and a post has its first message's. <https://discord.com/developers/docs/topics/threads>.
 
 use std::collections::BTreeSet;
 
@@ -90,7 +90,9 @@ impl World {
             member_ids: BTreeSet::from([owner_id]),
         });
         self.announce_thread(channel);
-        if let Some(first) = draft.message {
+        if let Some(mut first) = draft.message {
+            // A post and its first message have one id.
+            first.id = Some(id);
             self.post(id, first)?;
         }
         self.channel(id).map(Channel::to_json)

@@ -105,6 +105,11 @@ impl World {
         Ok(self.webhooks_in(channel_id).map(Webhook::to_json).collect())
     }
 
+    /// A webhook, for whoever has its token.
+    pub(crate) fn webhook_json(&self, id: Snowflake, token: &str) -> Result<Value, Refusal> {
+        self.webhook(id, token).map(Webhook::to_json)
+    }
+
     pub(crate) fn delete_webhook(&mut self, id: Snowflake) -> Result<(), Refusal> {
         let webhook = self.webhooks.remove(&id).ok_or(Refusal::UnknownWebhook)?;
         self.announce_webhooks(webhook.guild_id, webhook.channel_id);

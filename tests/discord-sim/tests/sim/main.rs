@@ -10,6 +10,7 @@
 
 mod community;
 mod compression;
+mod crosscheck;
 mod faults;
 mod files;
 mod gateway;

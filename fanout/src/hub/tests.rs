@@ -1,0 +1,9 @@
+//! A whole hub over a running feed: what viewers are sent, as events come and viewers ask.
+
+mod bench;
+mod channels;
+mod counts;
+mod members;
+mod reactions;
+mod tokens;
+mod typing;

@@ -1,0 +1,135 @@
+//! The plain WebSockets and event streams that are open on one worker: counted, and closed together when the
+//! instance goes away.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use actix_socketio::Close;
+
+use super::pipe::Pipe;
+
+/// Connections closed between two pauses of a drain (decisions.md, "Fairness").
+const CLOSE_SLICE: usize = 256;
+
+/// How many are open on all workers, and how many of them are authenticated.
+#[derive(Debug, Default)]
+pub struct Counts {
+    connections: AtomicU64,
+    viewers: AtomicU64,
+}
+
+impl Counts {
+    /// Open connections.
+    pub fn connections(&self) -> u64 {
+        self.connections.load(Relaxed)
+    }
+
+    /// Those whose viewer is known.
+    pub fn viewers(&self) -> u64 {
+        self.viewers.load(Relaxed)
+    }
+}
+
+/// What is open on one worker.
+#[derive(Debug)]
+pub struct Open {
+    counts: Arc<Counts>,
+    pipes: RefCell<HashMap<u64, Rc<Pipe>>>,
+    next: Cell<u64>,
+}
+
+/// The place of one connection; given back when dropped.
+#[derive(Debug)]
+pub struct Place {
+    open: Rc<Open>,
+    number: u64,
+    is_known: bool,
+}
+
+impl Open {
+    /// Nothing is open yet; the counts are shared by all workers.
+    pub fn new(counts: Arc<Counts>) -> Rc<Self> {
+        Rc::new(Self {
+            counts,
+            pipes: RefCell::default(),
+            next: Cell::new(0),
+        })
+    }
+
+    /// A connection opens.
+    pub fn enter(self: &Rc<Self>, pipe: Rc<Pipe>) -> Place {
+        let number = self.next.get();
+        self.next.set(number + 1);
+        self.counts.connections.fetch_add(1, Relaxed);
+        self.pipes.borrow_mut().insert(number, pipe);
+        Place {
+            open: self.clone(),
+            number,
+            is_known: false,
+        }
+    }
+
+    /// Closes all that are open now, in slices that are spread over a duration.
+    pub async fn close_all_over(&self, close: Close, over: Duration) {
+        let open: Vec<_> = self.pipes.borrow().values().cloned().collect();
+        let slices = open.chunks(CLOSE_SLICE);
+        let pauses = u32::try_from(slices.len().saturating_sub(1)).unwrap_or(u32::MAX);
+        let pause = over.checked_div(pauses).unwrap_or_default();
+        for (index, slice) in slices.enumerate() {
+            if index > 0 {
+                tokio::time::sleep(pause).await;
+            }
+            for pipe in slice {
+                pipe.end(close);
+            }
+        }
+    }
+}
+
+impl Place {
+    /// The connection's viewer is known now.
+    pub fn on_authenticated(&mut self) {
+        if !self.is_known {
+            self.is_known = true;
+            self.open.counts.viewers.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.open.pipes.borrow_mut().remove(&self.number);
+        self.open.counts.connections.fetch_sub(1, Relaxed);
+        if self.is_known {
+            self.open.counts.viewers.fetch_sub(1, Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[actix_rt::test]
+    async fn a_place_is_counted_until_it_is_given_back_and_a_drain_closes_all() {
+        let counts = Arc::new(Counts::default());
+        let open = Open::new(counts.clone());
+        let pipes = [Pipe::new(10, None), Pipe::new(10, None)];
+        let mut places: Vec<_> = pipes.iter().map(|pipe| open.enter(pipe.clone())).collect();
+        for place in &mut places {
+            place.on_authenticated();
+            place.on_authenticated();
+        }
+        assert_eq!((counts.connections(), counts.viewers()), (2, 2));
+        open.close_all_over(Close::GoingAway, Duration::ZERO).await;
+        assert!(pipes.iter().all(|p| p.ending() == Some(Close::GoingAway)));
+        places.pop();
+        assert_eq!((counts.connections(), counts.viewers()), (1, 1));
+        places.pop();
+        assert_eq!((counts.connections(), counts.viewers()), (0, 0));
+    }
+}

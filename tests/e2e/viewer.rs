@@ -1,0 +1,139 @@
+//! The viewer page: the built files are those that the sources give, its unit tests pass, and Chromium reads
+//! it on a running world. Node, npm and Chromium are required: a missing one is a failure, never a skip.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use serde_json::json;
+use tests::{Client, Home, Process, World, world::JWT_SECRET};
+use tokio::process::Command;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fanout/viewer")
+}
+
+/// `npm <arguments>` in a folder, to its successful end.
+async fn npm(folder: &Path, arguments: &[&str], output: Option<&Path>) -> anyhow::Result<String> {
+    let mut command = Command::new("npm");
+    command.current_dir(folder).args(arguments);
+    if let Some(output) = output {
+        command.env("VIEWER_OUT", output);
+    }
+    Process::start("npm", command)?.success().await
+}
+
+/// Every file below a folder, by its path within it.
+fn files(root: &Path) -> anyhow::Result<BTreeMap<PathBuf, Vec<u8>>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let entries = std::fs::read_dir(&folder).with_context(|| folder.display().to_string())?;
+        for entry in entries {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                found.insert(path.strip_prefix(root)?.to_owned(), std::fs::read(&path)?);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The sources without what was installed or built from them.
+fn copy_sources(from: &Path, to: &Path) -> anyhow::Result<()> {
+    for entry in std::fs::read_dir(from)? {
+        let path = entry?.path();
+        let name = path.file_name().context("an entry has a name")?;
+        if name == "node_modules" || name == "dist" {
+            continue;
+        }
+        let target = to.join(name);
+        if path.is_dir() {
+            std::fs::create_dir(&target)?;
+            copy_sources(&path, &target)?;
+        } else {
+            std::fs::copy(&path, &target)?;
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_committed_page_is_what_its_sources_give_and_its_tests_pass() -> anyhow::Result<()> {
+    // In a folder of its own: nothing that a developer installed or left lying about takes part.
+    let sources = tempfile::tempdir()?;
+    copy_sources(&folder(), sources.path())?;
+    npm(
+        sources.path(),
+        &["ci", "--no-audit", "--no-fund", "--loglevel=error"],
+        None,
+    )
+    .await?;
+    let built = sources.path().join("built");
+    npm(sources.path(), &["run", "build"], Some(&built)).await?;
+    let (fresh, committed) = (files(&built)?, files(&folder().join("dist"))?);
+    assert_eq!(
+        fresh.keys().collect::<Vec<_>>(),
+        committed.keys().collect::<Vec<_>>(),
+        "fanout/viewer/dist is stale: `make viewer`"
+    );
+    for (path, bytes) in &fresh {
+        assert!(
+            committed.get(path) == Some(bytes),
+            "fanout/viewer/dist/{} is stale: `make viewer`",
+            path.display()
+        );
+    }
+    assert!(
+        fresh
+            .keys()
+            .all(|path| path.extension() != Some("map".as_ref())),
+        "source maps are not shipped"
+    );
+    npm(sources.path(), &["run", "check"], None).await?;
+    let tests = npm(sources.path(), &["test"], None).await?;
+    assert!(tests.contains("passed"), "{tests}");
+    Ok(())
+}
+
+#[test]
+fn the_committed_page_has_nothing_inline() -> anyhow::Result<()> {
+    let html = std::fs::read_to_string(folder().join("dist/index.html"))?;
+    assert!(!html.contains("<style"), "an inline style");
+    assert!(!html.contains(" style="), "an inline style");
+    for script in html.split("<script").skip(1) {
+        let tag = script.split('>').next().unwrap_or_default();
+        assert!(tag.contains("src=\"./assets/"), "an inline script: {tag}");
+    }
+    Ok(())
+}
+
+/// With SCREENSHOTS=<folder> it also takes the README's pictures (`make screenshots`).
+#[tokio::test]
+async fn chromium_reads_scrolls_back_and_sees_what_happens() -> anyhow::Result<()> {
+    let world = World::start(Home::Standalone).await?;
+    let fanout = world.urls.first().context("a world has a fanout")?;
+    let mut command = Command::new("node");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/browser/serve.mjs");
+    command.arg(script).arg(fanout);
+    let mut page = Process::start("serve.mjs", command)?;
+    let url = page.line_after("the page is at ").await?;
+    let mut settings = json!({
+        "url": url,
+        "sim": world.sim_url,
+        "world": world.overview,
+        "secret": JWT_SECRET,
+        "skip": ["reaction"],
+    });
+    if let Ok(folder) = std::env::var("SCREENSHOTS") {
+        settings["screenshots"] = json!(folder);
+    }
+    let result = Client::start("browser/page.mjs", &settings)?
+        .result()
+        .await?;
+    let done = result["done"].as_array().map_or(0, Vec::len);
+    assert!(done >= 11, "every step was gone through: {result}");
+    Ok(())
+}
