@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker::{Broker, BrokerError, StreamState};
-use proto::identity::Dispatch;
 use runtime::Health;
 use store::Store;
 use tokio::sync::{mpsc, watch};
@@ -15,23 +14,22 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::archive::Archive;
 use crate::backoff::Backoff;
 use crate::exclusions::Exclusions;
 use crate::frame::Buffer;
-use crate::gateway::{self, Commands, Fatal, Recorder, Session, Supervisor};
+use crate::gateway::{self, Commands, Fatal, Session};
 use crate::leader::{Tenure, bounded};
-use crate::members::{self, Chunks, Members};
+use crate::members::Chunks;
 use crate::places::Places;
-use crate::publish::{Desk, Publisher, Submission, head};
-use crate::reactions::Bases;
 use crate::rest::Rest;
-use crate::retention::Retention;
-use crate::roll::{Roll, RollCall};
+use crate::roll::Roll;
 use crate::roster::Roster;
 use crate::settings::IngestSettings;
 use crate::status::Status;
-use crate::typing::{self, Typist};
+use crate::typing;
+use wiring::Wiring;
+
+mod wiring;
 
 /// Members that wait to be published; whoever asks waits for a place.
 const SUBMISSIONS_MAX: usize = 64;
@@ -155,24 +153,6 @@ async fn try_begin(parts: &Parts) -> Result<Begun, BrokerError> {
 /// What a term begins with.
 type Begun = (StreamState, Option<(Session, Option<Roll>)>);
 
-/// What the tasks share.
-struct Wiring<'a> {
-    parts: &'a Parts,
-    tenure: &'a Tenure,
-    stream: StreamState,
-    places: Places,
-    roster: Roster,
-    commands: Commands,
-    chunks: Chunks,
-    roll: watch::Sender<Option<Roll>>,
-    /// The epoch of the session that the term began with.
-    loaded: Option<u64>,
-    sessions: watch::Sender<Option<Session>>,
-    reached: watch::Receiver<Option<Dispatch>>,
-    acknowledged: watch::Receiver<u64>,
-    archived: watch::Receiver<u64>,
-}
-
 fn spawn(
     parts: &Parts,
     tenure: &Tenure,
@@ -241,125 +221,6 @@ fn spawn(
     let roll_call = roll_call.run(stops.members.clone());
     spawn_as(&mut tasks, Task::RollCall, roll_call);
     tasks
-}
-
-impl Wiring<'_> {
-    fn supervisor(&self, buffer: Buffer) -> Supervisor {
-        let parts = gateway::Parts {
-            rest: self.parts.rest.clone(),
-            buffer,
-            outcomes: self.parts.status.outcomes.clone(),
-            status: self.parts.status.clone(),
-            roster: self.roster.clone(),
-            health: self.parts.health.clone(),
-            commands: self.commands.clone(),
-            sessions: self.sessions.clone(),
-        };
-        Supervisor::new(&self.parts.settings, parts)
-    }
-
-    fn publisher(
-        &self,
-        reached: watch::Sender<Option<Dispatch>>,
-        acknowledged: watch::Sender<u64>,
-        typist: Typist,
-    ) -> Publisher {
-        Publisher::new(Desk {
-            broker: Arc::clone(&self.parts.broker),
-            tenure: self.tenure.clone(),
-            health: self.parts.health.clone(),
-            outcomes: self.parts.status.outcomes.clone(),
-            meters: self.parts.status.meters.clone(),
-            places: self.places.clone(),
-            roster: self.roster.clone(),
-            exclusions: self.parts.exclusions.clone(),
-            bases: Bases {
-                store: self.parts.store.clone(),
-                rest: self.parts.rest.clone(),
-                exclusions: self.parts.exclusions.clone(),
-                archived: self.archived.clone(),
-            },
-            typist,
-            chunks: self.chunks.clone(),
-            roll: self.roll.clone(),
-            reached,
-            acknowledged,
-        })
-    }
-
-    fn heads(&self) -> impl Future<Output = ()> + Send + use<> {
-        head::run(
-            Arc::clone(&self.parts.broker),
-            self.stream.generation,
-            self.acknowledged.clone(),
-            self.tenure.clone(),
-        )
-    }
-
-    fn recorder(&self) -> Recorder {
-        Recorder {
-            broker: Arc::clone(&self.parts.broker),
-            tenure: self.tenure.clone(),
-            shard: SHARD,
-            generation: self.stream.generation,
-            status: self.parts.status.clone(),
-            exclusions: self.parts.exclusions.clone(),
-            loaded: self.loaded,
-            sessions: self.sessions.clone(),
-            roll: self.roll.subscribe(),
-            reached: self.reached.clone(),
-            acknowledged: self.acknowledged.clone(),
-        }
-    }
-
-    fn archive(&self, archived: watch::Sender<u64>) -> Archive {
-        Archive {
-            broker: Arc::clone(&self.parts.broker),
-            store: self.parts.store.clone(),
-            tenure: self.tenure.clone(),
-            health: self.parts.health.clone(),
-            status: self.parts.status.clone(),
-            places: self.places.clone(),
-            acknowledged: self.acknowledged.clone(),
-            archived,
-        }
-    }
-
-    fn retention(&self) -> Retention {
-        Retention {
-            store: self.parts.store.clone(),
-            tenure: self.tenure.clone(),
-            status: self.parts.status.clone(),
-            days: self.parts.settings.retention_days,
-        }
-    }
-
-    fn roll_call(&self, submissions: mpsc::Sender<Submission>) -> RollCall {
-        RollCall {
-            store: self.parts.store.clone(),
-            roll: self.roll.clone(),
-            reached: self.reached.clone(),
-            acknowledged: self.acknowledged.clone(),
-            archived: self.archived.clone(),
-            submissions,
-        }
-    }
-
-    fn members(&self, submissions: mpsc::Sender<Submission>) -> Arc<Members> {
-        let parts = members::Parts {
-            broker: Arc::clone(&self.parts.broker),
-            store: self.parts.store.clone(),
-            rest: self.parts.rest.clone(),
-            chunks: self.chunks.clone(),
-            status: self.parts.status.clone(),
-            roster: self.roster.clone(),
-            places: self.places.clone(),
-            submissions,
-            acknowledged: self.acknowledged.clone(),
-            archived: self.archived.clone(),
-        };
-        Members::new(parts, rand::random())
-    }
 }
 
 fn spawn_as(
