@@ -2,15 +2,23 @@
 //!
 //! A handshake without `Origin` comes from no browser and is let in.
 
+use std::net::IpAddr;
+
+use crate::address::Proxies;
 use actix_socketio::HeaderMap;
 use actix_web::http::header::{HOST, HeaderName, HeaderValue, ORIGIN};
 use actix_web::http::uri::Uri;
 use runtime::settings::{Settings, SettingsError, malformed};
 
+/// Where a proxy says which host the browser asked.
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
 /// The origins that are let in.
 #[derive(Debug, Clone, Default)]
 pub struct Origins {
     allowed: Vec<String>,
+    /// Whose word on the host is taken.
+    proxies: Proxies,
 }
 
 impl Origins {
@@ -25,16 +33,21 @@ impl Origins {
                 allowed.push(origin(url).ok_or_else(|| malformed(name, "http or https URLs"))?);
             }
         }
-        Ok(Self { allowed })
+        let proxies = Proxies::from_settings(settings)?;
+        Ok(Self { allowed, proxies })
     }
 
-    /// Whether a request with these headers may come in.
-    pub fn admits(&self, headers: &HeaderMap) -> bool {
-        self.admits_from(|name| headers.get(name))
+    /// Whether a request of this peer with these headers may come in.
+    pub fn admits(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> bool {
+        self.admits_from(peer, |name| headers.get(name))
     }
 
     /// The same, from whatever holds the headers.
-    pub fn admits_from<'a>(&self, header: impl Fn(HeaderName) -> Option<&'a HeaderValue>) -> bool {
+    pub fn admits_from<'a>(
+        &self,
+        peer: Option<IpAddr>,
+        header: impl Fn(HeaderName) -> Option<&'a HeaderValue>,
+    ) -> bool {
         let Some(value) = header(ORIGIN) else {
             return true;
         };
@@ -42,7 +55,12 @@ impl Origins {
         let Some(origin) = value.to_str().ok().and_then(origin) else {
             return false;
         };
-        self.allowed.contains(&origin) || is_own(&origin, header(HOST))
+        if self.allowed.contains(&origin) || is_own(&origin, header(HOST)) {
+            return true;
+        }
+        // A proxy of ours may have changed the host, and says so.
+        let is_trusted = peer.is_some_and(|peer| self.proxies.trusts(peer));
+        is_trusted && is_own(&origin, header(FORWARDED_HOST))
     }
 }
 
@@ -75,18 +93,28 @@ fn origin(url: &str) -> Option<String> {
 mod tests {
     use super::*;
 
+    const PROXY: [u8; 4] = [10, 0, 0, 1];
+
     fn admits(origin: Option<&'static str>) -> bool {
+        admits_via([127, 0, 0, 1], origin)
+    }
+
+    /// Through a proxy that says that it was asked as `public.example`.
+    fn admits_via(peer: [u8; 4], origin: Option<&'static str>) -> bool {
         let mut settings = Settings::default();
         settings.set(
             "FRONTEND_URL",
             "https://front.example, http://Dev.example:5173/",
         );
+        settings.set("TRUSTED_PROXIES", "10.0.0.1");
         let mut headers = HeaderMap::new();
+        headers.insert(FORWARDED_HOST, "public.example".parse().unwrap());
         headers.insert(HOST, "stream.example:3001".parse().unwrap());
         if let Some(origin) = origin {
             headers.insert(ORIGIN, origin.parse().unwrap());
         }
-        Origins::from_settings(&settings).unwrap().admits(&headers)
+        let origins = Origins::from_settings(&settings).unwrap();
+        origins.admits(Some(peer.into()), &headers)
     }
 
     #[test]
@@ -107,5 +135,13 @@ mod tests {
         for (origin, is_admitted) in table {
             assert_eq!(admits(origin), is_admitted, "{origin:?}");
         }
+    }
+
+    #[test]
+    fn only_a_trusted_proxy_is_believed_which_host_was_asked() {
+        let public = Some("https://public.example");
+        assert!(admits_via(PROXY, public));
+        assert!(!admits(public));
+        assert!(!admits_via(PROXY, Some("https://evil.example")));
     }
 }

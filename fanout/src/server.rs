@@ -8,7 +8,7 @@ use std::time::Duration;
 use actix_codec::Framed;
 use actix_http::{HttpService, Request, h1};
 use actix_rt::net::TcpStream;
-use actix_server::{Server, ServerHandle};
+use actix_server::Server;
 use actix_service::{fn_service, map_config};
 use actix_socketio::{Close, Upgrade, refuse};
 use actix_web::App;
@@ -36,6 +36,7 @@ use crate::transport::websocket::{Bounds, WebSockets};
 use crate::transport::{Door, Open, Seats};
 use crate::typing;
 
+mod end;
 mod monitor;
 
 /// Between two heartbeats of a worker.
@@ -118,7 +119,7 @@ impl Fanout {
             drained.clone(),
         );
         let instance = Arc::new(Instance::default());
-        let accounts = self.accounts(&registry)?;
+        let accounts = self.accounts(&registry, &limits)?;
         let revocations = accounts.authority.revocations().clone();
         let sources = accounts.sources.clone();
         self.metrics.collect({
@@ -164,7 +165,7 @@ impl Fanout {
             .spawn("viewers", conversation.run(drained.clone()));
         // Until the last socket has drained: then every place is given back.
         self.life.spawn("limits", limits.run(drained.clone()));
-        let end = End {
+        let end = end::End {
             life: self.life.clone(),
             health: self.health,
             instance,
@@ -192,7 +193,7 @@ fn open_registry(settings: &FanoutSettings) -> std::io::Result<Registry> {
 
 /// Each worker asks these of the same list and the same registry.
 impl Fanout {
-    fn accounts(&self, registry: &Registry) -> std::io::Result<Accounts> {
+    fn accounts(&self, registry: &Registry, limits: &Limits) -> std::io::Result<Accounts> {
         let settings = &self.settings;
         let authority = Authority::new(settings.keys.clone());
         let oauth = settings.oauth.clone().map(OAuth::new).transpose();
@@ -206,6 +207,8 @@ impl Fanout {
             oauth: oauth.map_err(std::io::Error::other)?,
             expires: settings.expires,
             landing: settings.landing.clone(),
+            limits: limits.clone(),
+            proxies: settings.proxies.clone(),
             authority,
         })
     }
@@ -374,58 +377,5 @@ async fn beat(worker: Arc<Worker>) {
         let due = tokio::time::Instant::now() + HEARTBEAT;
         tokio::time::sleep_until(due).await;
         worker.beat(due.elapsed());
-    }
-}
-
-/// The end of the service, in its order: not ready, a grace for the load balancer, no more connections, the
-/// sockets closed in paced batches, the workers, the feed.
-struct End {
-    life: Lifecycle,
-    health: Health,
-    instance: Arc<Instance>,
-    handle: ServerHandle,
-    drain: CancellationToken,
-    drained: CancellationToken,
-    grace: Duration,
-    over: Duration,
-}
-
-impl End {
-    async fn after(self, server: Server) {
-        let serving = tokio::spawn(server);
-        self.life.soft.cancelled().await;
-        self.health.hold("draining", "the instance is going away");
-        self.unless_hard(tokio::time::sleep(self.grace)).await;
-        self.handle.pause().await;
-        self.drain.cancel();
-        // A peer that never answers a close is given a moment beyond the pace, then dropped with its worker.
-        let patience = self.over + Duration::from_secs(5);
-        self.unless_hard(async {
-            if tokio::time::timeout(patience, self.emptied())
-                .await
-                .is_err()
-            {
-                tracing::warn!("some sockets did not close in time");
-            }
-        })
-        .await;
-        self.drained.cancel();
-        self.handle.stop(false).await;
-        if let Ok(Err(error)) = serving.await {
-            tracing::error!(%error, "the server ended with an error");
-        }
-    }
-
-    async fn unless_hard<F: Future<Output = ()>>(&self, work: F) {
-        tokio::select! {
-            () = self.life.hard.cancelled() => {}
-            () = work => {}
-        }
-    }
-
-    async fn emptied(&self) {
-        while self.instance.connections().0 > 0 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
     }
 }

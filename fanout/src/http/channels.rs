@@ -17,7 +17,7 @@ use url::form_urlencoded;
 use super::login::parameter;
 use super::refusal::{TOKEN_IN_URL, bad_request, closed, has_token, refused};
 use super::session::Accounts;
-use crate::address::{ClientAddress, FORWARDED_FOR};
+use crate::address::{ClientAddress, FORWARDED_FOR, Proxies};
 use crate::auth::{AuthError, NoTicket, Principal, Watch};
 use crate::offset::Offset;
 use crate::request::{LIMIT_MAX, Request, page_limit};
@@ -82,7 +82,14 @@ pub(super) async fn stream(
             Err(NoTicket::Spent | NoTicket::Revoked) => return HttpResponse::NoContent().finish(),
         },
     };
-    open(&door, &bounds, knock, address(&request, &door), join).await
+    open(
+        &door,
+        &bounds,
+        knock,
+        address(&request, &door.proxies),
+        join,
+    )
+    .await
 }
 
 /// How somebody comes to a stream.
@@ -154,7 +161,7 @@ async fn ask(request: &HttpRequest, door: &Door, asked: Request) -> HttpResponse
         return bad_request(TOKEN_IN_URL);
     }
     let header = request.headers().get(AUTHORIZATION);
-    let admitted = door.admit_once(header, address(request, door));
+    let admitted = door.admit_once(header, address(request, &door.proxies));
     let session = match admitted.await {
         Ok(session) => session,
         Err(error) => return closed(error),
@@ -171,10 +178,11 @@ async fn ask(request: &HttpRequest, door: &Door, asked: Request) -> HttpResponse
     }
 }
 
-fn address(request: &HttpRequest, door: &Door) -> ClientAddress {
+/// Where a request comes from.
+pub(super) fn address(request: &HttpRequest, proxies: &Proxies) -> ClientAddress {
     let peer = request.peer_addr().map(|peer| peer.ip());
     let forwarded = request.headers().get_all(FORWARDED_FOR);
-    door.proxies.client(peer, forwarded)
+    proxies.client(peer, forwarded)
 }
 
 fn page_of(channel: &str, query: &str) -> Result<Request, &'static str> {

@@ -141,7 +141,8 @@ pub(crate) async fn of_our_pages<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, actix_web::Error> {
-    if origins.admits_from(|name| request.headers().get(name)) {
+    let peer = request.peer_addr().map(|peer| peer.ip());
+    if origins.admits_from(peer, |name| request.headers().get(name)) {
         return Ok(next.call(request).await?.map_into_left_body());
     }
     let text = "Origin not allowed";
@@ -155,7 +156,8 @@ pub(crate) async fn of_our_pages<B: MessageBody>(
 pub(crate) fn cors(origins: Origins) -> Cors {
     Cors::default()
         .allowed_origin_fn(move |origin, head| {
-            origins.admits_from(|name| match name {
+            let peer = head.peer_addr.map(|peer| peer.ip());
+            origins.admits_from(peer, |name| match name {
                 ORIGIN => Some(origin),
                 name => head.headers().get(name),
             })

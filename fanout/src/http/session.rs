@@ -12,10 +12,13 @@ use runtime::time::now_ms;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::refusal::{bad_request, unauthorized, unavailable};
+use super::channels::address;
+use super::refusal::{bad_request, refused, unauthorized, unavailable};
+use crate::address::Proxies;
 use crate::auth::{
     AuthError, Authority, Claims, OAuth, Principal, Sources, TICKET_LIFE, Tickets, token_id,
 };
+use crate::limit::{Limited, Limits};
 use crate::transport::bearer;
 
 /// What the routes of this module and of the login look at.
@@ -33,6 +36,10 @@ pub struct Accounts {
     pub expires: Duration,
     /// Where a user goes after a login.
     pub landing: super::login::Landing,
+    /// How much may be asked.
+    pub limits: Limits,
+    /// Whose word on a client's address is taken.
+    pub proxies: Proxies,
 }
 
 #[derive(Deserialize)]
@@ -64,6 +71,9 @@ pub(super) async fn refresh(request: HttpRequest, accounts: Data<Accounts>) -> H
         Ok(principal) => principal,
         Err(error) => return unauthorized(error),
     };
+    if let Err(limited) = accounts.spend(&request, &principal).await {
+        return refused(&limited.into());
+    }
     let now = now_ms() / 1_000;
     if principal.expires <= now {
         return unauthorized(AuthError::Expired);
@@ -94,6 +104,13 @@ pub(super) async fn ticket(
     let Some(token) = bearer(request.headers().get(AUTHORIZATION)) else {
         return unauthorized(AuthError::Required);
     };
+    let counted = match principal(&request, &accounts).await {
+        Ok(principal) => accounts.spend(&request, &principal).await,
+        Err(error) => return unauthorized(error),
+    };
+    if let Err(limited) = counted {
+        return refused(&limited.into());
+    }
     match accounts.tickets.issue(&token, channel).await {
         Ok(Ok(ticket)) => HttpResponse::Ok()
             .insert_header((CACHE_CONTROL, "no-store"))
@@ -110,6 +127,12 @@ pub(super) fn cannot_sign() -> HttpResponse {
 }
 
 impl Accounts {
+    /// Counts a request of a token's bearer.
+    async fn spend(&self, request: &HttpRequest, principal: &Principal) -> Result<(), Limited> {
+        let address = address(request, &self.proxies);
+        self.limits.spend(principal.spender(), address).await
+    }
+
     /// Signs claims that begin now and last as long as tokens do here, unless they say that they last longer.
     pub(super) fn sign(&self, claims: Claims) -> Option<String> {
         let seconds = i64::try_from(self.expires.as_secs()).unwrap_or(i64::MAX);

@@ -60,7 +60,8 @@ impl Host for SocketIo {
     type Session = Session;
 
     fn on_handshake(&self, handshake: &Handshake) -> Result<(), Refusal> {
-        if self.door.origins.admits(&handshake.headers) {
+        let peer = handshake.peer.map(|peer| peer.ip());
+        if self.door.origins.admits(peer, &handshake.headers) {
             return Ok(());
         }
         let text = "Origin not allowed";

@@ -124,7 +124,12 @@ impl WebSockets {
     /// Why a handshake is not admitted.
     fn refusal(&self, request: &Request) -> Option<Refusal> {
         let headers = &request.head().headers;
-        if !self.door.origins.admits_from(|name| headers.get(name)) {
+        let peer = request.peer_addr().map(|peer| peer.ip());
+        if !self
+            .door
+            .origins
+            .admits_from(peer, |name| headers.get(name))
+        {
             let text = "Origin not allowed";
             return Some(refusal::of(StatusCode::FORBIDDEN, text, Some("FORBIDDEN")));
         }

@@ -1,5 +1,6 @@
 //! `GET /api/channels` and `GET /api/channels/{channelId}/messages`.
 
+use reqwest::Method;
 use serde_json::json;
 
 use crate::harness::{HIDDEN, INSIDER, MEMBER, MUTE, Node, TEXT};
@@ -69,4 +70,35 @@ async fn refusals_name_their_code() {
         assert_eq!(status, 401);
         assert!(["AUTH_REQUIRED", "AUTH_INVALID"].contains(&code), "{code}");
     }
+}
+
+#[tokio::test]
+async fn requests_over_the_quota_are_told_when_to_come_back() {
+    let node = Node::with(&[("RATE_LIMIT_MAX_REQUESTS", "3")]).await;
+    let token = node.token(MEMBER);
+    let wanted = json!({ "channelId": "300" });
+    for _ in 0..2 {
+        assert_eq!(node.get("/api/channels", MEMBER).await.0, 200);
+    }
+    // Requests of all kinds and tokens of one user are counted together.
+    let (status, _) = node.post("/api/auth/ticket", &token, &wanted).await;
+    assert_eq!(status, 200);
+    let answer = node
+        .request(Method::GET, "/api/channels", MEMBER)
+        .send()
+        .await;
+    let answer = answer.unwrap();
+    assert_eq!(answer.status(), 429);
+    let wait: u64 = answer.headers()["retry-after"]
+        .to_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!((1..=60).contains(&wait), "{wait}");
+    let (status, body) = node.post("/api/auth/ticket", &token, &wanted).await;
+    assert_eq!((status, body["code"].as_str()), (429, Some("RATE_LIMITED")));
+    // Another user is not held to it, and who leaves is always heard.
+    assert_eq!(node.get("/api/channels", INSIDER).await.0, 200);
+    let (status, _) = node.post("/api/auth/logout", &token, &json!({})).await;
+    assert_eq!(status, 204);
 }
