@@ -27,7 +27,9 @@ async fn a_visitor_of_the_demo_logs_in_as_a_member_and_sees_what_that_member_see
         settings.set(name, "0");
     }
     let life = Lifecycle::new();
-    let demo = Standalone::start(settings, life.clone()).await.unwrap();
+    let metrics = runtime::Metrics::new();
+    let demo = Standalone::start(settings, life.clone(), &metrics);
+    let demo = demo.await.unwrap();
     let own = Url::parse(&demo.page).unwrap();
     let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
     let http = http.build().unwrap();
