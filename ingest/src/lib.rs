@@ -6,6 +6,7 @@
 mod archive;
 mod backoff;
 mod decode;
+mod exclusions;
 mod frame;
 mod gateway;
 pub mod http;
@@ -15,13 +16,16 @@ mod members;
 mod outcome;
 mod places;
 mod publish;
+mod reactions;
 mod rest;
 mod roll;
 mod roster;
 mod settings;
 mod status;
 mod term;
+mod typing;
 
+pub use exclusions::ExclusionRules;
 pub use gateway::Fatal;
 pub use ingest::{Ingest, IngestError};
 pub use settings::IngestSettings;

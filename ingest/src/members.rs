@@ -42,6 +42,8 @@ const GUILDS_MAX: usize = 100;
 const AT_ONCE: usize = 8;
 /// Questions to Discord at once, over all requests.
 const ASKED_AT_ONCE: usize = 8;
+/// How long Discord may take to answer.
+const ASKED: Duration = Duration::from_secs(5);
 /// How long the gateway's own event, or our publication, is waited for.
 const STORED: Duration = Duration::from_secs(5);
 /// How long SQL may take.
@@ -254,7 +256,7 @@ impl Members {
             return Ok(None);
         };
         let path = format!("/guilds/{guild}/members/{user}");
-        match self.parts.rest.get_text(&path).await {
+        match self.parts.rest.get_text(&path, ASKED).await {
             Ok(text) => decode_member(&text).map(Some).ok_or(RestError::Unfitting),
             Err(error) if is_no_member(&error) => Ok(None),
             Err(error) => Err(error),

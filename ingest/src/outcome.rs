@@ -14,6 +14,8 @@ use serde_json::{Value, json};
 pub(crate) enum Outcome {
     /// The stream held all of it already.
     Duplicate,
+    /// It was told to whoever listens, and is not stored.
+    Told,
     /// The stream acknowledged it.
     Published,
     /// It makes no event.
@@ -45,6 +47,20 @@ pub(crate) enum Skip {
     HandedOver,
     /// It lists nothing (a bulk deletion of no messages).
     Empty,
+    /// The operator leaves it out (`STREAM_EXCLUDE_*`, `STREAM_BOT_MESSAGES`).
+    Excluded,
+    /// It was of the moment, and the moment is over.
+    Stale,
+    /// It was of the moment, and too many of its kind came, or nobody could be told.
+    Unheard,
+    /// It changes nothing that was not published before, or a later one says it too.
+    Unchanged,
+    /// The message that it is about is gone.
+    Gone,
+    /// What it changes could not be read from anywhere.
+    Unreadable,
+    /// It answers a question of ours.
+    Answer,
 }
 
 /// Why a dispatch could not be published.
@@ -61,6 +77,7 @@ impl Outcome {
     fn words(self) -> (&'static str, Option<&'static str>) {
         match self {
             Self::Duplicate => ("duplicate", None),
+            Self::Told => ("told", None),
             Self::Published => ("published", None),
             Self::Skipped(skip) => ("skipped", Some(skip.word())),
             Self::Refused(refusal) => ("refused", Some(refusal.word())),
@@ -81,6 +98,13 @@ impl Skip {
             Self::Unplaced => "unplaced",
             Self::HandedOver => "handed_over",
             Self::Empty => "empty",
+            Self::Excluded => "excluded",
+            Self::Stale => "stale",
+            Self::Unheard => "unheard",
+            Self::Unchanged => "unchanged",
+            Self::Gone => "gone",
+            Self::Unreadable => "unreadable",
+            Self::Answer => "answer",
         }
     }
 }
@@ -102,6 +126,8 @@ pub(crate) struct Outcomes(Arc<Counters>);
 struct Counters {
     received: AtomicU64,
     trimmed: AtomicU64,
+    channels_left_out: AtomicU64,
+    untold: AtomicU64,
     settled: Mutex<BTreeMap<Outcome, u64>>,
 }
 
@@ -119,6 +145,17 @@ impl Outcomes {
     /// An envelope went without its raw JSON, being too large.
     pub(crate) fn on_trimmed(&self) {
         self.0.trimmed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A snapshot went without so many channels, because nobody could tell who may see them.
+    pub(crate) fn on_channels_left_out(&self, channels: usize) {
+        let counter = &self.0.channels_left_out;
+        counter.fetch_add(channels as u64, Ordering::Relaxed);
+    }
+
+    /// The broker did not take a notice that counts as told.
+    pub(crate) fn on_untold(&self) {
+        self.0.untold.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Nobody will settle what is pending any more.
@@ -151,7 +188,9 @@ impl Outcomes {
             "received": self.received(),
             "pending": self.received().saturating_sub(sum),
             "trimmed": self.0.trimmed.load(Ordering::Relaxed),
-            "published": 0, "duplicate": 0, "skipped": {}, "refused": {},
+            "untold": self.0.untold.load(Ordering::Relaxed),
+            "channelsLeftOut": self.0.channels_left_out.load(Ordering::Relaxed),
+            "published": 0, "duplicate": 0, "told": 0, "skipped": {}, "refused": {},
         });
         for (outcome, count) in settled {
             let place = match outcome.words() {

@@ -11,37 +11,38 @@ use broker::{Broker, Publication};
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use proto::event::Event;
 use proto::identity::Dispatch;
-use proto::{Envelope, GuildId, Subject, TraceParent, UserId};
+use proto::{Envelope, GuildId, Subject, UserId};
 use runtime::Health;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval};
 
-use crate::decode::{Origin, decode};
-use crate::frame::{Frame, Peek};
+use crate::exclusions::Exclusions;
+use crate::frame::Frame;
 use crate::leader::Tenure;
-use crate::outcome::{Outcome, Outcomes, Refusal, Skip};
+use crate::outcome::{Outcome, Outcomes, Refusal};
 use crate::places::Places;
-use crate::roll::{self, Roll};
+use crate::reactions::{self, Bases};
+use crate::roll::Roll;
 use crate::roster::{Era, Roster};
+use crate::typing::Typist;
 use delivery::{Courier, End, Trouble};
 use lane::{Lanes, Turn};
 use progress::Progress;
+use reacting::Reacting;
 use stall::Stall;
 
 mod delivery;
+mod frames;
 pub(crate) mod head;
 mod lane;
 mod progress;
+mod reacting;
 mod stall;
 
 /// Publications under way at once: enough to fill a round trip to a cluster, and a bound on what hangs
 /// while the broker is away.
 const UNDER_WAY_MAX: usize = 256;
-
-/// Kinds of events that were logged as unknown; beyond that they are counted alone.
-const UNKNOWN_KINDS_MAX: usize = 64;
 
 /// What a publisher works with.
 #[derive(Debug)]
@@ -52,6 +53,9 @@ pub(crate) struct Desk {
     pub(crate) outcomes: Outcomes,
     pub(crate) places: Places,
     pub(crate) roster: Roster,
+    pub(crate) exclusions: Exclusions,
+    pub(crate) bases: Bases,
+    pub(crate) typist: Typist,
     /// The guilds that the session names; none before its READY, or where that can't be read.
     pub(crate) roll: watch::Sender<Option<Roll>>,
     /// The last dispatch up to which all are settled.
@@ -86,6 +90,7 @@ pub(crate) struct Publisher {
     lanes: Lanes<Owner>,
     progress: Progress,
     stall: Stall,
+    reacting: Reacting,
     under_way: FuturesUnordered<BoxFuture<'static, Delivered>>,
     unknown_kinds: HashSet<String>,
 }
@@ -93,9 +98,17 @@ pub(crate) struct Publisher {
 /// Who wants to know how an envelope ended.
 #[derive(Debug)]
 enum Owner {
-    /// A dispatch, by its number in the progress, and the member that it is about.
-    Frame(u64, Option<About>),
+    /// A dispatch, by its number in the progress, and who else wants to know.
+    Frame(u64, Note),
     Submission(oneshot::Sender<u64>),
+}
+
+/// What an event is about, for whoever keeps a book of it.
+#[derive(Debug, Clone, Copy)]
+enum Note {
+    Nothing,
+    Member(About),
+    Total(reactions::Key),
 }
 
 /// The member that an event is about, and whether it is one from then on.
@@ -126,6 +139,7 @@ impl Publisher {
         let stall = Stall::new(Arc::clone(&courier.trouble));
         Self {
             stall,
+            reacting: Reacting::new(desk.bases.clone()),
             desk,
             courier,
             lanes: Lanes::default(),
@@ -151,12 +165,15 @@ impl Publisher {
                 self.send(turn);
             }
             let is_idle = self.under_way.is_empty() && self.lanes.waiting() == 0;
-            if is_idle && !has_frames && !has_submissions {
+            if is_idle && self.reacting.is_idle() && !has_frames && !has_submissions {
                 return;
             }
             tokio::select! {
                 Some(delivered) = self.under_way.next(), if !self.under_way.is_empty() => {
                     self.on_delivered(delivered);
+                }
+                (key, found) = self.reacting.found(), if !self.reacting.is_idle() => {
+                    self.on_found(key, found);
                 }
                 frame = frames.recv(), if has_frames => match frame {
                     Some(frame) => self.on_frame(frame),
@@ -171,93 +188,6 @@ impl Publisher {
                     self.stall.on_look(now, self.progress.oldest(), is_leased);
                 }
             }
-        }
-    }
-
-    fn on_frame(&mut self, frame: Frame) {
-        let Frame {
-            dispatch,
-            text,
-            received_ms,
-            held,
-        } = frame;
-        let envelopes = match self.decode(&text, dispatch, received_ms) {
-            Ok(envelopes) => envelopes,
-            Err(outcome) => {
-                let number = self.progress.begin(dispatch, 0, held, Instant::now());
-                self.settle(number, outcome);
-                return;
-            }
-        };
-        let count = envelopes.len();
-        let number = self.progress.begin(dispatch, count, held, Instant::now());
-        for envelope in envelopes {
-            self.on_queued(&envelope);
-            let member = member_of(&envelope, self.desk.roster.era());
-            if let Some(About { guild, user, .. }) = member {
-                self.desk.roster.on_queued(guild, user);
-            }
-            self.lanes.push(envelope, Owner::Frame(number, member));
-        }
-    }
-
-    fn decode(
-        &mut self,
-        text: &str,
-        dispatch: Dispatch,
-        received_ms: i64,
-    ) -> Result<Vec<Envelope>, Outcome> {
-        let peek = Peek::read(text).ok_or(Outcome::Refused(Refusal::Malformed))?;
-        let kind = peek.t.as_deref().unwrap_or_default();
-        let origin = Origin {
-            dispatch,
-            trace: TraceParent::new(rand::random(), rand::random(), true),
-            received_ms,
-        };
-        let places = self.desk.places.clone();
-        let decoded = decode(kind, peek.data(), origin, &|channel| {
-            places.guild_of(channel)
-        });
-        let is_outage = matches!(decoded, Err(Outcome::Skipped(Skip::Outage)));
-        roll::keep(
-            &self.desk.roll,
-            kind,
-            peek.data(),
-            dispatch.epoch,
-            is_outage,
-        );
-        if kind == "READY" {
-            self.desk.roster.on_identified();
-        }
-        match &decoded {
-            Err(Outcome::Skipped(Skip::UnknownEvent)) => self.on_unknown(kind),
-            Err(Outcome::Refused(_)) => {
-                tracing::error!(
-                    kind,
-                    sequence = dispatch.sequence,
-                    "a dispatch can't be read"
-                );
-            }
-            _ => {}
-        }
-        decoded
-    }
-
-    fn on_queued(&self, envelope: &Envelope) {
-        self.desk.places.on_event(envelope);
-        if matches!(envelope.event, Event::GuildRemoved(_)) {
-            self.desk.roster.on_guild_removed(envelope.guild);
-        }
-    }
-
-    fn on_unknown(&mut self, kind: &str) {
-        let is_new = self.unknown_kinds.len() < UNKNOWN_KINDS_MAX
-            && self.unknown_kinds.insert(kind.to_owned());
-        if is_new {
-            tracing::info!(
-                kind,
-                "a kind of event that this version does not know is skipped"
-            );
         }
     }
 
@@ -338,11 +268,15 @@ impl Publisher {
             });
         }
         match (owner, sequence) {
-            (Owner::Frame(number, member), sequence) => {
-                if let Some(about) = member {
-                    let key = (about.guild, about.user);
-                    let roster = &self.desk.roster;
-                    roster.on_settled(key, about.stays, sequence, about.era);
+            (Owner::Frame(number, note), sequence) => {
+                match note {
+                    Note::Nothing => {}
+                    Note::Member(about) => {
+                        let key = (about.guild, about.user);
+                        let roster = &self.desk.roster;
+                        roster.on_settled(key, about.stays, sequence, about.era);
+                    }
+                    Note::Total(key) => self.reacting.ledger.on_published(key),
                 }
                 self.settle(number, outcome);
             }
@@ -364,21 +298,6 @@ impl Publisher {
             self.desk.reached.send_replace(step.reached);
         }
     }
-}
-
-/// The member that an envelope is about, if it is about one.
-fn member_of(envelope: &Envelope, era: Era) -> Option<About> {
-    let (user, stays) = match &envelope.event {
-        Event::MemberUpserted(member) => (member.user.as_ref()?.id, true),
-        Event::MemberRemoved(removed) => (removed.user_id, false),
-        _ => return None,
-    };
-    Some(About {
-        guild: envelope.guild,
-        user: UserId::new(user)?,
-        stays,
-        era,
-    })
 }
 
 #[cfg(test)]

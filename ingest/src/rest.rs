@@ -1,20 +1,41 @@
-//! Discord's REST API, as far as ingest asks it: thin, bounded, never retried for ever.
+//! Discord's REST API, as far as ingest asks it: one client, within all limits, never retried for ever.
 //!
-//! One try takes 10 s at the most; a 429 that asks for a short wait is obeyed and tried once more, a longer
-//! one is an error (<https://docs.discord.com/developers/topics/rate-limits>). Never logs the token.
+//! A call waits for its turn (`rest/limits.rs`), is tried again after a failure that passes, and ends by its
+//! deadline whatever happens. A 429 is never answered by asking at once, whoever wrote it
+//! (<https://docs.discord.com/developers/topics/rate-limits>). Never logs the token.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, Response, StatusCode};
+use parking_lot::Mutex;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::{Client, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-/// How long one request may take.
-const TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest wait that a 429 may ask for before it is an error.
-const LIMITED_WAIT_MAX: Duration = Duration::from_secs(5);
+use crate::backoff::Backoff;
+use limits::{Bucket, Limits, Turn};
+use route::Route;
+
+mod answer;
+mod limits;
+mod route;
+
+/// How long one call may take, its waits and all its tries included.
+const CALL: Duration = Duration::from_secs(15);
+/// How long one try may take.
+const TRY: Duration = Duration::from_secs(10);
+/// Tries of one call.
+const TRIES_MAX: u32 = 4;
+/// The first wait after a failure that passes, and the longest.
+const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(4));
+/// Calls that wait or are under way; one more fails at once.
+const CALLS_MAX: usize = 1_024;
 
 /// Why Discord's API did not give what was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -28,9 +49,18 @@ pub(crate) enum RestError {
     /// It will not answer this.
     #[error("Discord refuses the request with status {0}")]
     Refused(StatusCode),
-    /// It asks to wait.
+    /// It asks to wait for longer than the call may take.
     #[error("Discord limits requests for {0:?}")]
     Limited(Duration),
+    /// It refused so many calls that we ask nothing for so long, before it shuts our address out.
+    #[error("Discord refused too many requests; none is made for {0:?}")]
+    Spent(Duration),
+    /// Too many calls wait already.
+    #[error("too many requests to Discord wait")]
+    Busy,
+    /// The call's time is up.
+    #[error("Discord's API did not answer in time")]
+    Late,
     /// It is away, or did not answer in time.
     #[error("Discord's API is away")]
     Away(#[source] reqwest::Error),
@@ -51,11 +81,54 @@ pub(crate) enum RestError {
     Token,
 }
 
-/// A client of the API.
+/// A client of the API. Clones share its limits.
 #[derive(Debug, Clone)]
 pub(crate) struct Rest {
     client: Client,
     base: String,
+    limits: Arc<Mutex<Limits>>,
+    calls: Arc<Semaphore>,
+    counts: Counts,
+}
+
+/// What became of the calls. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Counts(Arc<Numbers>);
+
+#[derive(Debug, Default)]
+struct Numbers {
+    asked: AtomicU64,
+    retried: AtomicU64,
+    limited: AtomicU64,
+    refused: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl Counts {
+    /// The counters as `/api/status` shows them.
+    pub(crate) fn json(&self) -> Value {
+        let Numbers {
+            asked,
+            retried,
+            limited,
+            refused,
+            failed,
+        } = &*self.0;
+        let count = |number: &AtomicU64| number.load(Ordering::Relaxed);
+        json!({
+            "asked": count(asked),
+            "retried": count(retried),
+            "limited": count(limited),
+            "refused": count(refused),
+            "failed": count(failed),
+        })
+    }
+}
+
+/// A call's turn: its bucket, and its place in it until this is dropped.
+struct Pass {
+    bucket: Arc<Bucket>,
+    _place: OwnedSemaphorePermit,
 }
 
 impl Rest {
@@ -71,45 +144,147 @@ impl Rest {
                 ")"
             ))
             .default_headers(HeaderMap::from_iter([(AUTHORIZATION, authorization)]))
-            .timeout(TIMEOUT)
+            .timeout(TRY)
             .build()
             .map_err(RestError::Client)?;
-        let base = base.trim_end_matches('/').to_owned();
-        Ok(Self { client, base })
+        Ok(Self {
+            client,
+            base: base.trim_end_matches('/').to_owned(),
+            limits: Arc::default(),
+            calls: Arc::new(Semaphore::new(CALLS_MAX)),
+            counts: Counts::default(),
+        })
+    }
+
+    /// The counters.
+    pub(crate) fn counts(&self) -> Counts {
+        self.counts.clone()
     }
 
     /// Gets a resource.
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, RestError> {
-        let text = self.get_text(path).await?;
+        let text = self.get_text(path, CALL).await?;
         serde_json::from_str(&text).map_err(RestError::Malformed)
     }
 
-    /// Gets a resource's JSON.
-    pub(crate) async fn get_text(&self, path: &str) -> Result<String, RestError> {
-        match self.try_get(path).await {
-            Err(RestError::Limited(wait)) if wait <= LIMITED_WAIT_MAX => {
-                tokio::time::sleep(wait).await;
-                self.try_get(path).await
+    /// Gets a resource's JSON, within this time.
+    pub(crate) async fn get_text(
+        &self,
+        path: &str,
+        patience: Duration,
+    ) -> Result<String, RestError> {
+        let got = self.get_by(path, Instant::now() + patience).await;
+        if got.is_err() {
+            self.counts.0.failed.fetch_add(1, Ordering::Relaxed);
+        }
+        got
+    }
+
+    async fn get_by(&self, path: &str, deadline: Instant) -> Result<String, RestError> {
+        let _call = self.calls.try_acquire().map_err(|_| RestError::Busy)?;
+        let route = Route::of(path);
+        let mut retry = Backoff::new(RETRY.0, RETRY.1);
+        let mut tries = 1;
+        loop {
+            let error = match self.try_get(path, &route, deadline).await {
+                Ok(text) => return Ok(text),
+                Err(error) => error,
+            };
+            let wait = match error {
+                // The next turn waits for as long as it asks.
+                RestError::Limited(_) => Duration::ZERO,
+                RestError::Away(_) | RestError::Failing(_) => retry.next(),
+                _ => return Err(error),
+            };
+            if tries == TRIES_MAX || Instant::now() + wait >= deadline {
+                return Err(error);
             }
-            other => other,
+            tries += 1;
+            self.counts.0.retried.fetch_add(1, Ordering::Relaxed);
+            sleep(wait).await;
         }
     }
 
-    async fn try_get(&self, path: &str) -> Result<String, RestError> {
+    async fn try_get(
+        &self,
+        path: &str,
+        route: &Route,
+        deadline: Instant,
+    ) -> Result<String, RestError> {
+        let pass = self.turn(route, deadline).await?;
+        self.counts.0.asked.fetch_add(1, Ordering::Relaxed);
         let url = format!("{}{path}", self.base);
-        let response = self.client.get(url).send().await;
+        let answered = async {
+            let response = self.client.get(url).send().await?;
+            let (status, headers) = (response.status(), response.headers().clone());
+            Ok((status, headers, response.text().await?))
+        };
+        let answered = timeout_at(deadline, answered).await;
+        let answered = answered.map_err(|_| RestError::Late)?;
         // Without the URL: an address may name a guild or a user.
-        let response = response.map_err(|error| RestError::Away(error.without_url()))?;
-        let status = response.status();
+        let away = |error: reqwest::Error| RestError::Away(error.without_url());
+        let (status, headers, text) = answered.map_err(away)?;
+        let now = Instant::now();
+        let said = answer::said(&headers);
+        self.limits
+            .lock()
+            .on_answer(route, &pass.bucket, said.as_ref(), now);
         match status {
-            StatusCode::UNAUTHORIZED => Err(RestError::Unauthorized),
-            StatusCode::NOT_FOUND => Err(RestError::Missing(code(response).await)),
-            StatusCode::TOO_MANY_REQUESTS => Err(RestError::Limited(retry_after(response).await)),
+            StatusCode::UNAUTHORIZED => {
+                tracing::error!("Discord refuses the bot token: it was reset, or is wrong");
+                self.limits.lock().on_unauthorized(now);
+                Err(RestError::Unauthorized)
+            }
+            StatusCode::NOT_FOUND => Err(RestError::Missing(code(&text))),
+            StatusCode::TOO_MANY_REQUESTS => {
+                let too_many = answer::too_many(&headers, &text);
+                tracing::warn!(?too_many, "Discord limits requests");
+                self.counts.0.limited.fetch_add(1, Ordering::Relaxed);
+                let mut limits = self.limits.lock();
+                limits.on_too_many(&pass.bucket, too_many, now);
+                Err(RestError::Limited(too_many.wait))
+            }
             _ if status.is_server_error() => Err(RestError::Failing(status)),
-            _ if !status.is_success() => Err(RestError::Refused(status)),
+            _ if status.is_success() => Ok(text),
             _ => {
-                let text = response.text().await;
-                text.map_err(|error| RestError::Away(error.without_url()))
+                self.on_refused(status, now);
+                Err(RestError::Refused(status))
+            }
+        }
+    }
+
+    fn on_refused(&self, status: StatusCode, now: Instant) {
+        self.counts.0.refused.fetch_add(1, Ordering::Relaxed);
+        if status == StatusCode::FORBIDDEN && self.limits.lock().on_refused(now) {
+            tracing::error!("Discord refused too many requests; none is made for ten minutes");
+        }
+    }
+
+    /// Waits for the turn of a call.
+    async fn turn(&self, route: &Route, deadline: Instant) -> Result<Pass, RestError> {
+        loop {
+            let bucket = self.limits.lock().bucket(route, Instant::now());
+            let place = Arc::clone(&bucket.places).acquire_owned();
+            let place = timeout_at(deadline, place).await;
+            let Ok(Ok(place)) = place else {
+                return Err(RestError::Late);
+            };
+            loop {
+                let now = Instant::now();
+                let turn = self.limits.lock().try_take(route, &bucket, now);
+                match turn {
+                    Turn::Go => {
+                        return Ok(Pass {
+                            bucket,
+                            _place: place,
+                        });
+                    }
+                    Turn::At(at) if at < deadline => sleep_until(at).await,
+                    Turn::At(at) => return Err(RestError::Limited(at - now)),
+                    Turn::Spent(until) => return Err(RestError::Spent(until - now)),
+                    Turn::Unauthorized => return Err(RestError::Unauthorized),
+                    Turn::Renamed => break,
+                }
             }
         }
     }
@@ -117,69 +292,15 @@ impl Rest {
 
 /// Discord's code of an error (<https://docs.discord.com/developers/topics/opcodes-and-status-codes#json>);
 /// none where somebody in between answered.
-async fn code(response: Response) -> Option<u64> {
+fn code(text: &str) -> Option<u64> {
     #[derive(Deserialize)]
     struct Body {
         code: u64,
     }
-    response.json::<Body>().await.ok().map(|body| body.code)
-}
-
-/// How long a 429 asks to wait: its body says it exactly, its header in whole seconds.
-async fn retry_after(response: Response) -> Duration {
-    #[derive(Deserialize)]
-    struct Limited {
-        retry_after: f64,
-    }
-    /// Where neither says anything, as with a page of a proxy in between.
-    const UNSAID: Duration = Duration::from_mins(1);
-    let header = response.headers().get(RETRY_AFTER);
-    let header = header.and_then(|value| value.to_str().ok()?.parse::<f64>().ok());
-    let body = response.json::<Limited>().await.ok();
-    let seconds = body.map(|body| body.retry_after).or(header);
-    seconds
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .unwrap_or(UNSAID)
+    serde_json::from_str::<Body>(text)
+        .ok()
+        .map(|body| body.code)
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::TcpListener;
-
-    use super::*;
-
-    /// A client whose API answers everything so.
-    pub(crate) async fn answering(status: u16, body: &'static str) -> Rest {
-        runtime::start::install_tls();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                let mut head = Vec::new();
-                while !head.ends_with(b"\r\n\r\n") {
-                    head.push(stream.read_u8().await.unwrap());
-                }
-                let length = body.len();
-                let head = format!("HTTP/1.1 {status} So\r\ncontent-length: {length}");
-                let answer = format!("{head}\r\nconnection: close\r\n\r\n{body}");
-                stream.write_all(answer.as_bytes()).await.unwrap();
-            }
-        });
-        Rest::new(&base, &SecretString::from("t0ken")).unwrap()
-    }
-
-    #[tokio::test]
-    async fn a_404_tells_discords_code_if_it_is_discords() {
-        for (body, code) in [
-            (r#"{"message":"Unknown Member","code":10007}"#, Some(10_007)),
-            (r#"{"message":"404: Not Found","code":0}"#, Some(0)),
-            ("<html>not found</html>", None),
-        ] {
-            let rest = answering(404, body).await;
-            let error = rest.get_text("/x").await.unwrap_err();
-            let is_it = matches!(&error, RestError::Missing(said) if *said == code);
-            assert!(is_it, "{body}: {error:?}");
-        }
-    }
-}
+pub(crate) mod tests;

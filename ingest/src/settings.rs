@@ -1,12 +1,16 @@
 //! The settings of ingest, checked once at the start (contract.md §4).
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use broker::StreamSettings;
+use proto::ChannelId;
 use runtime::settings::malformed;
 use runtime::{Settings, SettingsError};
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
+
+use crate::exclusions::ExclusionRules;
 
 /// The stream's limit in bytes. There is no setting for it: at `STREAM_MAX_AGE` of 24 h it is meant to be
 /// met by a flood alone, and the disk should not be.
@@ -32,6 +36,8 @@ pub struct IngestSettings {
     pub buffer_bytes_max: usize,
     /// How the stream is kept.
     pub stream: StreamSettings,
+    /// What is kept from viewers.
+    pub exclusions: ExclusionRules,
     /// `APP_ENV`, as the status shows it.
     pub environment: String,
 }
@@ -49,6 +55,7 @@ impl IngestSettings {
             gateway_url: address(settings, "DISCORD_GATEWAY_URL", ["ws", "wss"])?,
             buffer_bytes_max: buffer_bytes_max(settings)?,
             stream: stream(settings)?,
+            exclusions: exclusions(settings)?,
             environment: settings.text("APP_ENV").unwrap_or("development").to_owned(),
         })
     }
@@ -79,6 +86,30 @@ fn address(
         return Err(malformed(name, &expected));
     }
     Ok(Some(url.as_str().trim_end_matches('/').to_owned()))
+}
+
+fn exclusions(settings: &Settings) -> Result<ExclusionRules, SettingsError> {
+    let name = "STREAM_BOT_MESSAGES";
+    let has_bots = settings.parsed::<bool>(name, "true or false")?;
+    Ok(ExclusionRules {
+        bots: !has_bots.unwrap_or(true),
+        channels: ids(settings, "STREAM_EXCLUDE_CHANNELS")?,
+        roles: ids(settings, "STREAM_EXCLUDE_ROLES")?,
+        users: ids(settings, "STREAM_EXCLUDE_USERS")?,
+    })
+}
+
+/// Snowflakes with commas between them.
+fn ids(settings: &Settings, name: &'static str) -> Result<HashSet<u64>, SettingsError> {
+    let text = settings.text(name).unwrap_or_default();
+    let ids = text.split(',').map(str::trim).filter(|id| !id.is_empty());
+    let read = |id: &str| {
+        Ok(id
+            .parse::<ChannelId>()
+            .map_err(|_| malformed(name, "ids with commas between them"))?
+            .get())
+    };
+    ids.map(read).collect()
 }
 
 fn buffer_bytes_max(settings: &Settings) -> Result<usize, SettingsError> {
@@ -207,6 +238,31 @@ mod tests {
         let unsaid = read(&[]).stream;
         assert_eq!(unsaid.age_max, Duration::from_hours(24));
         assert_eq!(unsaid.duplicate_window, Duration::from_mins(15));
+    }
+
+    #[test]
+    fn exclusions_are_ids_and_bots_are_shown_unless_told_otherwise() {
+        assert_eq!(read(&[]).exclusions, ExclusionRules::default());
+        let some = read(&[
+            ("STREAM_BOT_MESSAGES", "false"),
+            ("STREAM_EXCLUDE_CHANNELS", "1, 2,"),
+            ("STREAM_EXCLUDE_ROLES", "3"),
+            ("STREAM_EXCLUDE_USERS", ""),
+        ]);
+        let expected = ExclusionRules {
+            bots: true,
+            channels: [1, 2].into(),
+            roles: [3].into(),
+            users: HashSet::new(),
+        };
+        assert_eq!(some.exclusions, expected);
+        for (name, value) in [
+            ("STREAM_BOT_MESSAGES", "maybe"),
+            ("STREAM_EXCLUDE_CHANNELS", "general"),
+            ("STREAM_EXCLUDE_USERS", "1 2"),
+        ] {
+            assert_malformed(name, value);
+        }
     }
 
     #[test]

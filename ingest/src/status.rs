@@ -10,12 +10,14 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::outcome::Outcomes;
+use crate::rest::Counts;
 
 /// The present state. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Status {
     facts: Arc<Mutex<Facts>>,
     pub(crate) outcomes: Outcomes,
+    rest: Counts,
     buffer_bytes: Arc<Mutex<watch::Receiver<usize>>>,
 }
 
@@ -39,12 +41,21 @@ impl Default for Status {
         Self {
             facts: Arc::default(),
             outcomes: Outcomes::default(),
+            rest: Counts::default(),
             buffer_bytes: Arc::new(Mutex::new(watch::Sender::new(0).subscribe())),
         }
     }
 }
 
 impl Status {
+    /// The state of a service whose calls to Discord's API are counted here.
+    pub(crate) fn new(rest: Counts) -> Self {
+        Self {
+            rest,
+            ..Self::default()
+        }
+    }
+
     /// `leader` or `standby`.
     pub fn role(&self) -> &'static str {
         if self.facts.lock().is_leader {
@@ -119,6 +130,7 @@ impl Status {
                 "sessions": { "identified": facts.identified, "resumed": facts.resumed },
             },
             "outcomes": self.outcomes.json(),
+            "rest": self.rest.json(),
             "buffer": { "bytes": *self.buffer_bytes.lock().borrow() },
             "archive": {
                 "generation": facts.generation.to_string(),

@@ -17,17 +17,20 @@ use tokio_util::sync::CancellationToken;
 
 use crate::archive::Archive;
 use crate::backoff::Backoff;
+use crate::exclusions::Exclusions;
 use crate::frame::Buffer;
 use crate::gateway::{self, Fatal, Recorder, Session, Supervisor};
 use crate::leader::{Tenure, bounded};
 use crate::members::{self, Members};
 use crate::places::Places;
 use crate::publish::{Desk, Publisher, Submission, head};
+use crate::reactions::Bases;
 use crate::rest::Rest;
 use crate::roll::{Roll, RollCall};
 use crate::roster::Roster;
 use crate::settings::IngestSettings;
 use crate::status::Status;
+use crate::typing::{self, Typist};
 
 /// Members that wait to be published; whoever asks waits for a place.
 const SUBMISSIONS_MAX: usize = 64;
@@ -51,6 +54,7 @@ pub(crate) struct Parts {
     pub(crate) broker: Arc<dyn Broker>,
     pub(crate) store: Store,
     pub(crate) rest: Rest,
+    pub(crate) exclusions: Exclusions,
     pub(crate) health: Health,
     pub(crate) status: Status,
 }
@@ -74,6 +78,7 @@ enum Task {
     Gateway(Result<(), Fatal>),
     Publisher,
     Head,
+    Teller,
     Recorder,
     Archive,
     Members,
@@ -140,7 +145,7 @@ async fn begin(parts: &Parts) -> Begun {
 
 async fn try_begin(parts: &Parts) -> Result<Begun, BrokerError> {
     let stream = bounded(CALL, parts.broker.state()).await?;
-    let session = gateway::session::load(&*parts.broker, SHARD, stream).await?;
+    let session = gateway::session::load(&*parts.broker, SHARD, stream, &parts.exclusions).await?;
     Ok((stream, session))
 }
 
@@ -193,7 +198,8 @@ fn spawn(
         archived: archived_seen,
     };
     let supervisor = wiring.supervisor(buffer);
-    let publisher = wiring.publisher(reached, acknowledged);
+    let (typist, teller) = typing::new(&parts.broker, parts.status.outcomes.clone());
+    let publisher = wiring.publisher(reached, acknowledged, typist);
     let archive = wiring.archive(archived);
     let roll_call = wiring.roll_call(submissions.clone());
     let members = wiring.members(submissions);
@@ -207,6 +213,7 @@ fn spawn(
         publisher.run(frames, submitted),
     );
     spawn_as(&mut tasks, Task::Head, wiring.heads());
+    spawn_as(&mut tasks, Task::Teller, teller.run());
     let recorder = wiring.recorder().run(stops.recorder.clone());
     spawn_as(&mut tasks, Task::Recorder, recorder);
     spawn_as(
@@ -242,6 +249,7 @@ impl Wiring<'_> {
         &self,
         reached: watch::Sender<Option<Dispatch>>,
         acknowledged: watch::Sender<u64>,
+        typist: Typist,
     ) -> Publisher {
         Publisher::new(Desk {
             broker: Arc::clone(&self.parts.broker),
@@ -250,6 +258,14 @@ impl Wiring<'_> {
             outcomes: self.parts.status.outcomes.clone(),
             places: self.places.clone(),
             roster: self.roster.clone(),
+            exclusions: self.parts.exclusions.clone(),
+            bases: Bases {
+                store: self.parts.store.clone(),
+                rest: self.parts.rest.clone(),
+                exclusions: self.parts.exclusions.clone(),
+                archived: self.archived.clone(),
+            },
+            typist,
             roll: self.roll.clone(),
             reached,
             acknowledged,
@@ -272,6 +288,7 @@ impl Wiring<'_> {
             shard: SHARD,
             generation: self.stream.generation,
             status: self.parts.status.clone(),
+            exclusions: self.parts.exclusions.clone(),
             loaded: self.loaded,
             sessions: self.sessions.clone(),
             roll: self.roll.subscribe(),

@@ -35,6 +35,16 @@ impl TraceParent {
     pub fn trace_id(self) -> u128 {
         self.trace_id
     }
+
+    /// The id of the span that is the parent.
+    pub fn span_id(self) -> u64 {
+        self.span_id
+    }
+
+    /// Whether spans of this trace are recorded: whoever began it has decided that for all.
+    pub fn is_sampled(self) -> bool {
+        self.sampled
+    }
 }
 
 impl fmt::Display for TraceParent {

@@ -8,4 +8,5 @@
 mod demo;
 mod faults;
 mod layout;
+mod manifests;
 mod scenario;

@@ -10,6 +10,7 @@
 )]
 
 pub mod clients;
+#[expect(dead_code, reason = "the broker's own tests use all of it")]
 #[path = "../../proto/broker/tests/contract/nats_server.rs"]
 mod nats_server;
 pub mod process;

@@ -149,6 +149,9 @@ impl World {
                 "DISCORD_BOT_TOKEN",
                 self.overview["token"].as_str().unwrap_or_default(),
             )
+            // All clients of a test come from one address, and ask as fast as they can.
+            .env("CONNECT_RATE_PER_ADDRESS", "0")
+            .env("RATE_LIMIT_MAX_REQUESTS", "0")
             .env("SHUTDOWN_GRACE_MS", "0")
             .env("DRAIN_SECONDS", "0")
             .env(

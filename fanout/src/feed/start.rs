@@ -35,12 +35,13 @@ impl Feed {
         loop {
             let (broker, store) = (self.broker.clone(), self.store.clone());
             let stop = self.stop.clone();
-            let begin = async move {
+            // On the heap: the stores' futures are large.
+            let begin = Box::pin(async move {
                 tokio::select! {
                     () = stop.cancelled() => None,
                     begun = begin(&*broker, &store) => Some(begun),
                 }
-            };
+            });
             match self.meanwhile(begin).await? {
                 Ok((live, state, snapshot)) => {
                     self.on_broker(false);

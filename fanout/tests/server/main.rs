@@ -6,6 +6,7 @@
 mod channels;
 mod discord;
 mod harness;
+mod limits;
 mod login;
 mod pages;
 mod session;

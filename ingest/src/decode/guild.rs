@@ -4,6 +4,7 @@
 //! Permission bits that nobody knows yet survive. What can't be read of them never lets anybody in: it
 //! allows nothing, denies everything, or costs the channel.
 
+use proto::GuildId;
 use proto::event::{Channel, Guild, Member, Overwrite, Role};
 
 use super::json::Object;
@@ -37,10 +38,25 @@ const THREADS: std::ops::RangeInclusive<u32> = 10..=12;
 pub(super) fn channel(object: &Object<'_>) -> Option<Channel> {
     let kind = object.number("type").unwrap_or_default();
     let overwrites = overwrites(object, THREADS.contains(&kind))?;
+    Some(with_overwrites(object, object.id("id")?, overwrites))
+}
+
+/// The same where nobody can tell who may see it: nobody, by an overwrite that denies everyone everything.
+pub(super) fn closed(object: &Object<'_>, guild: GuildId, id: u64) -> Channel {
+    let everyone = Overwrite {
+        id: guild.get(),
+        member: false,
+        allow: 0,
+        deny: u64::MAX,
+    };
+    with_overwrites(object, id, vec![everyone])
+}
+
+fn with_overwrites(object: &Object<'_>, id: u64, overwrites: Vec<Overwrite>) -> Channel {
     let thread = object.object("thread_metadata");
-    Some(Channel {
-        id: object.id("id")?,
-        kind,
+    Channel {
+        id,
+        kind: object.number("type").unwrap_or_default(),
         name: object.text("name").unwrap_or_default(),
         topic: object.text("topic"),
         position: object.number("position").unwrap_or_default(),
@@ -50,7 +66,7 @@ pub(super) fn channel(object: &Object<'_>) -> Option<Channel> {
         archived: thread.is_some_and(|thread| thread.flag("archived")),
         last_message_id: object.id("last_message_id"),
         thread_members: Vec::new(),
-    })
+    }
 }
 
 /// Reads a member; none without its user.

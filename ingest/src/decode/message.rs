@@ -89,7 +89,7 @@ pub(super) fn message(object: &Object<'_>, guild: GuildId, channel: ChannelId) -
         flags: object.number("flags").unwrap_or_default(),
         attachments: each(object, "attachments", attachment),
         embeds: each(object, "embeds", embed),
-        reactions: each(object, "reactions", reaction),
+        reactions: reactions(object),
         mentioned_users: mentioned_users(object),
         mentioned_roles: object.ids("mention_roles"),
         mentioned_channels: mentioned_channels(object),
@@ -99,6 +99,11 @@ pub(super) fn message(object: &Object<'_>, guild: GuildId, channel: ChannelId) -
         raw: raw(object, reply.is_some()).into(),
         reply,
     })
+}
+
+/// The reactions of a message.
+pub(super) fn reactions(object: &Object<'_>) -> Vec<Reaction> {
+    each(object, "reactions", reaction)
 }
 
 /// Reads a user; none without an id.

@@ -2,11 +2,14 @@
 //!
 //! How it is cut depends on the frame alone, so that a repeated frame is cut alike. Readers swap at the end.
 
-use prost::Message as _;
-use proto::event::{Event, GuildSnapshotBegin, GuildSnapshotEnd, GuildSnapshotPart};
+use std::collections::HashSet;
 
-use super::guild;
+use prost::Message as _;
+use proto::event::{Channel, Event, GuildSnapshotBegin, GuildSnapshotEnd, GuildSnapshotPart};
+
 use super::json::Object;
+use super::{Channels, guild};
+use crate::exclusions::Exclusions;
 
 /// The most that the objects of one part take (decisions.md, sizes): the stream takes 1 MiB at the most.
 pub(super) const PART_BYTES_MAX: usize = 256 * 1024;
@@ -14,11 +17,14 @@ pub(super) const PART_BYTES_MAX: usize = 256 * 1024;
 /// What an object in a list takes beside its own bytes: a tag and a length.
 const LISTED_BYTES: usize = 8;
 
-/// The snapshot of a guild, named by the dispatch that it was made from.
-pub(super) fn events(object: &Object<'_>, version: &str) -> Vec<Event> {
+/// The snapshot of a guild, named by the dispatch that it was made from, and what is learned of its channels.
+pub(super) fn events(
+    object: &Object<'_>,
+    version: &str,
+    exclusions: &Exclusions,
+) -> (Vec<Event>, Channels) {
     let roles = read(object, "roles", guild::role);
-    let mut channels = read(object, "channels", guild::channel);
-    channels.extend(read(object, "threads", guild::channel));
+    let (channels, learned) = channels(object, exclusions);
     let members = read(object, "members", guild::member);
     let begin = GuildSnapshotBegin {
         version: version.to_owned(),
@@ -45,7 +51,31 @@ pub(super) fn events(object: &Object<'_>, version: &str) -> Vec<Event> {
     events.push(Event::GuildSnapshotEnd(GuildSnapshotEnd {
         version: version.to_owned(),
     }));
-    events
+    (events, learned)
+}
+
+/// The channels and threads that are shown. Threads come last, so that what lies above them is known.
+fn channels(object: &Object<'_>, exclusions: &Exclusions) -> (Vec<Channel>, Channels) {
+    let mut learned = Channels::default();
+    let mut hidden = HashSet::new();
+    let mut shown = Vec::new();
+    for object in [object.objects("channels"), object.objects("threads")].concat() {
+        let Some(id) = object.id("id") else {
+            learned.unreadable += 1;
+            continue;
+        };
+        let is_below = |parent: u64| exclusions.is_excluded(parent) || hidden.contains(&parent);
+        let is_hidden = exclusions.is_excluded(id) || object.id("parent_id").is_some_and(is_below);
+        learned.seen.push((id, is_hidden));
+        if is_hidden {
+            hidden.insert(id);
+        } else if let Some(channel) = guild::channel(&object) {
+            shown.push(channel);
+        } else {
+            learned.unreadable += 1;
+        }
+    }
+    (shown, learned)
 }
 
 fn read<T>(object: &Object<'_>, name: &str, read: fn(&Object<'_>) -> Option<T>) -> Vec<T> {

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::exclusions::Exclusions;
 use crate::leader::{Tenure, bounded};
 use crate::roll::Roll;
 use crate::status::Status;
@@ -55,6 +56,11 @@ struct Record {
     /// The guilds that the session names, until those that it does not name are removed.
     #[serde(default)]
     roll: Option<Vec<u64>>,
+    /// The channels that were left out when its snapshots were read, and those that were found to lie below.
+    #[serde(default)]
+    excluded: Vec<u64>,
+    #[serde(default)]
+    hidden: Vec<u64>,
 }
 
 fn key(shard: u32) -> String {
@@ -67,6 +73,7 @@ pub(crate) async fn load(
     broker: &dyn Broker,
     shard: u32,
     stream: StreamState,
+    exclusions: &Exclusions,
 ) -> Result<Option<(Session, Option<Roll>)>, BrokerError> {
     let Some(bytes) = bounded(CALL, broker.value(&key(shard))).await? else {
         return Ok(None);
@@ -75,13 +82,14 @@ pub(crate) async fn load(
         tracing::warn!("the gateway's session can't be read; a new one begins");
         return Ok(None);
     };
-    if let Some(why) = unusable(&record, stream, now_ms()) {
+    if let Some(why) = unusable(&record, stream, exclusions, now_ms()) {
         tracing::warn!(
             why,
             "the gateway's session is not resumed; a new one begins"
         );
         return Ok(None);
     }
+    exclusions.learn(record.hidden.iter().map(|channel| (*channel, true)));
     let roll = record.roll.map(|guilds| Roll {
         epoch: record.epoch,
         guilds: guilds.into_iter().filter_map(GuildId::new).collect(),
@@ -96,12 +104,21 @@ pub(crate) async fn load(
     Ok(Some((session, roll)))
 }
 
-fn unusable(record: &Record, stream: StreamState, now_ms: i64) -> Option<&'static str> {
+fn unusable(
+    record: &Record,
+    stream: StreamState,
+    exclusions: &Exclusions,
+    now_ms: i64,
+) -> Option<&'static str> {
     if now_ms.saturating_sub(record.saved_at_ms) > AGE_MAX_MS {
         return Some("it is older than 10 minutes");
     }
     if record.generation != stream.generation {
         return Some("the stream is another one");
+    }
+    // Only a new session's snapshots say which channels there are under the new exclusions.
+    if record.excluded != exclusions.channels() {
+        return Some("other channels are left out now");
     }
     (record.stream_sequence > stream.last).then_some("the stream has lost acknowledged events")
 }
@@ -114,6 +131,7 @@ pub(crate) struct Recorder {
     pub(crate) shard: u32,
     pub(crate) generation: u64,
     pub(crate) status: Status,
+    pub(crate) exclusions: Exclusions,
     /// The epoch of the session that the record held when the term began.
     pub(crate) loaded: Option<u64>,
     /// The sending side, so that the end of the gateway is not the end of this.
@@ -190,6 +208,8 @@ impl Recorder {
             generation: self.generation,
             stream_sequence: *self.acknowledged.borrow(),
             roll: self.uncalled(session.epoch),
+            excluded: self.exclusions.channels(),
+            hidden: self.exclusions.hidden(),
         })
     }
 
@@ -206,6 +226,7 @@ impl Recorder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exclusions::ExclusionRules;
 
     fn record() -> Record {
         Record {
@@ -217,6 +238,8 @@ mod tests {
             generation: 3,
             stream_sequence: 50,
             roll: Some(vec![1, 2]),
+            excluded: vec![4, 9],
+            hidden: vec![10],
         }
     }
 
@@ -232,11 +255,22 @@ mod tests {
             ..stream
         };
         let behind = StreamState { last: 49, ..stream };
+        let excluding = |channels: &[u64]| {
+            Exclusions::new(ExclusionRules {
+                channels: channels.iter().copied().collect(),
+                ..ExclusionRules::default()
+            })
+        };
+        let same = excluding(&[9, 4]);
         let now = 1_000_000;
-        assert_eq!(unusable(&record(), stream, now + AGE_MAX_MS), None);
-        assert!(unusable(&record(), stream, now + AGE_MAX_MS + 1).is_some());
-        assert!(unusable(&record(), other, now).is_some());
-        assert!(unusable(&record(), behind, now).is_some());
+        let why = |stream, exclusions: &Exclusions, now| {
+            unusable(&record(), stream, exclusions, now).unwrap_or_default()
+        };
+        assert_eq!(why(stream, &same, now + AGE_MAX_MS), "");
+        assert!(why(stream, &same, now + AGE_MAX_MS + 1).contains("10 minutes"));
+        assert!(why(other, &same, now).contains("another"));
+        assert!(why(behind, &same, now).contains("lost"));
+        assert!(why(stream, &excluding(&[9]), now).contains("left out"));
     }
 
     fn session(epoch: u64) -> Session {
@@ -274,6 +308,7 @@ mod tests {
             shard: 0,
             generation: 3,
             status: Status::default(),
+            exclusions: Exclusions::default(),
             loaded: Some(1),
             sessions: watch::Sender::new(Some(session(1))),
             roll: watch::channel(Some(roll)).1,

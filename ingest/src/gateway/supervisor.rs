@@ -248,7 +248,7 @@ impl Supervisor {
             return NoPlan::Fatal(Fatal::of(4004));
         }
         let wait = match error {
-            RestError::Limited(wait) => *wait,
+            RestError::Limited(wait) | RestError::Spent(wait) => (*wait).min(BUDGET_WAIT_MAX),
             _ => self.backoff.next(),
         };
         tracing::warn!(%error, ?wait, "Discord's API does not say how to connect");

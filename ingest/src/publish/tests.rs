@@ -11,11 +11,16 @@ use broker::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 use proto::envelope::Opened;
+use proto::event::Event;
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::*;
 use crate::frame::Buffer;
+use crate::outcome::Skip;
+use crate::rest::tests::answering;
+
+mod reacting;
 
 /// What may go wrong with one publication.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,17 +175,38 @@ struct Bench {
     _folder: Arc<tempfile::TempDir>,
 }
 
-async fn embedded() -> (Arc<Embedded>, Arc<tempfile::TempDir>) {
+type Home = (
+    Arc<Embedded>,
+    Arc<tempfile::TempDir>,
+    Bases,
+    watch::Sender<u64>,
+);
+
+async fn embedded() -> Home {
     let folder = Arc::new(tempfile::tempdir().unwrap());
     let path = folder.path().join("log.sqlite");
     let inner = Embedded::open(&path, EmbeddedSettings::default())
         .await
         .unwrap();
-    (inner, folder)
+    let url = format!("sqlite://{}", folder.path().join("s.sqlite").display());
+    let store = store::Store::open(&url).await.unwrap();
+    store.migrate().await.unwrap();
+    let (archived, archived_seen) = watch::channel(0);
+    let bases = Bases {
+        store,
+        rest: answering(200, MESSAGE_IN_DISCORD).await,
+        exclusions: Exclusions::default(),
+        archived: archived_seen,
+    };
+    (inner, folder, bases, archived)
 }
 
+/// What the API answers to everything.
+const MESSAGE_IN_DISCORD: &str =
+    r#"{"id":"2","reactions":[{"emoji":{"id":null,"name":"x"},"count":5}]}"#;
+
 fn bench_on(
-    (inner, folder): &(Arc<Embedded>, Arc<tempfile::TempDir>),
+    (inner, folder, bases, _archived): &Home,
     script: impl Fn(u64, &Publication) -> Fault + Send + Sync + 'static,
 ) -> Bench {
     let inner = Arc::clone(inner);
@@ -191,18 +217,24 @@ fn bench_on(
     let (submissions, submitted) = mpsc::channel(8);
     let (reached, reached_seen) = watch::channel(None);
     let (acknowledged, _) = watch::channel(0);
+    let broker: Arc<dyn Broker> = Arc::new(Faulty {
+        inner: Arc::clone(&inner),
+        script: Box::new(script),
+        tries: Mutex::new(0),
+        under_way: Mutex::default(),
+    });
+    let (typist, teller) = crate::typing::new(&broker, outcomes.clone());
+    tokio::spawn(teller.run());
     let publisher = Publisher::new(Desk {
-        broker: Arc::new(Faulty {
-            inner: Arc::clone(&inner),
-            script: Box::new(script),
-            tries: Mutex::new(0),
-            under_way: Mutex::default(),
-        }),
+        broker,
         tenure,
         health: health.clone(),
         outcomes: outcomes.clone(),
         places: Places::default(),
         roster: roster.clone(),
+        exclusions: Exclusions::default(),
+        bases: bases.clone(),
+        typist,
         roll: watch::Sender::new(None),
         reached,
         acknowledged,
@@ -380,7 +412,7 @@ async fn what_the_broker_refuses_for_good_is_counted_and_passed() {
     for id in 1..=3 {
         bench.message(100, id);
     }
-    bench.put("TYPING_START", &json!({}));
+    bench.put("PRESENCE_UPDATE", &json!({}));
     bench.put("MESSAGE_CREATE", &json!({ "id": "x" }));
     let outcomes = bench.outcomes.clone();
     assert_eq!(bench.finish().await.len(), 2);
@@ -412,7 +444,7 @@ async fn three_refusals_in_a_row_make_it_unready_until_the_stream_takes_the_even
 
 #[tokio::test]
 async fn the_feeds_hear_of_an_acknowledgement_at_once_and_again() {
-    let (inner, _folder) = embedded().await;
+    let (inner, _folder, ..) = embedded().await;
     let mut live = inner.live().await.unwrap();
     let (_deadline, tenure) = Tenure::until(Instant::now() + PATIENCE);
     let (acknowledged, seen) = watch::channel(3);

@@ -18,7 +18,6 @@ pub fn problem(status: StatusCode, message: &str, code: Option<&str>) -> HttpRes
 }
 
 /// The answer to a route that does not exist.
-#[expect(clippy::unused_async, reason = "a handler is a future")]
 pub async fn not_found(request: HttpRequest) -> HttpResponse {
     let message = format!("Route {} {} not found", request.method(), request.path());
     HttpResponse::NotFound().json(json!({

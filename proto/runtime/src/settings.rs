@@ -292,6 +292,18 @@ mod tests {
     }
 
     #[test]
+    fn a_name_of_opentelemetrys_own_is_no_error_in_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("settings.toml");
+        let text = "OTEL_LOGS_EXPORTER = \"none\"\nOTEL_SERVICE_NAME = \"edge\"\n";
+        std::fs::write(&path, text).unwrap();
+        let path = path.display().to_string();
+        let settings = Settings::from_environment(&environment(&[("CONFIG_FILE", &path)])).unwrap();
+        assert_eq!(settings.text("OTEL_SERVICE_NAME"), Some("edge"));
+        assert_eq!(settings.values.len(), 2);
+    }
+
+    #[test]
     fn a_secret_is_read_from_its_file_and_never_shown() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secret");

@@ -8,7 +8,8 @@ use crate::settings::{Settings, SettingsError, malformed};
 
 /// What is logged if nothing is said: of libraries only what a human should look at. actix calls each cut
 /// connection an error; the peers' faults are counted, not logged.
-const FILTER: &str = "info,sqlx=warn,twilight_gateway=warn,async_nats=warn,actix_http=off";
+const FILTER: &str = "info,sqlx=warn,twilight_gateway=warn,async_nats=warn,actix_http=off,\
+    opentelemetry_sdk=warn";
 
 /// Begins logging; a second call in one process changes nothing.
 ///

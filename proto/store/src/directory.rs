@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 use proto::event::{Channel, Event, Guild, GuildSnapshotBegin, GuildSnapshotPart, Member, Role};
 use proto::id::{GuildId, UserId};
 
+use crate::database::{Connection, query};
 use crate::error::StoreError;
 use crate::position::Position;
-use crate::sqlite::Connection;
 
 /// The whole directory, and the position that it was read at.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,7 +72,7 @@ pub(crate) async fn unfinished(
     let begun: Vec<(i64, GuildSnapshotBegin)> = rows(
         connection,
         "snapshots",
-        "SELECT guild_id, body FROM snapshots",
+        "SELECT guild_id, body FROM snapshots ORDER BY guild_id",
     )
     .await?;
     let parts = "SELECT guild_id, body FROM snapshot_parts ORDER BY guild_id, guard";
@@ -92,21 +92,21 @@ pub(crate) async fn member(
     guild: GuildId,
     user: UserId,
 ) -> Result<Option<Member>, StoreError> {
-    let body: Option<Vec<u8>> =
-        sqlx::query_scalar("SELECT body FROM members WHERE guild_id = ? AND user_id = ?")
+    let body: Option<(Vec<u8>,)> =
+        query("SELECT body FROM members WHERE guild_id = ? AND user_id = ?")
             .bind(guild.sql())
             .bind(user.sql())
             .fetch_optional(connection)
             .await?;
-    body.map(|body| decode("members", body)).transpose()
+    body.map(|(body,)| decode("members", body)).transpose()
 }
 
 async fn rows<T: prost::Message + Default>(
     connection: &mut Connection,
     table: &'static str,
-    query: &'static str,
+    statement: &'static str,
 ) -> Result<Vec<(i64, T)>, StoreError> {
-    let rows: Vec<(i64, Vec<u8>)> = sqlx::query_as(query).fetch_all(connection).await?;
+    let rows: Vec<(i64, Vec<u8>)> = query(statement).fetch_all(connection).await?;
     rows.into_iter()
         .map(|(guild, body)| Ok((guild, decode(table, body)?)))
         .collect()

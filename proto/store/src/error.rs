@@ -2,7 +2,7 @@
 
 use sqlx::migrate::MigrateError;
 
-use crate::sqlite;
+use crate::database;
 
 /// Why a call on the store failed.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +46,7 @@ pub enum StoreError {
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         let is_away = match &error {
-            sqlx::Error::Database(answer) => !sqlite::is_rows_fault(answer.as_ref()),
+            sqlx::Error::Database(answer) => !database::is_rows_fault(answer.as_ref()),
             sqlx::Error::Io(_)
             | sqlx::Error::Tls(_)
             | sqlx::Error::Protocol(_)

@@ -10,10 +10,10 @@ use proto::event::{Message, Reaction, ReactionMark, ReactionsChanged};
 use proto::id::{ChannelId, MessageId};
 
 use crate::batch::{Change, FoldedMessage, Reactions, Row};
+use crate::database::{Connection, Statement, query};
 use crate::error::StoreError;
 use crate::guard::Guard;
 use crate::position::Position;
-use crate::sqlite::Connection;
 use crate::upsert::upsert;
 
 /// A page holds no more messages, whatever is asked: a message may have half a mebibyte.
@@ -30,20 +30,29 @@ pub struct Page {
     pub position: Position,
 }
 
+macro_rules! insert {
+    () => {
+        "INSERT INTO messages (id, channel_id, guild_id, author_id, timestamp_ms, edited_timestamp_ms, \
+         deleted, body, reactions, reactions_guard, guard) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    };
+}
+
 /// An update leaves the reactions as they are, unless it makes the row.
-const UPDATED: &str = upsert!("messages" ["id"] [
+const UPDATED: Statement = upsert!("messages" ["id"] [
     "channel_id", "guild_id", "author_id", "timestamp_ms", "edited_timestamp_ms", "deleted", "body"
 ] new ["reactions", "reactions_guard"]);
 
 /// A deletion takes them along.
-const DELETED: &str = upsert!("messages" ["id"] [
+const DELETED: Statement = upsert!("messages" ["id"] [
     "channel_id", "guild_id", "author_id", "timestamp_ms", "edited_timestamp_ms", "deleted", "body",
     "reactions", "reactions_guard"
 ]);
 
-const CREATED: &str = "INSERT INTO messages (id, channel_id, guild_id, author_id, timestamp_ms, \
-     edited_timestamp_ms, deleted, body, reactions, reactions_guard, guard) \
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING";
+const CREATED: Statement = Statement {
+    sqlite: concat!(insert!(), " ON CONFLICT (id) DO NOTHING"),
+    // Not INSERT IGNORE, which cuts what does not fit.
+    mysql: concat!(insert!(), " ON DUPLICATE KEY UPDATE id = id"),
+};
 
 const REACTED: &str = "UPDATE messages SET reactions = ?, reactions_guard = ? \
      WHERE id = ? AND deleted = 0 AND reactions_guard < ?";
@@ -95,7 +104,7 @@ async fn write_row(
         (Some(_), None) => Guard::NONE,
         (Some(_), Some(_)) => Guard::new(number, row.first_sequence)?,
     };
-    sqlx::query(statement)
+    query(statement)
         .bind(id.sql())
         .bind(row.channel.sql())
         .bind(row.guild.sql())
@@ -119,7 +128,7 @@ async fn write_reactions(
     number: i64,
 ) -> Result<(), StoreError> {
     let guard = Guard::new(number, reactions.sequence)?;
-    sqlx::query(REACTED)
+    query(REACTED)
         .bind(reactions.total.as_slice())
         .bind(guard.sql())
         .bind(id.sql())
@@ -139,7 +148,7 @@ pub(crate) async fn page(
     let limit = limit.min(PAGE_MESSAGES_MAX);
     let newest = before.map_or(i64::MAX, |before| before.sql() - 1);
     // One more than asked tells whether there are more.
-    let mut rows: Vec<Living> = sqlx::query_as(PAGE)
+    let mut rows: Vec<Living> = query(PAGE)
         .bind(channel.sql())
         .bind(newest)
         .bind(i64::from(limit) + 1)
@@ -187,12 +196,11 @@ async fn living(
     channel: ChannelId,
     id: MessageId,
 ) -> Result<Option<Living>, StoreError> {
-    let row = sqlx::query_as(MESSAGE)
+    query(MESSAGE)
         .bind(channel.sql())
         .bind(id.sql())
         .fetch_optional(connection)
-        .await?;
-    Ok(row)
+        .await
 }
 
 fn decode((body, reactions): &Living) -> Result<Message, StoreError> {

@@ -3,10 +3,11 @@
 //!
 //! One archive writes ([`Store::apply`], a folded [`Batch`] a transaction, fenced by compare-and-set on the
 //! position); everybody reads, in snapshots that name the position they were taken at. What a row means is
-//! the same in every database; which database it is, only `sqlite.rs` knows. It refuses to know who asks
+//! the same in every database; which database it is, only `database/` knows. It refuses to know who asks
 //! and who may see what.
 
 mod batch;
+mod database;
 mod directory;
 mod error;
 mod guard;
@@ -14,7 +15,6 @@ mod history;
 mod login;
 mod position;
 mod revocation;
-mod sqlite;
 mod store;
 mod upsert;
 

@@ -4,11 +4,15 @@
 
 use proto::id::{GuildId, UserId};
 
+use crate::database::{Connection, Statement, query};
 use crate::error::StoreError;
-use crate::sqlite::Connection;
 
-const UPSERT: &str = "INSERT INTO login_guilds (user_id, guilds, at_ms) VALUES (?, ?, ?) \
-     ON CONFLICT (user_id) DO UPDATE SET guilds = excluded.guilds, at_ms = excluded.at_ms";
+const UPSERT: Statement = Statement {
+    sqlite: "INSERT INTO login_guilds (user_id, guilds, at_ms) VALUES (?, ?, ?) \
+         ON CONFLICT (user_id) DO UPDATE SET guilds = excluded.guilds, at_ms = excluded.at_ms",
+    mysql: "INSERT INTO login_guilds (user_id, guilds, at_ms) VALUES (?, ?, ?) \
+         ON DUPLICATE KEY UPDATE guilds = VALUES(guilds), at_ms = VALUES(at_ms)",
+};
 
 const READ: &str = "SELECT guilds, at_ms FROM login_guilds WHERE user_id = ?";
 
@@ -19,7 +23,7 @@ pub(crate) async fn write(
     at_ms: i64,
 ) -> Result<(), StoreError> {
     let guilds: Vec<String> = guilds.iter().map(GuildId::to_string).collect();
-    sqlx::query(UPSERT)
+    query(UPSERT)
         .bind(user.sql())
         .bind(guilds.join(","))
         .bind(at_ms)
@@ -32,7 +36,7 @@ pub(crate) async fn read(
     connection: &mut Connection,
     user: UserId,
 ) -> Result<Option<(Vec<GuildId>, i64)>, StoreError> {
-    let row: Option<(String, i64)> = sqlx::query_as(READ)
+    let row: Option<(String, i64)> = query(READ)
         .bind(user.sql())
         .fetch_optional(connection)
         .await?;

@@ -4,8 +4,8 @@
 //! order, whoever replays what: the fence against a second archive and the reason why removed rows need no
 //! memory of their removal.
 
+use crate::database::{Connection, query};
 use crate::error::StoreError;
-use crate::sqlite::Connection;
 
 /// A place in the stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub struct Position {
 
 pub(crate) async fn read(connection: &mut Connection) -> Result<Position, StoreError> {
     let (generation, sequence): (i64, i64) =
-        sqlx::query_as("SELECT generation, sequence FROM archive_position")
+        query("SELECT generation, sequence FROM archive_position")
             .fetch_one(connection)
             .await?;
     Ok(Position {
@@ -33,7 +33,7 @@ pub(crate) async fn begin_generation(
     generation: u64,
 ) -> Result<(), StoreError> {
     let generation = generation.cast_signed();
-    sqlx::query(
+    query(
         "UPDATE archive_position SET number = number + 1, sequence = 0, generation = ? \
          WHERE generation <> ?",
     )
@@ -51,7 +51,7 @@ pub(crate) async fn rewind(
     generation: u64,
     to: u64,
 ) -> Result<(), StoreError> {
-    sqlx::query(
+    query(
         "UPDATE archive_position SET number = number + 1, sequence = ? \
          WHERE generation = ? AND sequence > ?",
     )
@@ -69,18 +69,17 @@ pub(crate) async fn advance(
     from: Position,
     to: u64,
 ) -> Result<i64, StoreError> {
-    let moved = sqlx::query(
-        "UPDATE archive_position SET sequence = ? WHERE sequence = ? AND generation = ?",
-    )
-    .bind(to.cast_signed())
-    .bind(from.sequence.cast_signed())
-    .bind(from.generation.cast_signed())
-    .execute(&mut *connection)
-    .await?;
-    if moved.rows_affected() == 0 {
+    let moved =
+        query("UPDATE archive_position SET sequence = ? WHERE sequence = ? AND generation = ?")
+            .bind(to.cast_signed())
+            .bind(from.sequence.cast_signed())
+            .bind(from.generation.cast_signed())
+            .execute(&mut *connection)
+            .await?;
+    if moved == 0 {
         return Err(StoreError::AnotherArchive);
     }
-    let number = sqlx::query_scalar("SELECT number FROM archive_position")
+    let (number,) = query("SELECT number FROM archive_position")
         .fetch_one(connection)
         .await?;
     Ok(number)

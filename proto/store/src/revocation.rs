@@ -3,8 +3,8 @@
 //! A row is written by the service that ends a session and read by every service that checks one. It refuses to
 //! know what a key is made of.
 
+use crate::database::{Connection, Statement, query};
 use crate::error::StoreError;
-use crate::sqlite::Connection;
 
 /// The longest key, in bytes: an index of MySQL holds it whole. Longer names are for the caller to hash.
 pub const REVOCATION_KEY_BYTES_MAX: usize = 512;
@@ -21,9 +21,14 @@ pub struct Revocation {
 }
 
 /// Revoked twice is revoked until the later end and for all that either names.
-const UPSERT: &str = "INSERT INTO revocations (revoked, until_ms, not_before_ms) VALUES (?, ?, ?) \
-     ON CONFLICT (revoked) DO UPDATE SET until_ms = MAX(until_ms, excluded.until_ms), \
-     not_before_ms = MAX(not_before_ms, excluded.not_before_ms)";
+const UPSERT: Statement = Statement {
+    sqlite: "INSERT INTO revocations (revoked, until_ms, not_before_ms) VALUES (?, ?, ?) \
+         ON CONFLICT (revoked) DO UPDATE SET until_ms = MAX(until_ms, excluded.until_ms), \
+         not_before_ms = MAX(not_before_ms, excluded.not_before_ms)",
+    mysql: "INSERT INTO revocations (revoked, until_ms, not_before_ms) VALUES (?, ?, ?) \
+         ON DUPLICATE KEY UPDATE until_ms = GREATEST(until_ms, VALUES(until_ms)), \
+         not_before_ms = GREATEST(not_before_ms, VALUES(not_before_ms))",
+};
 
 const ALL: &str = "SELECT revoked, until_ms, not_before_ms FROM revocations ORDER BY revoked";
 
@@ -41,7 +46,7 @@ pub(crate) async fn write(
     if key.len() > REVOCATION_KEY_BYTES_MAX {
         return Err(StoreError::KeyTooLong);
     }
-    sqlx::query(UPSERT)
+    query(UPSERT)
         .bind(key.as_bytes())
         .bind(until_ms)
         .bind(not_before_ms.unwrap_or(ALL_ISSUED))
@@ -55,7 +60,7 @@ pub(crate) async fn read(
     connection: &mut Connection,
     now_ms: i64,
 ) -> Result<Vec<Revocation>, StoreError> {
-    let rows: Vec<(Vec<u8>, i64, i64)> = sqlx::query_as(ALL).fetch_all(&mut *connection).await?;
+    let rows: Vec<(Vec<u8>, i64, i64)> = query(ALL).fetch_all(&mut *connection).await?;
     let known = rows.len();
     let unexpired: Vec<_> = rows
         .into_iter()
@@ -67,7 +72,7 @@ pub(crate) async fn read(
         })
         .collect();
     if unexpired.len() < known {
-        sqlx::query(DELETE_EXPIRED)
+        query(DELETE_EXPIRED)
             .bind(now_ms)
             .execute(connection)
             .await?;

@@ -3,41 +3,48 @@
 //! Each call is one statement or one transaction; a reader's answer is one snapshot and says which position
 //! it was taken at. Cancelling a call rolls it back; only a commit that was under way may have happened.
 
-use proto::event::{Member, Message, Reaction, ReactionMark};
-use proto::id::{ChannelId, GuildId, MessageId, UserId};
-use sqlx::SqlitePool;
+use std::time::Duration;
 
 use crate::batch::Batch;
+use crate::database::{self, Database, query, within};
 use crate::directory::{self, DirectorySnapshot};
 use crate::error::StoreError;
 use crate::history::{self, Page};
 use crate::login;
 use crate::position::{self, Position};
 use crate::revocation::{self, Revocation};
-use crate::sqlite::{self, BEGIN_READ, BEGIN_WRITE, MIGRATOR};
+use proto::event::{Member, Message, Reaction, ReactionMark};
+use proto::id::{ChannelId, GuildId, MessageId, UserId};
+
+/// How long a call may take, the wait for a connection included: several times what a busy database needs.
+const CALL_MAX: Duration = Duration::from_secs(10);
+
+/// How long a batch may take: thousands of statements, each a way to another machine and back.
+const BATCH_MAX: Duration = Duration::from_secs(30);
+
+/// How long the whole directory may take: some hundred megabytes where the bot is in thousands of guilds.
+const DIRECTORY_MAX: Duration = Duration::from_secs(30);
+
+/// How long a migration may take, which may have to rewrite every message.
+const MIGRATION_MAX: Duration = Duration::from_hours(1);
 
 /// History and directory in SQL.
 #[derive(Clone, Debug)]
 pub struct Store {
-    pool: SqlitePool,
+    database: Database,
 }
 
 impl Store {
-    /// Opens the database at this address (`sqlite:///path/to/file.db`), which is made if it is missing.
-    /// Several processes may open one file. Makes no tables: see [`Store::migrate`].
+    /// Opens the database at this address: `sqlite:///path/to/file.db`, which is made if it is missing and may be
+    /// open in several processes, or `mysql://user:password@host:port/database` (`mariadb://` is the same), which
+    /// exists. Makes no tables: see [`Store::migrate`].
     ///
     /// # Errors
-    /// [`StoreError::Unsupported`] for another scheme, [`StoreError::Refused`] for an option that does not exist,
-    /// [`StoreError::Away`] where it can't be opened now.
+    /// [`StoreError::Unsupported`] for another scheme, [`StoreError::Refused`] for an option that does not exist or
+    /// an address without a database, [`StoreError::Away`] where it can't be opened now.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
-        let scheme = url.split(':').next().unwrap_or_default();
-        if scheme != "sqlite" {
-            return Err(StoreError::Unsupported {
-                scheme: scheme.to_owned(),
-            });
-        }
-        let pool = sqlite::open(url).await?;
-        Ok(Self { pool })
+        let database = within(CALL_MAX, Database::open(url)).await?;
+        Ok(Self { database })
     }
 
     /// Brings the schema up to date, forward only. Safe to call from several processes at once.
@@ -45,11 +52,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Migration`] where it can't, or where the schema is newer than this version.
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        // One transaction under the write lock: whoever comes second finds the work done.
-        let mut write = self.pool.begin_with(BEGIN_WRITE).await?;
-        // `Migrator::run` is the same, but its future can't be sent to another thread.
-        MIGRATOR.run_direct(None, &mut *write, false).await?;
-        Ok(write.commit().await?)
+        within(MIGRATION_MAX, self.database.migrate()).await
     }
 
     /// Whether the schema is as new as this version needs it: what a reader waits for.
@@ -57,15 +60,16 @@ impl Store {
     /// # Errors
     /// [`StoreError::Away`] where the database does not answer.
     pub async fn is_migrated(&self) -> Result<bool, StoreError> {
-        let newest = MIGRATOR.iter().map(|migration| migration.version).max();
-        let applied: Result<Option<i64>, _> =
-            sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations WHERE success")
-                .fetch_one(&self.pool)
-                .await;
+        let newest = "SELECT MAX(version) FROM _sqlx_migrations WHERE success";
+        let applied: Result<(Option<i64>,), _> = within(CALL_MAX, async {
+            let mut connection = self.database.acquire().await?;
+            query(newest).fetch_one(&mut connection).await
+        })
+        .await;
         match applied {
-            Ok(applied) => Ok(applied >= newest),
-            Err(error) if sqlite::is_table_missing(&error) => Ok(false),
-            Err(error) => Err(error.into()),
+            Ok((applied,)) => Ok(applied >= self.database.newest_migration()),
+            Err(error) if database::is_table_missing(&error) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
@@ -74,8 +78,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::Away`] where the database does not answer.
     pub async fn position(&self) -> Result<Position, StoreError> {
-        let mut connection = self.pool.acquire().await?;
-        position::read(&mut connection).await
+        within(CALL_MAX, async {
+            let mut connection = self.database.acquire().await?;
+            position::read(&mut connection).await
+        })
+        .await
     }
 
     /// Starts a generation of the stream at sequence 0, unless it is the present one. A generation that comes
@@ -84,8 +91,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::Away`] where the database does not answer.
     pub async fn begin_generation(&self, generation: u64) -> Result<(), StoreError> {
-        let mut connection = self.pool.acquire().await?;
-        position::begin_generation(&mut connection, generation).await
+        within(CALL_MAX, async {
+            let mut connection = self.database.acquire().await?;
+            position::begin_generation(&mut connection, generation).await
+        })
+        .await
     }
 
     /// Says that a generation's stream ends before the position: it has lost a tail that was not on disk, and
@@ -94,8 +104,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::Away`] where the database does not answer.
     pub async fn rewind(&self, generation: u64, to: u64) -> Result<(), StoreError> {
-        let mut connection = self.pool.acquire().await?;
-        position::rewind(&mut connection, generation, to).await
+        within(CALL_MAX, async {
+            let mut connection = self.database.acquire().await?;
+            position::rewind(&mut connection, generation, to).await
+        })
+        .await
     }
 
     /// Writes a batch and moves the position, both or neither.
@@ -105,13 +118,16 @@ impl Store {
     /// knows: if the position is at `batch.to` by now, it was written. [`StoreError::Refused`] and
     /// [`StoreError::Corrupt`] stay: find the culprit in two halves of the same events.
     pub async fn apply(&self, batch: Batch) -> Result<(), StoreError> {
-        let mut write = self.pool.begin_with(BEGIN_WRITE).await?;
-        let number = position::advance(&mut write, batch.from, batch.to).await?;
-        history::write(&mut write, &batch.messages, number).await?;
-        for change in &batch.directory {
-            directory::change::apply(&mut write, change, number).await?;
-        }
-        Ok(write.commit().await?)
+        within(BATCH_MAX, async {
+            let mut write = self.database.begin_write().await?;
+            let number = position::advance(&mut write, batch.from, batch.to).await?;
+            history::write(&mut write, &batch.messages, number).await?;
+            for change in &batch.directory {
+                directory::change::apply(&mut write, change, number).await?;
+            }
+            write.commit().await
+        })
+        .await
     }
 
     /// A channel's newest messages, or those before a message (exclusive), at most `limit` of them and at most
@@ -125,15 +141,18 @@ impl Store {
         before: Option<MessageId>,
         limit: u32,
     ) -> Result<Page, StoreError> {
-        let mut read = self.pool.begin_with(BEGIN_READ).await?;
-        let position = position::read(&mut read).await?;
-        let (messages, has_more) = history::page(&mut read, channel, before, limit).await?;
-        read.commit().await?;
-        Ok(Page {
-            messages,
-            has_more,
-            position,
+        within(CALL_MAX, async {
+            let mut read = self.database.begin_read().await?;
+            let position = position::read(&mut read).await?;
+            let (messages, has_more) = history::page(&mut read, channel, before, limit).await?;
+            read.commit().await?;
+            Ok(Page {
+                messages,
+                has_more,
+                position,
+            })
         })
+        .await
     }
 
     /// One message; none where it is unknown, deleted or another channel's.
@@ -145,8 +164,11 @@ impl Store {
         channel: ChannelId,
         id: MessageId,
     ) -> Result<Option<Message>, StoreError> {
-        let mut connection = self.pool.acquire().await?;
-        history::message(&mut connection, channel, id).await
+        within(CALL_MAX, async {
+            let mut connection = self.database.acquire().await?;
+            history::message(&mut connection, channel, id).await
+        })
+        .await
     }
 
     /// A message's reactions, and the last dispatch that is counted in, if they were counted one by one; none
@@ -159,8 +181,11 @@ impl Store {
         channel: ChannelId,
         id: MessageId,
     ) -> Result<Option<(Vec<Reaction>, Option<ReactionMark>)>, StoreError> {
-        let mut connection = self.pool.acquire().await?;
-        history::reactions(&mut connection, channel, id).await
+        within(CALL_MAX, async {
+            let mut connection = self.database.acquire().await?;
+            history::reactions(&mut connection, channel, id).await
+        })
+        .await
     }
 
     /// The whole directory.
@@ -168,16 +193,19 @@ impl Store {
     /// # Errors
     /// [`StoreError::Away`] where the database does not answer, [`StoreError::Corrupt`] for a row that can't be read.
     pub async fn directory(&self) -> Result<DirectorySnapshot, StoreError> {
-        let mut read = self.pool.begin_with(BEGIN_READ).await?;
-        let position = position::read(&mut read).await?;
-        let guilds = directory::read(&mut read).await?;
-        let unfinished = directory::unfinished(&mut read).await?;
-        read.commit().await?;
-        Ok(DirectorySnapshot {
-            position,
-            guilds,
-            unfinished,
+        within(DIRECTORY_MAX, async {
+            let mut read = self.database.begin_read().await?;
+            let position = position::read(&mut read).await?;
+            let guilds = directory::read(&mut read).await?;
+            let unfinished = directory::unfinished(&mut read).await?;
+            read.commit().await?;
+            Ok(DirectorySnapshot {
+                position,
+                guilds,
+                unfinished,
+            })
         })
+        .await
     }
 
     /// One member; none where it was never met or has left.
@@ -185,8 +213,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::Away`] where the database does not answer, [`StoreError::Corrupt`] for a row that can't be read.
     pub async fn member(&self, guild: GuildId, user: UserId) -> Result<Option<Member>, StoreError> {
-        let mut connection = self.pool.acquire().await?;
-        directory::member(&mut connection, guild, user).await
+        within(CALL_MAX, async {
+            let mut connection = self.database.acquire().await?;
+            directory::member(&mut connection, guild, user).await
+        })
+        .await
     }
 
     /// Revokes what `key` names: a token, or with `not_before_ms` (milliseconds since 1970) a user's tokens that
@@ -201,8 +232,11 @@ impl Store {
         until_ms: i64,
         not_before_ms: Option<i64>,
     ) -> Result<(), StoreError> {
-        let mut connection = self.pool.acquire().await?;
-        revocation::write(&mut connection, key, until_ms, not_before_ms).await
+        within(CALL_MAX, async {
+            let mut connection = self.database.acquire().await?;
+            revocation::write(&mut connection, key, until_ms, not_before_ms).await
+        })
+        .await
     }
 
     /// What is revoked at `now_ms` (milliseconds since 1970), ascending by key. What has expired is removed.
@@ -210,8 +244,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::Away`] where the database does not answer.
     pub async fn revocations(&self, now_ms: i64) -> Result<Vec<Revocation>, StoreError> {
-        let mut connection = self.pool.acquire().await?;
-        revocation::read(&mut connection, now_ms).await
+        within(CALL_MAX, async {
+            let mut connection = self.database.acquire().await?;
+            revocation::read(&mut connection, now_ms).await
+        })
+        .await
     }
 
     /// Keeps the guilds that a user's login listed at `at_ms` (milliseconds since 1970), instead of those before.
@@ -224,8 +261,11 @@ impl Store {
         guilds: &[GuildId],
         at_ms: i64,
     ) -> Result<(), StoreError> {
-        let mut connection = self.pool.acquire().await?;
-        login::write(&mut connection, user, guilds, at_ms).await
+        within(CALL_MAX, async {
+            let mut connection = self.database.acquire().await?;
+            login::write(&mut connection, user, guilds, at_ms).await
+        })
+        .await
     }
 
     /// The guilds that a user's last login listed, and when that was (milliseconds since 1970).
@@ -236,8 +276,11 @@ impl Store {
         &self,
         user: UserId,
     ) -> Result<Option<(Vec<GuildId>, i64)>, StoreError> {
-        let mut connection = self.pool.acquire().await?;
-        login::read(&mut connection, user).await
+        within(CALL_MAX, async {
+            let mut connection = self.database.acquire().await?;
+            login::read(&mut connection, user).await
+        })
+        .await
     }
 
     /// Whether the database answers.
@@ -245,12 +288,16 @@ impl Store {
     /// # Errors
     /// [`StoreError::Away`] where it does not.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query("SELECT 1").execute(&self.pool).await?;
-        Ok(())
+        within(CALL_MAX, async {
+            let mut connection = self.database.acquire().await?;
+            let _one: (i64,) = query("SELECT 1").fetch_one(&mut connection).await?;
+            Ok(())
+        })
+        .await
     }
 
     /// Closes all connections, of every clone, once their calls have ended. Later calls fail.
     pub async fn close(&self) {
-        self.pool.close().await;
+        self.database.close().await;
     }
 }

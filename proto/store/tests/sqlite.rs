@@ -25,7 +25,7 @@ async fn every_call_may_be_spawned() {
 
 #[tokio::test]
 async fn another_scheme_is_refused_without_repeating_the_address() {
-    for url in ["mysql://user:secret@host/db", "store.db", ""] {
+    for url in ["oracle://user:secret@host/db", "store.db", ""] {
         let refused = Store::open(url).await.unwrap_err();
         assert!(
             matches!(refused, StoreError::Unsupported { .. }),

@@ -66,10 +66,10 @@ pub(super) async fn with_bench<F: AsyncFnOnce(&Bench)>(test: F) {
     with_quota(0, test).await;
 }
 
-/// The same, with so many events a minute for each viewer; 0 is no limit.
+/// The same, with so many events an hour for each viewer; 0 is no limit.
 pub(super) async fn with_quota<F: AsyncFnOnce(&Bench)>(requests_max: u32, test: F) {
     let limits = LimitSettings {
-        window: Duration::from_mins(1),
+        window: Duration::from_hours(1),
         requests_max,
         connections_per_user_max: 0,
         connections_per_address_max: 0,
@@ -77,7 +77,7 @@ pub(super) async fn with_quota<F: AsyncFnOnce(&Bench)>(requests_max: u32, test: 
     };
     LocalSet::new()
         .run_until(async {
-            let bench = Bench::start(limits).await;
+            let bench = Box::pin(Bench::start(limits)).await;
             test(&bench).await;
             bench.stop.cancel();
             bench.broker.close().await;

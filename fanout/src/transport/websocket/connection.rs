@@ -295,6 +295,10 @@ impl Connection {
             Code::RateLimited => Close::TooSlow,
             _ => Close::Policy,
         };
+        // What waits at an end over a limit is dropped: the reason goes out before it.
+        if self.pipe.write_out() == Written::Blocked {
+            tracing::trace!("a refused client takes nothing");
+        }
         self.pipe.end(close);
     }
 

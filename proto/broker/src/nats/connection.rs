@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use async_nats::{Client, ConnectOptions, Event, ServerAddr};
+use percent_encoding::percent_decode_str;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -37,7 +38,8 @@ const SERVER_MIN: (i64, i64) = (2, 11);
 /// Where NATS is and how to enter.
 #[derive(Debug, Clone)]
 pub struct NatsSettings {
-    /// One or several URLs of one cluster, comma-separated (`nats://host:4222`, `tls://…`).
+    /// One or several URLs of one cluster, comma-separated (`nats://host:4222`, `tls://…`);
+    /// the first may name a user and a password, or a token (`nats://user:password@host`).
     pub url: String,
     /// A file with the user's token and seed, as `nsc` writes it.
     pub credentials_file: Option<PathBuf>,
@@ -166,7 +168,7 @@ async fn connect(
     let urls = settings.url.split(',').map(str::trim);
     let addresses: io::Result<Vec<ServerAddr>> = urls.map(str::parse).collect();
     let addresses = addresses.map_err(ConnectError::Url)?;
-    let mut options = ConnectOptions::new()
+    let mut options = named_in(&addresses)
         .name(&settings.name)
         .retry_on_initial_connect()
         .connection_timeout(CONNECT_PATIENCE)
@@ -185,6 +187,21 @@ async fn connect(
         options = credentials.map_err(ConnectError::Credentials)?;
     }
     Ok(options.connect(addresses).await?)
+}
+
+/// The user and the password, or the token, that the first address names. The client reads them into the address
+/// and does not use them by itself.
+fn named_in(addresses: &[ServerAddr]) -> ConnectOptions {
+    let options = ConnectOptions::new();
+    let plain = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let Some(address) = addresses.first() else {
+        return options;
+    };
+    match (address.username(), address.password()) {
+        (Some(user), Some(password)) => options.user_and_password(plain(user), plain(password)),
+        (Some(token), None) => options.token(plain(token)),
+        (None, _) => options,
+    }
 }
 
 /// 100 ms, doubled up to 2 s, of which half is left to chance, so that instances do not return in step.

@@ -1,5 +1,6 @@
 //! The two homes of the stream, as the contract's cases see them: a broker, and what may happen to it.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,10 +15,23 @@ use proto::subject::STREAM;
 use proto::{ChannelId, GuildId, Subject};
 use tempfile::TempDir;
 
+use super::broken::{Broken, Fault};
 use super::nats_server::NatsServer;
 
 /// How long a condition may take to come true.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long a case waits on a broken double for what never comes: more than the lease's term.
+const BROKEN_PATIENCE: Duration = Duration::from_secs(6);
+
+thread_local! {
+    /// A test's runtime is its thread's own.
+    static CURRENT: Cell<Duration> = const { Cell::new(PATIENCE) };
+}
+
+fn patience() -> Duration {
+    CURRENT.with(Cell::get)
+}
 
 /// Waits until something is there.
 pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
@@ -29,14 +43,14 @@ pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Opt
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    let found = tokio::time::timeout(PATIENCE, waiting).await;
-    found.unwrap_or_else(|_| panic!("not within {PATIENCE:?}: {what}"))
+    let found = tokio::time::timeout(patience(), waiting).await;
+    found.unwrap_or_else(|_| panic!("not within {:?}: {what}", patience()))
 }
 
 /// Waits for something that must come.
 pub(crate) async fn soon<T>(what: &str, waiting: impl Future<Output = T>) -> T {
-    let done = tokio::time::timeout(PATIENCE, waiting).await;
-    done.unwrap_or_else(|_| panic!("not within {PATIENCE:?}: {what}"))
+    let done = tokio::time::timeout(patience(), waiting).await;
+    done.unwrap_or_else(|_| panic!("not within {:?}: {what}", patience()))
 }
 
 /// The settings of most cases.
@@ -74,6 +88,7 @@ pub(crate) struct Home {
     place: Place,
     broker: Mutex<Arc<dyn Broker>>,
     feed_bytes_max: usize,
+    fault: Option<Fault>,
 }
 
 enum Place {
@@ -103,6 +118,7 @@ impl Home {
                 open: Mutex::new(open),
             },
             feed_bytes_max,
+            fault: None,
         };
         home.broker().provision(&settings()).await.unwrap();
         home
@@ -116,25 +132,42 @@ impl Home {
             place: Place::Nats(Mutex::new(server)),
             broker: Mutex::new(broker),
             feed_bytes_max,
+            fault: None,
         };
         home.broker().provision(&settings()).await.unwrap();
         home
     }
 
+    /// The same home, with a broker that breaks one promise.
+    pub(crate) async fn broken_by(mut self, fault: Fault) -> Self {
+        CURRENT.with(|patience| patience.set(BROKEN_PATIENCE));
+        self.fault = Some(fault);
+        self.broker().provision(&settings()).await.unwrap();
+        self
+    }
+
     /// The broker.
     pub(crate) fn broker(&self) -> Arc<dyn Broker> {
-        Arc::clone(&self.broker.lock())
+        self.doubled(Arc::clone(&self.broker.lock()))
+    }
+
+    fn doubled(&self, inner: Arc<dyn Broker>) -> Arc<dyn Broker> {
+        match self.fault {
+            Some(fault) => Broken::over(inner, fault),
+            None => inner,
+        }
     }
 
     /// Another broker on the same stream, as a second instance has it.
     pub(crate) async fn second(&self) -> Arc<dyn Broker> {
-        match &self.place {
+        let second: Arc<dyn Broker> = match &self.place {
             Place::Embedded { file, now_ms, .. } => open(file, now_ms, self.feed_bytes_max).await,
             Place::Nats(server) => {
                 let url = server.lock().url();
                 connect_to(url, self.feed_bytes_max).await
             }
-        }
+        };
+        self.doubled(second)
     }
 
     /// Ends the home and starts it again: the process with its file, or the server with SIGKILL.

@@ -6,7 +6,8 @@ use broker::{
     Broker as _, BrokerError, ConnectError, Freshness, LiveItem, Nats, NatsSettings, PublishError,
     StreamSettings,
 };
-use proto::subject::STREAM;
+use proto::ChannelId;
+use proto::subject::{EPHEMERAL, REVOKED, RPC_MEMBER, STREAM, VIEWERS, ephemeral};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
 
@@ -207,4 +208,92 @@ async fn a_foreign_event_in_the_stream_is_passed_over() {
         let sequences: Vec<u64> = read.events.iter().map(|event| event.sequence).collect();
         assert_eq!((sequences, read.complete_to), (vec![2], 2));
     }
+}
+
+/// The configuration that ships, with the rights of each service.
+fn shipped() -> NatsServer {
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/nats.conf");
+    let text = std::fs::read_to_string(file).unwrap();
+    let passwords = [("INGEST_PASSWORD", "first"), ("FANOUT_PASSWORD", "second")];
+    NatsServer::configured(&text, &passwords)
+}
+
+async fn user(server: &NatsServer, name: &str, password: &str) -> std::sync::Arc<Nats> {
+    let url = server.url_of(name, password);
+    let nats = Nats::connect(NatsSettings::new(url, name)).await.unwrap();
+    let mut connected = nats.is_connected();
+    soon(
+        "the user is let in",
+        connected.wait_for(|connected| *connected),
+    )
+    .await
+    .unwrap();
+    nats
+}
+
+#[tokio::test]
+async fn the_rights_that_ship_are_enough_for_each_service() {
+    let server = shipped();
+    let ingest = user(&server, "ingest", "first").await;
+    let fanout = user(&server, "fanout", "second").await;
+    let state = ingest.provision(&settings()).await.unwrap();
+    let mut live = fanout.live().await.unwrap();
+    let one = publication(channel(1), "one");
+    assert_eq!(ingest.publish(&one, 0).await.unwrap(), 1);
+    assert_eq!(next_event(&mut live).await.sequence, 1);
+    ingest.announce_head(state.generation, 1).await.unwrap();
+    for nats in [&ingest, &fanout] {
+        assert_eq!(nats.state().await.unwrap().last, 1);
+        assert_eq!(nats.last_of(channel(1)).await.unwrap().unwrap().sequence, 1);
+        for freshness in [Freshness::Any, Freshness::Leader] {
+            let page = nats.read(1, None, 10, freshness).await.unwrap();
+            assert_eq!(page.events.len(), 1);
+        }
+    }
+    let lease = ingest.lease_acquire("me").await.unwrap().unwrap();
+    let lease = ingest.lease_renew("me", lease).await.unwrap().unwrap();
+    ingest.lease_release(lease).await.unwrap();
+    ingest.set_value("session", "s".into()).await.unwrap();
+    assert_eq!(ingest.value("session").await.unwrap().unwrap(), "s");
+    let mut questions = ingest.serve(RPC_MEMBER).await.unwrap();
+    let asked = fanout.request(RPC_MEMBER, "who?".into(), Duration::from_secs(5));
+    let answering = async {
+        let question = questions.next().await.unwrap();
+        question.reply.send("me".into()).unwrap();
+    };
+    let (answer, ()) = tokio::join!(asked, answering);
+    assert_eq!(answer.unwrap(), "me");
+    let typing = ephemeral(ChannelId::new(1).unwrap());
+    for (from, subject, heard_as) in [
+        (&ingest, typing.as_str(), EPHEMERAL),
+        (&fanout, VIEWERS, VIEWERS),
+        (&fanout, REVOKED, REVOKED),
+    ] {
+        let mut heard = fanout.notices(heard_as).await.unwrap();
+        from.notify(subject, "said".into()).await.unwrap();
+        let notice = soon("the notice comes", heard.next()).await.unwrap();
+        assert_eq!(notice.subject, subject);
+    }
+}
+
+#[tokio::test]
+async fn a_fanout_may_not_write_the_stream_nor_take_the_lease() {
+    let server = shipped();
+    let ingest = user(&server, "ingest", "first").await;
+    let fanout = user(&server, "fanout", "second").await;
+    ingest.provision(&settings()).await.unwrap();
+    let forged = fanout.publish(&publication(channel(1), "forged"), 0).await;
+    assert!(
+        matches!(forged, Err(PublishError::Unknown(_))),
+        "{forged:?}"
+    );
+    assert!(fanout.lease_acquire("a fanout").await.is_err());
+    assert!(fanout.set_value("session", "stolen".into()).await.is_err());
+    let typing = ephemeral(ChannelId::new(1).unwrap());
+    let mut heard = fanout.notices(EPHEMERAL).await.unwrap();
+    fanout.notify(&typing, "forged".into()).await.unwrap();
+    ingest.notify(&typing, "true".into()).await.unwrap();
+    let notice = soon("the notice comes", heard.next()).await.unwrap();
+    assert_eq!(notice.payload, "true", "what was forged came nowhere");
+    assert_eq!(ingest.state().await.unwrap().last, 0);
 }

@@ -24,6 +24,7 @@ const PORTS: std::ops::Range<u16> = 10_000..30_000;
 pub(crate) struct NatsServer {
     folder: TempDir,
     port: u16,
+    configuration: Option<(PathBuf, Vec<(&'static str, &'static str)>)>,
     child: Option<Child>,
 }
 
@@ -46,8 +47,28 @@ impl NatsServer {
         Self {
             folder: tempfile::tempdir().expect("the tests have a temporary folder"),
             port: free_port(),
+            configuration: None,
             child: None,
         }
+    }
+
+    /// A server with this configuration, whose store lies in `/data`, and the variables that it names; the folder
+    /// and the port are the test's own.
+    pub(crate) fn configured(text: &str, variables: &[(&'static str, &'static str)]) -> Self {
+        let mut server = Self::prepared();
+        let file = server.folder.path().join("nats.conf");
+        let folder = server.folder.path().display().to_string();
+        assert!(text.contains("store_dir: /data"), "it says where it stores");
+        let text = text.replace("store_dir: /data", &format!("store_dir: \"{folder}\""));
+        std::fs::write(&file, text).expect("the folder is ours");
+        server.configuration = Some((file, variables.to_vec()));
+        server.restart();
+        server
+    }
+
+    /// Where a user finds it.
+    pub(crate) fn url_of(&self, user: &str, password: &str) -> String {
+        format!("nats://{user}:{password}@127.0.0.1:{}", self.port)
     }
 
     /// Where clients find it.
@@ -72,11 +93,17 @@ impl NatsServer {
     fn try_start(&mut self) -> bool {
         let name = format!("test-{}-{}", std::process::id(), self.port);
         let program = program();
-        let child = Command::new(&program)
-            .args(["--jetstream", "--addr", "127.0.0.1", "--name", &name])
+        let mut command = Command::new(&program);
+        if let Some((file, variables)) = &self.configuration {
+            command.arg("--config").arg(file).args(["--http_port", "0"]);
+            command.envs(variables.iter().copied());
+        } else {
+            let folder = self.folder.path();
+            command.arg("--jetstream").arg("--store_dir").arg(folder);
+        }
+        let child = command
+            .args(["--addr", "127.0.0.1", "--name", &name])
             .args(["--port", &self.port.to_string()])
-            .arg("--store_dir")
-            .arg(self.folder.path())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn();

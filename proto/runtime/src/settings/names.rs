@@ -36,7 +36,26 @@ pub const NAMES: &[&str] = &[
     "NATS_URL",
     "OAUTH_EMAIL",
     "OPS_TOKEN",
+    "OTEL_BSP_EXPORT_TIMEOUT",
+    "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
+    "OTEL_BSP_MAX_QUEUE_SIZE",
+    "OTEL_BSP_SCHEDULE_DELAY",
+    "OTEL_EXPORTER_OTLP_CERTIFICATE",
     "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_HEADERS",
+    "OTEL_EXPORTER_OTLP_PROTOCOL",
+    "OTEL_EXPORTER_OTLP_TIMEOUT",
+    "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE",
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+    "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+    "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
+    "OTEL_RESOURCE_ATTRIBUTES",
+    "OTEL_SDK_DISABLED",
+    "OTEL_SERVICE_NAME",
+    "OTEL_TRACES_EXPORTER",
+    "OTEL_TRACES_SAMPLER",
+    "OTEL_TRACES_SAMPLER_ARG",
     "PEER_PORT",
     "PORT",
     "PUBLIC_URL",
@@ -70,8 +89,14 @@ pub const SECRETS: &[&str] = &[
     "JWT_SECRET",
     "NATS_URL",
     "OPS_TOKEN",
+    "OTEL_EXPORTER_OTLP_HEADERS",
+    "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
     "REDIS_URL",
 ];
+
+/// How the names of OpenTelemetry's own settings begin. Those of them that are not in [`NAMES`] are not ours:
+/// a file may hold them, and they mean nothing here.
+pub(super) const STANDARD: &str = "OTEL_";
 
 /// Other names of settings, each with the name that wins over it within one source.
 pub(super) const ALIASES: &[(&str, &str)] = &[("NODE_ENV", "APP_ENV")];

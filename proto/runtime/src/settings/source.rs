@@ -10,7 +10,7 @@ use std::path::Path;
 
 use config::{Config, ConfigError, File, FileFormat};
 
-use super::names::{ALIASES, NAMES, SECRETS};
+use super::names::{ALIASES, NAMES, SECRETS, STANDARD};
 use super::{SettingsError, malformed};
 
 /// What one source says. No `Debug`: a text may be a secret.
@@ -56,7 +56,7 @@ impl Source {
         Ok(source)
     }
 
-    /// All names of a TOML file; each must be listed, in letters of either case.
+    /// All names of a TOML file; each must be listed, in letters of either case, or be OpenTelemetry's own.
     pub(super) fn file(path: &Path) -> Result<Self, SettingsError> {
         let text = read("CONFIG_FILE", path)?;
         let table: BTreeMap<String, config::Value> = Config::builder()
@@ -67,6 +67,9 @@ impl Source {
         let mut source = Self::default();
         for (key, value) in table {
             let name = key.to_ascii_uppercase();
+            if !is_listed(&name) && name.starts_with(STANDARD) {
+                continue;
+            }
             if !is_listed(&name) {
                 return Err(SettingsError::Unknown {
                     name: key,

@@ -11,15 +11,16 @@ use proto::id::GuildId;
 
 use super::{decode, snapshot};
 use crate::batch::DirectoryChange;
+use crate::database::{Connection, Statement, query};
 use crate::error::StoreError;
 use crate::guard::Guard;
-use crate::sqlite::Connection;
 use crate::upsert::upsert;
 
-const UPSERT_GUILD: &str = upsert!("guilds"["id"]["body"]);
-const UPSERT_ROLE: &str = upsert!("roles" ["guild_id", "id"] ["body"]);
-const UPSERT_MEMBER: &str = upsert!("members" ["guild_id", "user_id"] ["body"]);
-const UPSERT_CHANNEL: &str = upsert!("channels" ["guild_id", "id"] ["parent_id", "kind", "body"]);
+const UPSERT_GUILD: Statement = upsert!("guilds"["id"]["body"]);
+const UPSERT_ROLE: Statement = upsert!("roles" ["guild_id", "id"] ["body"]);
+const UPSERT_MEMBER: Statement = upsert!("members" ["guild_id", "user_id"] ["body"]);
+const UPSERT_CHANNEL: Statement =
+    upsert!("channels" ["guild_id", "id"] ["parent_id", "kind", "body"]);
 
 /// Threads go with the channel they are in (kinds 10 to 12); a category's channels stay.
 const DELETE_CHANNEL: &str = "DELETE FROM channels \
@@ -68,7 +69,7 @@ pub(super) async fn upsert_guild(
     state: &Guild,
     guard: Guard,
 ) -> Result<(), StoreError> {
-    sqlx::query(UPSERT_GUILD)
+    query(UPSERT_GUILD)
         .bind(guild.sql())
         .bind(state.encode_to_vec())
         .bind(guard.sql())
@@ -83,7 +84,7 @@ pub(super) async fn upsert_role(
     role: &Role,
     guard: Guard,
 ) -> Result<(), StoreError> {
-    sqlx::query(UPSERT_ROLE)
+    query(UPSERT_ROLE)
         .bind(guild.sql())
         .bind(role.id.cast_signed())
         .bind(role.encode_to_vec())
@@ -99,7 +100,7 @@ pub(super) async fn upsert_channel(
     channel: &Channel,
     guard: Guard,
 ) -> Result<(), StoreError> {
-    sqlx::query(UPSERT_CHANNEL)
+    query(UPSERT_CHANNEL)
         .bind(guild.sql())
         .bind(channel.id.cast_signed())
         .bind(channel.parent_id.unwrap_or(0).cast_signed())
@@ -121,7 +122,7 @@ pub(super) async fn upsert_member(
     let Some(user) = &member.user else {
         return Ok(());
     };
-    sqlx::query(UPSERT_MEMBER)
+    query(UPSERT_MEMBER)
         .bind(guild.sql())
         .bind(user.id.cast_signed())
         .bind(member.encode_to_vec())
@@ -140,7 +141,7 @@ async fn remove_guild(connection: &mut Connection, guild: GuildId) -> Result<(),
         "DELETE FROM members WHERE guild_id = ?",
     ];
     for statement in statements {
-        sqlx::query(statement)
+        query(statement)
             .bind(guild.sql())
             .execute(&mut *connection)
             .await?;
@@ -153,7 +154,7 @@ async fn delete_channel(
     guild: GuildId,
     channel_id: u64,
 ) -> Result<(), StoreError> {
-    sqlx::query(DELETE_CHANNEL)
+    query(DELETE_CHANNEL)
         .bind(guild.sql())
         .bind(channel_id.cast_signed())
         .bind(channel_id.cast_signed())
@@ -168,7 +169,7 @@ async fn delete_one(
     guild: GuildId,
     id: u64,
 ) -> Result<(), StoreError> {
-    sqlx::query(statement)
+    query(statement)
         .bind(guild.sql())
         .bind(id.cast_signed())
         .execute(connection)
@@ -216,11 +217,10 @@ async fn channel(
     guild: GuildId,
     id: u64,
 ) -> Result<Option<Channel>, StoreError> {
-    let body: Option<Vec<u8>> =
-        sqlx::query_scalar("SELECT body FROM channels WHERE guild_id = ? AND id = ?")
-            .bind(guild.sql())
-            .bind(id.cast_signed())
-            .fetch_optional(connection)
-            .await?;
-    body.map(|body| decode("channels", body)).transpose()
+    let body: Option<(Vec<u8>,)> = query("SELECT body FROM channels WHERE guild_id = ? AND id = ?")
+        .bind(guild.sql())
+        .bind(id.cast_signed())
+        .fetch_optional(connection)
+        .await?;
+    body.map(|(body,)| decode("channels", body)).transpose()
 }

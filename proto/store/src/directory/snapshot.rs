@@ -9,12 +9,12 @@ use proto::event::{Guild, GuildSnapshotBegin, GuildSnapshotEnd, GuildSnapshotPar
 use proto::id::GuildId;
 
 use super::{change, decode};
+use crate::database::{Connection, Statement, query};
 use crate::error::StoreError;
 use crate::guard::Guard;
-use crate::sqlite::Connection;
 use crate::upsert::upsert;
 
-const UPSERT_BEGIN: &str = upsert!("snapshots"["guild_id"]["body"]);
+const UPSERT_BEGIN: Statement = upsert!("snapshots"["guild_id"]["body"]);
 
 /// Starts a snapshot; what an earlier one left unfinished goes.
 pub(super) async fn begin(
@@ -24,7 +24,7 @@ pub(super) async fn begin(
     guard: Guard,
 ) -> Result<(), StoreError> {
     forget(connection, guild).await?;
-    sqlx::query(UPSERT_BEGIN)
+    query(UPSERT_BEGIN)
         .bind(guild.sql())
         .bind(begin.encode_to_vec())
         .bind(guard.sql())
@@ -43,7 +43,7 @@ pub(super) async fn part(
     if begun(connection, guild, &part.version).await?.is_none() {
         return Ok(());
     }
-    sqlx::query("INSERT INTO snapshot_parts (guild_id, guard, body) VALUES (?, ?, ?)")
+    query("INSERT INTO snapshot_parts (guild_id, guard, body) VALUES (?, ?, ?)")
         .bind(guild.sql())
         .bind(guard.sql())
         .bind(part.encode_to_vec())
@@ -85,7 +85,7 @@ pub(super) async fn forget(connection: &mut Connection, guild: GuildId) -> Resul
         "DELETE FROM snapshot_parts WHERE guild_id = ?",
     ];
     for statement in statements {
-        sqlx::query(statement)
+        query(statement)
             .bind(guild.sql())
             .execute(&mut *connection)
             .await?;
@@ -99,12 +99,12 @@ async fn begun(
     guild: GuildId,
     version: &str,
 ) -> Result<Option<GuildSnapshotBegin>, StoreError> {
-    let body: Option<Vec<u8>> = sqlx::query_scalar("SELECT body FROM snapshots WHERE guild_id = ?")
+    let body: Option<(Vec<u8>,)> = query("SELECT body FROM snapshots WHERE guild_id = ?")
         .bind(guild.sql())
         .fetch_optional(connection)
         .await?;
     let begin: Option<GuildSnapshotBegin> =
-        body.map(|body| decode("snapshots", body)).transpose()?;
+        body.map(|(body,)| decode("snapshots", body)).transpose()?;
     Ok(begin.filter(|begin| begin.version == version))
 }
 
@@ -113,13 +113,13 @@ async fn gather(
     connection: &mut Connection,
     guild: GuildId,
 ) -> Result<GuildSnapshotPart, StoreError> {
-    let bodies: Vec<Vec<u8>> =
-        sqlx::query_scalar("SELECT body FROM snapshot_parts WHERE guild_id = ? ORDER BY guard")
+    let bodies: Vec<(Vec<u8>,)> =
+        query("SELECT body FROM snapshot_parts WHERE guild_id = ? ORDER BY guard")
             .bind(guild.sql())
             .fetch_all(connection)
             .await?;
     let mut whole = GuildSnapshotPart::default();
-    for body in bodies {
+    for (body,) in bodies {
         let part: GuildSnapshotPart = decode("snapshot_parts", body)?;
         whole.roles.extend(part.roles);
         whole.channels.extend(part.channels);
@@ -146,7 +146,7 @@ async fn replace(
         "DELETE FROM channels WHERE guild_id = ?",
     ];
     for statement in statements {
-        sqlx::query(statement)
+        query(statement)
             .bind(guild.sql())
             .execute(&mut *connection)
             .await?;

@@ -1,17 +1,25 @@
 //! Where the store lives in a test, and an archive that writes to it.
 
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use proto::envelope::Opened;
-use sqlx::Connection as _;
+use sqlx::{Connection as _, MySqlConnection, SqliteConnection};
 use store::{Batch, Position, Store};
 use tempfile::TempDir;
+
+use crate::mariadb_server::MariaDb;
 
 /// The generation of most tests' streams.
 pub(crate) const GENERATION: u64 = u64::MAX - 6;
 
-/// A database of one test's own; it goes with the value.
+/// One server for all tests of a process, each with a database of its own.
+static SERVER: LazyLock<MariaDb> = LazyLock::new(MariaDb::start);
+
+/// A database of one test's own; it goes with the value, or with the process.
 pub(crate) struct Home {
     url: String,
-    _folder: TempDir,
+    _folder: Option<TempDir>,
 }
 
 impl Home {
@@ -21,8 +29,23 @@ impl Home {
         let url = format!("sqlite://{}/store.db", folder.path().display());
         Self {
             url,
-            _folder: folder,
+            _folder: Some(folder),
         }
+    }
+
+    /// MariaDB.
+    pub(crate) fn mariadb() -> Self {
+        Self {
+            url: Self::mariadb_url(),
+            _folder: None,
+        }
+    }
+
+    /// A new database of the server that the tests share.
+    pub(crate) fn mariadb_url() -> String {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        SERVER.url(&format!("store_{number}"))
     }
 
     /// Another handle, as another process would have it.
@@ -32,12 +55,17 @@ impl Home {
 
     /// Runs a statement behind the store's back.
     pub(crate) async fn run(&self, statement: &'static str) {
-        let mut connection = sqlx::SqliteConnection::connect(&self.url).await.unwrap();
-        sqlx::raw_sql(statement)
-            .execute(&mut connection)
-            .await
-            .unwrap();
-        connection.close().await.unwrap();
+        if self.url.starts_with("sqlite:") {
+            let mut connection = SqliteConnection::connect(&self.url).await.unwrap();
+            let outcome = sqlx::raw_sql(statement).execute(&mut connection).await;
+            outcome.unwrap();
+            connection.close().await.unwrap();
+        } else {
+            let mut connection = MySqlConnection::connect(&self.url).await.unwrap();
+            let outcome = sqlx::raw_sql(statement).execute(&mut connection).await;
+            outcome.unwrap();
+            connection.close().await.unwrap();
+        }
     }
 
     /// A handle on a migrated database.

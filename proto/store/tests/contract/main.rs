@@ -14,6 +14,14 @@ macro_rules! on_every_home {
                 }
             )+
         }
+        mod mariadb {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    super::$name(&crate::home::Home::mariadb()).await;
+                }
+            )+
+        }
     };
 }
 
@@ -29,6 +37,10 @@ mod fold;
 mod history;
 #[cfg(test)]
 mod home;
+#[cfg(test)]
+mod mariadb;
+#[cfg(test)]
+mod mariadb_server;
 #[cfg(test)]
 mod reactions;
 #[cfg(test)]

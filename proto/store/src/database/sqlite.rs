@@ -1,7 +1,6 @@
 //! SQLite as the store's home: how it is opened, how its transactions begin, and what its error codes mean.
 //!
-//! A file may be open in several processes at once, one archive and many readers. Nothing else in this
-//! package knows which database it is, save the migrations.
+//! A file may be open in several processes at once, one archive and many readers.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -9,28 +8,26 @@ use std::time::Duration;
 use sqlx::SqlitePool;
 use sqlx::error::DatabaseError;
 use sqlx::migrate::Migrator;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteError, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
 use tokio::time::Instant;
 
+use super::WAIT_MAX;
 use crate::error::StoreError;
 
-pub(crate) use sqlx::SqliteConnection as Connection;
-
 /// The schema, forward only.
-pub(crate) static MIGRATOR: Migrator = sqlx::migrate!("migrations/sqlite");
+pub(super) static MIGRATOR: Migrator = sqlx::migrate!("migrations/sqlite");
 
 /// Takes the write lock at once: a transaction that reads first and writes later can't wait for another
 /// writer, it fails (<https://www.sqlite.org/lang_transaction.html>).
-pub(crate) const BEGIN_WRITE: &str = "BEGIN IMMEDIATE";
+pub(super) const BEGIN_WRITE: &str = "BEGIN IMMEDIATE";
 
 /// In WAL mode everything until the end sees the moment of the first read (<https://www.sqlite.org/isolation.html>).
-pub(crate) const BEGIN_READ: &str = "BEGIN DEFERRED";
+pub(super) const BEGIN_READ: &str = "BEGIN DEFERRED";
 
 /// Each is a thread; a page takes well under a millisecond, so that a few keep the cores busy.
 const CONNECTIONS_MAX: u32 = 4;
-
-/// How long a call waits for a connection, and a writer for another writer. Larger batches commit in far less.
-const WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Between two tries to open a file that another process is just making.
 const OPEN_AGAIN_AFTER: Duration = Duration::from_millis(10);
@@ -42,7 +39,7 @@ const ERROR: u32 = 1;
 const BUSY: u32 = 5;
 
 /// Opens the file, or makes it: a reader may start before the writer.
-pub(crate) async fn open(url: &str) -> Result<SqlitePool, StoreError> {
+pub(super) async fn open(url: &str) -> Result<SqlitePool, StoreError> {
     let options = SqliteConnectOptions::from_str(url)?
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
@@ -82,25 +79,25 @@ async fn connect(
     }
 }
 
+/// One transaction under the write lock: whoever comes second finds the work done.
+pub(super) async fn migrate(pool: &SqlitePool) -> Result<(), StoreError> {
+    let mut write = pool.begin_with(BEGIN_WRITE).await?;
+    // `Migrator::run` is the same, but its future can't be sent to another thread.
+    MIGRATOR.run_direct(None, &mut *write, false).await?;
+    Ok(write.commit().await?)
+}
+
 fn is_in_memory(url: &str) -> bool {
     url.contains(":memory:") || url.contains("mode=memory")
 }
 
-/// The result code without its extension (<https://www.sqlite.org/rescode.html>).
-fn result_code(answer: &dyn DatabaseError) -> Option<u32> {
-    let extended: u32 = answer.code()?.parse().ok()?;
-    Some(extended & 0xff)
-}
-
-/// Whether a row is what is wrong: TOOBIG, CONSTRAINT, MISMATCH, RANGE. Anything else is the database's trouble
-/// (busy, full, corrupt, a table that is missing), and no reason to set rows aside one by one.
-pub(crate) fn is_rows_fault(answer: &dyn DatabaseError) -> bool {
+/// TOOBIG, CONSTRAINT, MISMATCH, RANGE.
+pub(super) fn is_rows_fault(answer: &dyn DatabaseError) -> bool {
     matches!(result_code(answer), Some(18..=20 | 25))
 }
 
-/// Whether a statement names a table that is not there. SQLite has one code for every statement that it can't
-/// prepare, so ask this only of statements that are right once the table exists.
-pub(crate) fn is_table_missing(error: &sqlx::Error) -> bool {
+/// The statement can't be prepared.
+pub(super) fn is_table_missing(error: &sqlx::Error) -> bool {
     has_code(error, ERROR)
 }
 
@@ -108,4 +105,11 @@ fn has_code(error: &sqlx::Error, code: u32) -> bool {
     error
         .as_database_error()
         .is_some_and(|answer| result_code(answer) == Some(code))
+}
+
+/// The result code without its extension (<https://www.sqlite.org/rescode.html>), if it is SQLite that answers.
+fn result_code(answer: &dyn DatabaseError) -> Option<u32> {
+    let answer = answer.try_downcast_ref::<SqliteError>()?;
+    let extended: u32 = DatabaseError::code(answer)?.parse().ok()?;
+    Some(extended & 0xff)
 }

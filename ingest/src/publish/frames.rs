@@ -1,0 +1,192 @@
+//! What comes in: a frame of the gateway becomes envelopes in their lanes, a total of reactions, or a notice.
+//!
+//! Everything that is learned from a frame beside is learned here, in the order of the frames.
+
+use proto::event::Event;
+use proto::identity::Dispatch;
+use proto::{Envelope, MessageId, TraceParent, UserId};
+use tokio::time::Instant;
+
+use super::reacting::Reckoned;
+use super::{About, Note, Owner, Publisher};
+use crate::decode::{Decoded, Known, Origin, decode};
+use crate::frame::{Frame, Held, Peek};
+use crate::outcome::{Outcome, Refusal, Skip};
+use crate::reactions::{Found, Key};
+use crate::roll;
+use crate::roster::Era;
+
+/// Kinds of events that were logged as unknown; beyond that they are counted alone.
+const UNKNOWN_KINDS_MAX: usize = 64;
+
+impl Publisher {
+    pub(super) fn on_frame(&mut self, frame: Frame) {
+        let Frame {
+            dispatch,
+            text,
+            received_ms,
+            held,
+        } = frame;
+        let origin = Origin {
+            dispatch,
+            trace: TraceParent::new(rand::random(), rand::random(), true),
+            received_ms,
+        };
+        let now = Instant::now();
+        let said = match self.decode(&text, origin) {
+            Ok(Decoded::Events(envelopes)) => Ok(envelopes),
+            Ok(Decoded::Channels(envelopes, channels)) => {
+                self.desk.outcomes.on_channels_left_out(channels.unreadable);
+                self.desk.exclusions.learn(channels.seen);
+                unless_empty(envelopes, Skip::Excluded)
+            }
+            Ok(Decoded::Members(_, envelopes)) => unless_empty(envelopes, Skip::Empty),
+            Ok(Decoded::Typing(typing)) => Err(self.desk.typist.tell(&typing, now)),
+            Ok(Decoded::Reaction(reacted)) => {
+                let number = self.progress.begin(dispatch, 1, held, now);
+                let acknowledged = *self.desk.acknowledged.borrow();
+                let reckoned = self
+                    .reacting
+                    .on_reacted(reacted, origin, number, acknowledged);
+                self.on_reckoned(reckoned);
+                return;
+            }
+            Err(outcome) => Err(outcome),
+        };
+        match said {
+            Ok(envelopes) => self.on_events(dispatch, envelopes, held, now),
+            Err(outcome) => {
+                let number = self.progress.begin(dispatch, 0, held, now);
+                self.settle(number, outcome);
+            }
+        }
+    }
+
+    fn on_events(
+        &mut self,
+        dispatch: Dispatch,
+        envelopes: Vec<Envelope>,
+        held: Held,
+        now: Instant,
+    ) {
+        let number = self.progress.begin(dispatch, envelopes.len(), held, now);
+        for envelope in envelopes {
+            self.on_queued(&envelope);
+            let member = member_of(&envelope, self.desk.roster.era());
+            if let Some(About { guild, user, .. }) = member {
+                self.desk.roster.on_queued(guild, user);
+            }
+            let note = member.map_or(Note::Nothing, Note::Member);
+            self.lanes.push(envelope, Owner::Frame(number, note));
+        }
+    }
+
+    /// A look-up of reactions has ended.
+    pub(super) fn on_found(&mut self, key: Key, found: Found) {
+        let acknowledged = *self.desk.acknowledged.borrow();
+        let reckoned = self.reacting.on_found(key, found, acknowledged);
+        self.on_reckoned(reckoned);
+    }
+
+    fn on_reckoned(&mut self, reckoned: Vec<Reckoned>) {
+        for one in reckoned {
+            match one {
+                Reckoned::Total(number, key, envelope) => {
+                    let owner = Owner::Frame(number, Note::Total(key));
+                    self.lanes.push(*envelope, owner);
+                }
+                Reckoned::Settled(number, outcome) => self.settle(number, outcome),
+            }
+        }
+    }
+
+    fn decode(&mut self, text: &str, origin: Origin) -> Result<Decoded, Outcome> {
+        let peek = Peek::read(text).ok_or(Outcome::Refused(Refusal::Malformed))?;
+        let kind = peek.t.as_deref().unwrap_or_default();
+        let dispatch = origin.dispatch;
+        let places = self.desk.places.clone();
+        let known = Known {
+            guild_of: &|channel| places.guild_of(channel),
+            exclusions: &self.desk.exclusions,
+        };
+        let decoded = decode(kind, peek.data(), origin, known);
+        let is_outage = matches!(decoded, Err(Outcome::Skipped(Skip::Outage)));
+        roll::keep(
+            &self.desk.roll,
+            kind,
+            peek.data(),
+            dispatch.epoch,
+            is_outage,
+        );
+        if kind == "READY" {
+            self.desk.roster.on_identified();
+            self.reacting
+                .on_identified(dispatch.epoch, origin.received_ms);
+        }
+        match &decoded {
+            Err(Outcome::Skipped(Skip::UnknownEvent)) => self.on_unknown(kind),
+            Err(Outcome::Refused(_)) => {
+                tracing::error!(
+                    kind,
+                    sequence = dispatch.sequence,
+                    "a dispatch can't be read"
+                );
+            }
+            _ => {}
+        }
+        decoded
+    }
+
+    pub(super) fn on_queued(&mut self, envelope: &Envelope) {
+        self.desk.places.on_event(envelope);
+        let key = |id| Some((envelope.channel?, MessageId::new(id)?));
+        match &envelope.event {
+            Event::GuildRemoved(_) => self.desk.roster.on_guild_removed(envelope.guild),
+            Event::MessageCreated(message) => {
+                if let Some(key) = key(message.id) {
+                    let ledger = &mut self.reacting.ledger;
+                    ledger.on_created(key, message.reactions.clone());
+                }
+            }
+            Event::MessageDeleted(deleted) => {
+                if let Some(key) = key(deleted.message_id) {
+                    self.reacting.ledger.on_deleted(key);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn on_unknown(&mut self, kind: &str) {
+        let is_new = self.unknown_kinds.len() < UNKNOWN_KINDS_MAX
+            && self.unknown_kinds.insert(kind.to_owned());
+        if is_new {
+            tracing::info!(
+                kind,
+                "a kind of event that this version does not know is skipped"
+            );
+        }
+    }
+}
+
+fn unless_empty(envelopes: Vec<Envelope>, skip: Skip) -> Result<Vec<Envelope>, Outcome> {
+    if envelopes.is_empty() {
+        return Err(Outcome::Skipped(skip));
+    }
+    Ok(envelopes)
+}
+
+/// The member that an envelope is about, if it is about one.
+fn member_of(envelope: &Envelope, era: Era) -> Option<About> {
+    let (user, stays) = match &envelope.event {
+        Event::MemberUpserted(member) => (member.user.as_ref()?.id, true),
+        Event::MemberRemoved(removed) => (removed.user_id, false),
+        _ => return None,
+    };
+    Some(About {
+        guild: envelope.guild,
+        user: UserId::new(user)?,
+        stays,
+        era,
+    })
+}
