@@ -92,18 +92,25 @@ async function typing(inside, outside) {
   assert.equal(outside.all('typing_start').length, 0, 'who has not joined hears nobody type');
 }
 
+/** The first event from this index on that fits. */
+const later = (client, from, fits, what) => within((async () => {
+  while (!client.events.slice(from).some(fits)) await pause(20);
+})(), what);
+
 async function viewers(clients, member) {
   const count = (n) => ([name, one]) => name === 'viewers' && one.channelId === channel && one.count === n;
   const distinct = new Set(clients.map(({ member: { id } }) => id)).size;
-  for (const { client } of clients) await client.first(count(distinct), `a count of ${distinct} over all instances`);
+  const told = (client) => client.all('viewers').at(-1)?.[0].count;
+  for (const { client } of clients) {
+    await within((async () => { while (told(client) !== distinct) await pause(20); })(), `a count of ${distinct} over all instances`);
+  }
+  let seen = clients.map(({ client }) => client.events.length);
   const more = await connect(last, member);
   await join(more, channel);
-  for (const { client } of clients) await client.first(count(distinct + 1), `a count of ${distinct + 1}`);
+  for (const [index, { client }] of clients.entries()) await later(client, seen[index], count(distinct + 1), `a count of ${distinct + 1}`);
+  seen = clients.map(({ client }) => client.events.length);
   more.close();
-  const seen = clients[0].client.events.length;
-  await within((async () => {
-    while (!clients[0].client.events.slice(seen).some(count(distinct))) await pause(50);
-  })(), 'the count after one has gone');
+  for (const [index, { client }] of clients.entries()) await later(client, seen[index], count(distinct), 'the count after one has gone');
 }
 
 async function channels(insider, outsider) {

@@ -63,7 +63,7 @@ async function refresh() {
 
 async function logout(still) {
   const jwt = token(claims(humans[4], { jti: 'a session' }));
-  const plain = token(claims(humans[4], { exp: now() + 1234 }));
+  const plain = token(claims(humans[4], { iat: now(), exp: now() + 1234 }));
   const sockets = [await connect(first, jwt), await connect(last, jwt, { connect: io3 }), await connect(last, jwt, { namespace: '/' })];
   const other = await connect(last, plain);
   const post = (bearer) => fetch(`${first}/api/auth/logout`, { method: 'POST', headers: bearer ? { authorization: `Bearer ${bearer}` } : {} });
@@ -89,7 +89,7 @@ async function logout(still) {
   await other.first('disconnect');
   const renewed = await fetch(`${first}/api/auth/refresh`, { method: 'POST', headers: { authorization: `Bearer ${plain}` } });
   assert.equal(renewed.status, 401);
-  const fresh = await fetch(`${last}/api/auth/refresh`, { method: 'POST', headers: { authorization: `Bearer ${memberToken(humans[5])}` } });
+  const fresh = await fetch(`${last}/api/auth/refresh`, { method: 'POST', headers: { authorization: `Bearer ${token(claims(humans[5], { iat: now() }))}` } });
   assert.equal(fresh.status, 200, await fresh.clone().text());
   const issued = await fresh.json();
   (await connect(first, issued.token)).close();

@@ -71,7 +71,6 @@ const NAMED_IN: &[(&str, &[&str])] = &[
             "fanout/src/transport/websocket",
         ],
     ),
-    ("actix_http", &["fanout/socketio", "fanout/src/server"]),
     ("opentelemetry", &["proto/runtime/src/traces"]),
     ("opentelemetry_sdk", &["proto/runtime/src/traces"]),
     ("opentelemetry_otlp", &["proto/runtime/src/traces"]),
