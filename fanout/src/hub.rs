@@ -287,7 +287,8 @@ impl Hub {
             ticks.tick().await;
             let state = &mut *self.state.borrow_mut();
             let viewers_of = &state.viewers_of;
-            state.standings.retain(|user| viewers_of.contains_key(user));
+            let is_here = |user: &UserId| viewers_of.contains_key(user);
+            state.standings.retain(is_here, tokio::time::Instant::now());
             state.rooms.retain(|channel, room| {
                 room.idle_sweeps = if room.is_empty() {
                     room.idle_sweeps + 1
@@ -322,9 +323,12 @@ impl Hub {
         answer.await.ok()
     }
 
-    /// Waits until this worker has handled everything up to a sequence. None if the feed breaks or ends.
+    /// Waits until this worker has handled everything up to a sequence that was published. None if the feed breaks
+    /// or ends.
     async fn reach(&self, sequence: u64) -> Option<u64> {
         let (ticket, answer) = self.ticket();
+        // Nobody may wait any more when this is dropped.
+        let _asked = Asked { hub: self, ticket };
         self.feed
             .reach(self.worker.get(), sequence, ticket)
             .await
@@ -341,6 +345,21 @@ impl Hub {
 
     fn position(&self) -> Offset {
         self.state.borrow().position
+    }
+}
+
+/// A question to the feed, forgotten when whoever asked is gone.
+struct Asked<'a> {
+    hub: &'a Hub,
+    ticket: Ticket,
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        // Where the state is in use its user has taken the ticket, or clears them all.
+        if let Ok(mut state) = self.hub.state.try_borrow_mut() {
+            state.tickets.remove(&self.ticket);
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! The answer is no state of its own: it names the sequence at which the member stands in the feed, so that
 //! a role that is taken meanwhile is never given back by a late answer.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -29,8 +30,8 @@ const ANSWER_PATIENCE: Duration = Duration::from_secs(2);
 const RETRY_MIN: Duration = Duration::from_millis(500);
 const RETRY_MAX: Duration = Duration::from_secs(15);
 
-/// Users who are asked about at the same time.
-const ASKED_AT_ONCE: usize = 8;
+/// Users who are asked about at the same time: half of what ingest asks Discord at once.
+const ASKED_AT_ONCE: usize = 50;
 
 /// How long SQL may take to name the guilds of a login.
 const LOGIN_TIME_MAX: Duration = Duration::from_millis(500);
@@ -111,20 +112,35 @@ impl Hub {
         self.unverified.notify_one();
     }
 
-    /// Asks about users of whom nobody could say enough, a few at a time, and again later where nobody answers.
+    /// Asks about users of whom nobody could say enough, a few at a time. Those about whom nobody answers are asked
+    /// about again later, and keep nobody else waiting.
     pub(super) async fn verify(self: Rc<Self>) {
         let mut pause = RETRY_MIN;
+        let mut again_at = Instant::now();
+        let mut unanswered = BTreeSet::new();
         loop {
-            self.unverified.notified().await;
+            tokio::select! {
+                () = self.unverified.notified() => {}
+                () = tokio::time::sleep_until(again_at), if !unanswered.is_empty() => {
+                    self.state.borrow_mut().unverified.append(&mut unanswered);
+                }
+            }
+            let had_none = unanswered.is_empty();
             while let Some(users) = self.next_unverified() {
                 let asked = users.iter().map(|user| self.verify_one(*user));
                 let answered = futures_util::future::join_all(asked).await;
-                if answered.into_iter().all(|is_answered| is_answered) {
-                    pause = RETRY_MIN;
-                    continue;
-                }
+                let asked = users.into_iter().zip(answered);
+                unanswered.extend(
+                    asked
+                        .filter(|(_, is_answered)| !is_answered)
+                        .map(|(user, _)| user),
+                );
+            }
+            if unanswered.is_empty() {
+                pause = RETRY_MIN;
+            } else if had_none {
                 // Spread, so that all instances do not ask at once when an outage ends.
-                tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.5))).await;
+                again_at = Instant::now() + pause.mul_f64(rand::random_range(0.5..1.5));
                 pause = (pause * 2).min(RETRY_MAX);
             }
         }
@@ -148,9 +164,6 @@ impl Hub {
             if let Some(viewer) = state.viewers.get_mut(key) {
                 viewer.session.is_unresolved = !is_resolved;
             }
-        }
-        if !is_resolved {
-            state.unverified.insert(user);
         }
         is_resolved
     }

@@ -57,6 +57,9 @@ impl Hub {
             return self.admit_afresh(state, channel, join);
         }
         if after.sequence > state.position.sequence {
+            if let Some(viewer) = state.viewers.get_mut(&join.viewer) {
+                viewer.joining.insert(channel);
+            }
             actix_rt::spawn(
                 self.clone()
                     .admit_when_reached(channel, after, join, state.epoch),
@@ -103,7 +106,8 @@ impl Hub {
         self.admit(state, channel, join);
     }
 
-    /// Another instance was further: this one comes there too, unless the offset is of no use.
+    /// Another instance was further: this one comes there too, unless the offset is of no use. What a client says is
+    /// believed as far as the stream goes: the feed waits for no event that nobody has published.
     async fn admit_when_reached(
         self: Rc<Self>,
         channel: ChannelId,
@@ -111,8 +115,19 @@ impl Hub {
         join: Join,
         epoch: u64,
     ) {
-        let reached = timeout(REACH_PATIENCE, self.reach(after.sequence)).await;
+        let reaching = async {
+            let stream = self.broker.state().await.ok()?;
+            if after.sequence > stream.last {
+                return None;
+            }
+            self.reach(after.sequence).await
+        };
+        let reached = timeout(REACH_PATIENCE, reaching).await;
         let state = &mut *self.state.borrow_mut();
+        let viewer = state.viewers.get_mut(&join.viewer);
+        if !viewer.is_some_and(|viewer| viewer.joining.remove(&channel)) {
+            return join.reply.refuse(&not_joined());
+        }
         if state.epoch != epoch {
             return join.reply.refuse(&unavailable(Some(channel)));
         }
@@ -131,7 +146,7 @@ impl Hub {
                 .ok(),
             Err(_) => None,
         };
-        self.until_unladen(join.viewer).await;
+        let is_laden = !self.is_unladen(join.viewer).await;
         let state = &mut *self.state.borrow_mut();
         if state.epoch != missed.epoch {
             return join.reply.refuse(&unavailable(Some(missed.channel)));
@@ -141,6 +156,11 @@ impl Hub {
             // They have left, or were put out of the channel, meanwhile.
             return join.reply.refuse(&not_joined());
         }
+        if is_laden {
+            // Who does not read gets no further replay: what waits for them stays bounded.
+            self.leave_room(state, missed.channel, join.viewer);
+            return join.reply.refuse(&unavailable(Some(missed.channel)));
+        }
         let frames = replay.and_then(|replay| self.frames(state, &missed, join.viewer, &replay));
         match frames {
             Some(frames) => write_replay(state, missed.channel, &frames, join),
@@ -148,8 +168,9 @@ impl Hub {
         }
     }
 
-    /// Several replays of one viewer go out one after the other: each may be larger than the queue's bound.
-    async fn until_unladen(&self, viewer: ViewerKey) {
+    /// Several replays of one viewer go out one after the other: each may be larger than the queue's bound. False if
+    /// they do not read.
+    async fn is_unladen(&self, viewer: ViewerKey) -> bool {
         for _ in 0..LADEN_PAUSES_MAX {
             let is_laden = {
                 let state = self.state.borrow();
@@ -157,10 +178,11 @@ impl Hub {
                 viewer.is_some_and(|viewer| viewer.link.is_laden())
             };
             if !is_laden {
-                return;
+                return true;
             }
             tokio::time::sleep(LADEN_PAUSE).await;
         }
+        false
     }
 
     /// What is written: the events that were missed, the reactions as they are, and what was held meanwhile.
@@ -200,15 +222,19 @@ impl Hub {
 
     /// The replay can't be whole: out of the room again, and in with a page.
     fn take_page(self: &Rc<Self>, state: &mut State, channel: ChannelId, join: Join) {
+        self.leave_room(state, channel, join.viewer);
+        self.admit_afresh(state, channel, join);
+    }
+
+    fn leave_room(&self, state: &mut State, channel: ChannelId, key: ViewerKey) {
         if let Some(room) = state.rooms.get_mut(&channel) {
-            room.leave(join.viewer);
+            room.leave(key);
         }
-        if let Some(viewer) = state.viewers.get_mut(&join.viewer)
+        if let Some(viewer) = state.viewers.get_mut(&key)
             && viewer.joined.remove(&channel)
         {
             self.instance.on_left(channel, viewer.watcher());
         }
-        self.admit_afresh(state, channel, join);
     }
 }
 

@@ -22,8 +22,10 @@ pub(super) struct Standings {
 }
 
 /// What was said of a user in a guild: a member or not, as the directory has it.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 struct Standing {
+    /// When it was said.
+    at: Instant,
     /// From then on they are to be asked about again; never, where the gateway tells of every change.
     due_at: Option<Instant>,
     /// From then on it is worth nothing.
@@ -34,11 +36,14 @@ impl Standings {
     /// A guild has come anew: what was known of its members may be old.
     pub(super) fn on_guild(&mut self, guild: GuildId, now: Instant) {
         let ends_at = now + TRUST;
-        self.begun.insert(guild, ends_at);
+        // A gateway that begins again and again prolongs nothing.
+        let begun = self.begun.entry(guild).or_insert(ends_at);
+        if *begun <= now {
+            *begun = ends_at;
+        }
         let standings = self.known.values_mut();
         for standing in standings.filter_map(|known| known.get_mut(&guild)) {
             standing.due_at = Some(now);
-            // A gateway that begins again and again prolongs nothing.
             standing.ends_at = Some(standing.ends_at.map_or(ends_at, |ends| ends.min(ends_at)));
         }
     }
@@ -61,6 +66,7 @@ impl Standings {
     ) -> bool {
         let due_at = holds.map(|holds| now + holds);
         let standing = Standing {
+            at: now,
             due_at,
             ends_at: due_at.map(|due| due + TRUST),
         };
@@ -98,9 +104,11 @@ impl Standings {
         lapsed.is_some_and(|lapsed| lapsed.contains(&guild))
     }
 
-    /// Forgets all users but these.
-    pub(super) fn retain(&mut self, is_here: impl Fn(&UserId) -> bool) {
-        self.known.retain(|user, _| is_here(user));
+    /// Forgets all users but these, and those of whom something was said so lately that it holds when they come back.
+    pub(super) fn retain(&mut self, is_here: impl Fn(&UserId) -> bool, now: Instant) {
+        self.known.retain(|user, known| {
+            is_here(user) || known.values().any(|standing| now < standing.at + TRUST)
+        });
         self.lapsed.retain(|user, _| is_here(user));
     }
 }
@@ -156,5 +164,37 @@ mod tests {
         }
         assert!(standings.has_due(user, began + MINUTE * 4));
         assert!(standings.lapses(user, guild, began + TRUST));
+    }
+
+    #[test]
+    fn nor_does_it_for_who_was_never_verified() {
+        let ((user, guild), began) = (ids(), Instant::now());
+        let mut standings = Standings::default();
+        for minutes in [0, 4] {
+            standings.on_guild(guild, began + MINUTE * minutes);
+        }
+        assert!(!standings.lapses(user, guild, began + MINUTE * 4));
+        assert!(standings.lapses(user, guild, began + TRUST));
+        // Once that is over, who comes later has five minutes from the next time on.
+        let other = UserId::new(9).unwrap();
+        standings.on_guild(guild, began + MINUTE * 10);
+        assert!(!standings.lapses(other, guild, began + MINUTE * 14));
+        assert!(standings.lapses(other, guild, began + MINUTE * 15));
+    }
+
+    #[test]
+    fn who_goes_and_comes_back_is_still_known_for_five_minutes() {
+        let ((user, guild), began) = (ids(), Instant::now());
+        let mut standings = Standings::default();
+        standings.on_guild(guild, began);
+        standings.verify(user, guild, None, began + MINUTE * 4);
+        standings.retain(|_| false, began + MINUTE * 6);
+        assert!(!standings.is_due(user, guild, began + MINUTE * 6));
+        assert!(!standings.lapses(user, guild, began + MINUTE * 6));
+        standings.retain(|_| false, began + MINUTE * 9);
+        assert!(
+            standings.is_due(user, guild, began + MINUTE * 9),
+            "forgotten"
+        );
     }
 }

@@ -232,3 +232,34 @@ async fn what_can_not_be_whole_is_a_page() {
     ws.join(HIDDEN, Some("00000000000000ab.1")).await;
     assert_eq!(ws.until_ack(1).await["code"], "FORBIDDEN");
 }
+
+/// The feed waits for what its own stream has, never for what a client says: one frame of one viewer would
+/// otherwise close everybody.
+#[tokio::test]
+async fn an_offset_ahead_of_the_stream_is_a_page_and_disturbs_nobody() {
+    let node = Node::start().await;
+    let mut watching = node.ws(MEMBER).await;
+    watching.join(TEXT, None).await;
+    watching.until_ack(1).await;
+    node.say(TEXT, 1, "said").await;
+    let offset = offset_of_last(&mut watching, 1).await;
+    let generation = offset.split_once('.').unwrap().0;
+    for ahead in [
+        format!("{generation}.{}", u64::MAX),
+        format!("{generation}.99"),
+    ] {
+        let mut ws = node.ws(MEMBER).await;
+        ws.join(TEXT, Some(&ahead)).await;
+        assert_eq!(ws.until_ack(1).await["recovered"], false, "{ahead}");
+    }
+    // Longer than the feed looks for what it lacks before it begins anew.
+    for id in 2..=31 {
+        node.say(TEXT, id, "live").await;
+        assert!(
+            offset_of_last(&mut watching, id)
+                .await
+                .starts_with(generation)
+        );
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+}

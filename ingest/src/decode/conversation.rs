@@ -93,9 +93,13 @@ impl Frame<'_> {
             return Err(Outcome::Skipped(Skip::Excluded));
         }
         let mut message = message::message(&self.object, guild, channel).ok_or(MALFORMED)?;
+        // Discord names no roles of an original's author; a webhook has none.
+        let original = self.object.object("referenced_message");
+        let roles = original.and_then(|original| original.id("webhook_id").map(|_| Vec::new()));
         if let Some(reply) = &mut message.reply
             && let Some(author) = &reply.author
-            && exclusions.leaves_out_user(author.id, author.bot)
+            && (exclusions.leaves_out_user(author.id, author.bot)
+                || exclusions.leaves_out_roles(roles.as_deref()))
         {
             (reply.author, reply.content) = (None, None);
         }

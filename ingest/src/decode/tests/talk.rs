@@ -155,6 +155,22 @@ fn a_reply_does_not_quote_an_excluded_author() {
     );
 }
 
+#[test]
+fn a_reply_does_not_quote_whose_roles_are_unknown_where_roles_are_excluded() {
+    let rules = ExclusionRules {
+        roles: [5].into(),
+        ..ExclusionRules::default()
+    };
+    let mut frame = message_frame();
+    frame["d"]["member"] = serde_json::json!({ "roles": [] });
+    let decoded = under(rules, "MESSAGE_CREATE", &frame).unwrap();
+    let Event::MessageCreated(message) = envelopes_of(decoded).remove(0).event else {
+        panic!("a creation");
+    };
+    let reply = message.reply.unwrap();
+    assert_eq!((reply.author, reply.content), (None, None));
+}
+
 fn of_channels(channels: &[u64]) -> ExclusionRules {
     ExclusionRules {
         channels: channels.iter().copied().collect(),
