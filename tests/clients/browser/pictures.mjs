@@ -5,15 +5,6 @@ import { join } from 'node:path';
 import { discord } from '../lib.mjs';
 import { desk, phone } from './chromium.mjs';
 
-/** Stands in for the uploads' host, which the machine that takes the pictures need not reach. */
-const LIGHTHOUSE = `<svg xmlns="http://www.w3.org/2000/svg" width="900" height="520" viewBox="0 0 900 520">
-<defs><linearGradient id="s" x2="0" y2="1"><stop stop-color="#f6c99a"/><stop offset=".55" stop-color="#e7a58f"/><stop offset="1" stop-color="#6f86a4"/></linearGradient></defs>
-<rect width="900" height="520" fill="url(#s)"/><circle cx="690" cy="250" r="46" fill="#fff1d6"/>
-<path d="M0 380h900v140H0z" fill="#35566f"/><path d="M0 400q225-26 450 0t450 0v120H0z" fill="#2b475d"/>
-<path d="M150 400q70-70 200-64 60 4 110 64z" fill="#26323a"/><path d="m262 346 14-190h44l14 190z" fill="#f4efe6"/>
-<path d="m266 300 3-44h58l3 44zM271 212l3-40h48l3 40z" fill="#b6453a"/><path d="M270 130h56v26h-56zM262 156h72v8h-72z" fill="#26323a"/>
-<path d="m298 104 34 26h-68z" fill="#b6453a"/><path d="m326 142 574-96v196z" fill="#fff6dc" opacity=".35"/></svg>`;
-
 const SCENE = [
   { who: 0, content: 'Morning! The laser cutter is **free all day**, the big table is booked from `14:00` to `17:00`.' },
   { who: 1, content: 'Then I cut the hinges before lunch. Does anyone remember the settings for 4 mm birch?', as: 'question' },
@@ -36,7 +27,7 @@ export async function pictures({ folder, guild, open }) {
     ['phone-light', phone, 'light'],
     ['phone-channels', phone, 'dark', (page) => page.getByRole('button', { name: 'Channels' }).click()],
   ]) {
-    const page = await open(viewport, { colorScheme, deviceScaleFactor: 2, reducedMotion: 'reduce' }, stage);
+    const page = await open(viewport, { colorScheme, deviceScaleFactor: 2, reducedMotion: 'reduce' });
     await page.evaluate((id) => { location.hash = `#/channel/${id}`; }, channel.id);
     await page.locator('.message', { hasText: 'I already have a plan' }).waitFor();
     await page.locator('.picture img').evaluate((image) => image.decode());
@@ -44,10 +35,6 @@ export async function pictures({ folder, guild, open }) {
     await page.screenshot({ path: join(folder, `${name}.png`) });
     await page.context().close();
   }
-}
-
-async function stage(page) {
-  await page.route('**/attachments/**', (route) => route.fulfill({ contentType: 'image/svg+xml', body: LIGHTHOUSE }));
 }
 
 async function hold(channel, people) {
