@@ -1,18 +1,20 @@
 // The README's pictures: a conversation is held in the simulated Discord, and the page is photographed on a desk
-// and on a phone, light and dark. Deterministic but for the time of day.
+// and on a phone, light and dark. The same each time but for the hour and the colours of the evening.
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { discord } from '../lib.mjs';
-import { desk, phone } from './chromium.mjs';
+import { phone } from './chromium.mjs';
+
+/** Tall enough for the whole conversation from the first answer on. */
+const desk = { width: 1280, height: 1024 };
 
 const SCENE = [
   { who: 0, content: 'Morning! The laser cutter is **free all day**, the big table is booked from `14:00` to `17:00`.' },
   { who: 1, content: 'Then I cut the hinges before lunch. Does anyone remember the settings for 4 mm birch?', as: 'question' },
   { who: 2, to: 'question', content: 'From last week, they worked well:\n```toml\n[birch.4mm]\npower  = 62   # percent\nspeed  = 18   # mm/s\npasses = 2\n```' },
-  { who: 1, content: 'Lifesaver, thank you 🙏', reactions: { '🎉': 2 } },
-  { who: 3, content: 'Look what came out of the printer tonight', attachments: [{ filename: 'lighthouse.png', content_type: 'image/png', width: 900, height: 520, size: 214_300 }], reactions: { '😍': 4, '🔥': 2 } },
-  { who: 4, content: 'Seventeen of them?', as: 'seventeen' },
-  { who: 3, to: 'seventeen', content: 'I pressed the button twice. ~~Per lighthouse.~~ Never again.', edit: 'I pressed the button twice. ~~Per lighthouse.~~ It will *not* happen again.' },
+  { who: 3, content: 'The view from the roof while the glue dries', attachments: [{ filename: 'roof.png', content_type: 'image/png', width: 640, height: 400, size: 214_300 }], reactions: { '😍': 4, '🔥': 2 } },
+  { who: 4, content: 'Is the ladder back in its place?', as: 'ladder' },
+  { who: 3, to: 'ladder', content: 'It is. ~~Nearly.~~', edit: 'It is. ~~Nearly.~~ It is *now*.' },
   { who: 5, content: '**Thursday** at the big table:\n- soup at 19:00, bring a bowl\n- repair café until late\n> who fixes the bench grinder chooses the soup', reactions: { '🥣': 5 } },
   { who: 0, content: 'I will be there. ||I already have a plan for the grinder.||' },
 ];
