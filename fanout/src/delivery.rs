@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::access::Directory;
 use crate::frames::{Frames, json};
+use crate::history::{Messages, preview};
 use crate::object::{Cdn, ReactionObject, message_object, reaction_objects};
 use crate::offset::Offset;
 use step::Step;
@@ -95,19 +96,27 @@ impl Delivery {
         self.frames.get_or_init(|| self.encode(directory)).as_ref()
     }
 
-    /// As [`Self::frames`], with the reactions that a room knows of the message that was updated: the event says
-    /// nothing of them, and every `Message` has them.
-    pub fn frames_with(&self, reactions: &[Reaction], directory: &Directory) -> Option<Frames> {
-        let Event::MessageUpdated(message) = &self.event else {
-            return self.frames(directory).cloned();
+    /// As [`Self::frames`], by what a room knows: the reactions of the message that was updated, of which the event
+    /// says nothing while every `Message` has them, and that the original of a reply is gone.
+    pub fn frames_in(&self, known: &Messages, directory: &Directory) -> Option<Frames> {
+        let (name, message, reactions) = match &self.event {
+            Event::MessageCreated(message) => ("message", message, &[][..]),
+            Event::MessageUpdated(message) => {
+                ("message_update", message, known.reactions(message.id))
+            }
+            _ => return self.frames(directory).cloned(),
         };
-        if reactions.is_empty() {
+        let quotes_deleted = known.quotes_deleted(message);
+        if reactions.is_empty() && !quotes_deleted {
             return self.frames(directory).cloned();
         }
         let mut message = message.clone();
-        message.reactions = reactions.to_vec();
+        if !reactions.is_empty() {
+            message.reactions = reactions.to_vec();
+        }
+        preview::blank(&mut message, |_| quotes_deleted);
         let object = json(&message_object(&message, self.guild, directory))?;
-        Some(Frames::with_offset("message_update", object, self.offset))
+        Some(Frames::with_offset(name, object, self.offset))
     }
 
     /// The message that this updates.

@@ -14,6 +14,8 @@ use store::Store;
 
 use crate::offset::Offset;
 
+pub mod preview;
+
 /// A page that takes longer is answered with `UNAVAILABLE` (the viewer waits for it).
 const PAGE_TIME_MAX: Duration = Duration::from_secs(3);
 
@@ -185,6 +187,14 @@ impl Messages {
         self.get(id).map_or(&[], |message| &message.reactions)
     }
 
+    /// A message tells the text of an original that is known to be deleted: its deletion came, or was known to
+    /// whoever handed over the message as it is here.
+    pub fn quotes_deleted(&self, message: &Message) -> bool {
+        let blanked = self.get(message.id).and_then(preview::blanked);
+        preview::quoted(message)
+            .is_some_and(|original| self.deleted.contains(&original) || blanked == Some(original))
+    }
+
     /// Applies an event of the channel.
     pub fn apply(&mut self, event: &Event) -> Applied {
         match event {
@@ -195,18 +205,22 @@ impl Messages {
                 // Below the oldest there may be others that are not here: it is theirs to be paged to.
                 let oldest = self.by_id.first_key_value().map_or(0, |(id, _)| *id);
                 if !self.has_more || message.id > oldest {
-                    self.by_id.insert(message.id, message.clone());
+                    let mut message = message.clone();
+                    preview::blank(&mut message, |original| self.deleted.contains(&original));
+                    self.by_id.insert(message.id, message);
                 }
             }
             Event::MessageUpdated(message) => {
                 if self.deleted.contains(&message.id) {
                     return Applied::Known;
                 }
+                let quotes_deleted = self.quotes_deleted(message);
                 if let Some(known) = self.by_id.get_mut(&message.id) {
                     // An update says nothing of reactions: those that are known stay.
                     let reactions = std::mem::take(&mut known.reactions);
                     known.clone_from(message);
                     known.reactions = reactions;
+                    preview::blank(known, |_| quotes_deleted);
                 }
             }
             Event::ReactionsChanged(changed) => {
@@ -226,6 +240,9 @@ impl Messages {
                     return Applied::Known;
                 }
                 self.by_id.remove(&deleted.message_id);
+                for reply in self.by_id.values_mut() {
+                    preview::blank(reply, |original| original == deleted.message_id);
+                }
             }
             _ => {}
         }
@@ -256,7 +273,7 @@ impl Messages {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proto::event::{MessageDeleted, ReactionsChanged};
+    use proto::event::{MessageDeleted, ReactionsChanged, Reply, User};
 
     fn message(id: u64, content: &str) -> Message {
         Message {
@@ -335,6 +352,63 @@ mod tests {
         messages.apply(&Event::MessageDeleted(MessageDeleted { message_id: 2 }));
         assert_eq!(messages.apply(&reactions(2, 1)), Applied::Known);
         assert!(messages.get(2).is_none());
+    }
+
+    fn reply(id: u64, original: u64) -> Message {
+        Message {
+            reply: Some(Reply {
+                message_id: original,
+                author: Some(User::default()),
+                content: Some("quoted".into()),
+            }),
+            ..message(id, "a reply")
+        }
+    }
+
+    /// The messages that tell what they answer.
+    fn quoting(messages: &Messages) -> Vec<u64> {
+        let all = messages.newest(usize::MAX);
+        all.filter(|one| preview::quoted(one).is_some())
+            .map(|one| one.id)
+            .collect()
+    }
+
+    #[test]
+    fn a_deletion_ends_what_replies_tell_whether_they_came_before_it_or_after() {
+        let rows = vec![message(1, "a"), message(2, "b"), reply(3, 1), reply(4, 2)];
+        let mut messages = Messages::new(rows, true);
+        messages.apply(&Event::MessageCreated(reply(5, 1)));
+        assert_eq!(quoting(&messages), [3, 4, 5]);
+        messages.apply(&Event::MessageDeleted(MessageDeleted { message_id: 1 }));
+        assert_eq!(quoting(&messages), [4]);
+        messages.apply(&Event::MessageCreated(reply(6, 1)));
+        messages.apply(&Event::MessageCreated(reply(7, 2)));
+        messages.apply(&Event::MessageUpdated(reply(3, 1)));
+        messages.apply(&Event::MessageUpdated(reply(4, 2)));
+        assert_eq!(quoting(&messages), [4, 7]);
+        assert!(messages.newest(9).all(|one| {
+            let answers = one.reply.as_ref();
+            answers.is_none_or(|reply| reply.author.is_some())
+        }));
+        // An original that no page here has, and a reply that is older than what is here.
+        messages.apply(&Event::MessageDeleted(MessageDeleted { message_id: 77 }));
+        assert!(messages.quotes_deleted(&reply(0, 77)) && !messages.quotes_deleted(&reply(0, 78)));
+    }
+
+    #[test]
+    fn what_sql_has_blanked_no_update_tells_again() {
+        let mut blanked = reply(3, 1);
+        preview::blank(&mut blanked, |_| true);
+        let mut unsent = reply(4, 1);
+        unsent.reply = unsent.reply.map(|reply| Reply {
+            author: None,
+            content: None,
+            ..reply
+        });
+        let mut messages = Messages::new(vec![blanked, unsent], false);
+        messages.apply(&Event::MessageUpdated(reply(3, 1)));
+        messages.apply(&Event::MessageUpdated(reply(4, 1)));
+        assert_eq!(quoting(&messages), [4], "only what was blanked stays so");
     }
 
     #[test]

@@ -235,6 +235,13 @@ impl Hub {
     }
 
     fn on_delivery(&self, state: &mut State, delivery: &Arc<Delivery>) {
+        // The thread that began at a message has its id.
+        if let Event::MessageDeleted(gone) = &delivery.event
+            && let Some(thread) = ChannelId::new(gone.message_id)
+            && let Some(room) = state.rooms.get_mut(&thread)
+        {
+            room.on_start_deleted(delivery);
+        }
         let Some(room) = state.rooms.get_mut(&delivery.channel) else {
             self.unwatch(delivery.channel);
             return;

@@ -14,6 +14,7 @@ use proto::{ChannelId, Subject};
 use tokio::time::Instant;
 
 use crate::delivery::Delivery;
+use crate::history::preview;
 use crate::offset::Offset;
 
 /// A longer replay is a page (decisions.md, "Recovery sessions").
@@ -132,7 +133,12 @@ impl Missed {
         }
         let mut replay = Replay::default();
         let (mut told, mut told_gone) = (HashSet::new(), HashSet::new());
-        for delivery in self.deliveries {
+        for mut delivery in self.deliveries {
+            if let Event::MessageCreated(message) | Event::MessageUpdated(message) =
+                &mut delivery.event
+            {
+                preview::blank(message, |original| deleted.contains(&original));
+            }
             let is_told = match &delivery.event {
                 Event::MessageCreated(message) => {
                     !deleted.contains(&message.id) && told.insert(message.id)
@@ -162,7 +168,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use proto::GuildId;
-    use proto::event::{Message, MessageDeleted, ReactionsChanged};
+    use proto::event::{Message, MessageDeleted, ReactionsChanged, Reply, User};
 
     const GENERATION: u64 = 7;
 
@@ -235,6 +241,44 @@ mod tests {
         for (missed, expected) in table {
             assert_eq!(told(missed.clone()), expected, "{missed:?}");
         }
+    }
+
+    #[test]
+    fn a_reply_quotes_nothing_that_was_deleted_since() {
+        let reply = |id, original| Message {
+            id,
+            reply: Some(Reply {
+                message_id: original,
+                author: Some(User::default()),
+                content: Some("quoted".into()),
+            }),
+            ..Message::default()
+        };
+        let missed = vec![
+            created(1),
+            Event::MessageCreated(reply(10, 1)),
+            // Posted before what was missed, and answered after.
+            Event::MessageCreated(reply(11, 5)),
+            Event::MessageUpdated(reply(9, 5)),
+            Event::MessageCreated(reply(12, 2)),
+            deleted(1),
+            deleted(5),
+            Event::MessageCreated(reply(13, 1)),
+        ];
+        let told = told(missed).into_iter().filter_map(|event| match event {
+            Event::MessageCreated(message) | Event::MessageUpdated(message) => {
+                Some((message.id, message.reply?))
+            }
+            _ => None,
+        });
+        let told: Vec<_> = told
+            .map(|(id, reply)| (id, reply.author.is_some(), reply.content.is_some()))
+            .collect();
+        let blank = |id| (id, true, false);
+        assert_eq!(
+            told,
+            [blank(10), blank(11), blank(9), (12, true, true), blank(13)]
+        );
     }
 
     #[test]

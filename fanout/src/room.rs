@@ -223,11 +223,7 @@ impl Room {
 
     /// An event of the channel: into the log, and to every member.
     pub fn on_event(&mut self, delivery: &Arc<Delivery>, directory: &Directory) -> Outcome {
-        if let Some(loading) = &mut self.loading
-            && loading.buffered.len() < BUFFERED_MAX
-        {
-            loading.buffered.push(delivery.clone());
-        }
+        self.buffer(delivery);
         let Some(log) = &mut self.log else {
             return Outcome::Told(0);
         };
@@ -237,19 +233,38 @@ impl Room {
         }
         log.messages.trim(ROOM_MESSAGES as usize);
         log.pages.clear();
-        let frames = match &delivery.event {
-            Event::MessageUpdated(message) => {
-                delivery.frames_with(log.messages.reactions(message.id), directory)
-            }
-            _ => delivery.frames(directory).cloned(),
-        };
-        let Some(frames) = frames else {
+        let Some(frames) = delivery.frames_in(&log.messages, directory) else {
             return Outcome::Told(0);
         };
         if let Event::ReactionsChanged(changed) = &delivery.event {
             return Outcome::Reactions(changed.message_id, frames);
         }
         Outcome::Told(self.tell(&frames))
+    }
+
+    /// The message that this thread began at, in another channel, was deleted: it is no longer quoted here.
+    pub fn on_start_deleted(&mut self, delivery: &Arc<Delivery>) {
+        self.buffer(delivery);
+        if let Some(log) = &mut self.log {
+            log.messages.apply(&delivery.event);
+            log.pages.clear();
+        }
+    }
+
+    fn buffer(&mut self, delivery: &Arc<Delivery>) {
+        if let Some(loading) = &mut self.loading
+            && loading.buffered.len() < BUFFERED_MAX
+        {
+            loading.buffered.push(delivery.clone());
+        }
+    }
+
+    /// What members get of an event that was before what the room knows now.
+    pub fn frames(&self, delivery: &Delivery, directory: &Directory) -> Option<Frames> {
+        match &self.log {
+            Some(log) => delivery.frames_in(&log.messages, directory),
+            None => delivery.frames(directory).cloned(),
+        }
     }
 
     /// Sends every member an event. How many got it.

@@ -270,7 +270,9 @@ async function pages() {
     ['/api/channels/x/messages', authorization, 400, 'BAD_REQUEST'],
     [`/api/channels/${hidden.id}/stream`, authorization, 403, 'FORBIDDEN'],
     [`/api/channels/${channel}/stream`, [], 401, 'AUTH_REQUIRED'],
-    [`/api/channels?token=${bearer}`, [], 401, 'AUTH_REQUIRED'],
+    // A token in the URL is refused, whatever else is said (contract.md §2).
+    [`/api/channels?token=${bearer}`, [], 400, 'BAD_REQUEST'],
+    [`/api/channels?token=${bearer}`, authorization, 400, 'BAD_REQUEST'],
   ];
   for (const [path, args, status, code] of table) {
     const answer = await curl(`${first}${path}`, ...args);

@@ -59,3 +59,28 @@ async fn two_hundred_strangers_who_join_at_once_are_asked_about_once() -> anyhow
     assert_eq!(after["invalid"], before["invalid"]);
     Ok(())
 }
+
+#[tokio::test]
+async fn nobody_waits_for_the_slow_answer_about_another() -> anyhow::Result<()> {
+    const COUNT: usize = 20;
+    let plan = Plan::new(Home::Distributed).with_members(COUNT + 20);
+    let world = plan.start().await?;
+    let members = world.guild()["members"].as_array();
+    let members = members.context("it has members")?;
+    let known: Vec<Value> = members
+        .iter()
+        .take(13)
+        .map(|one| one["id"].clone())
+        .collect();
+    let mut settings = crate::scenario::settings(&world)?;
+    settings["count"] = json!(COUNT);
+    settings["familiar"] = known.last().context("there are some")?.clone();
+    settings["known"] = json!(known);
+    let client = Client::start("unhurried.mjs", &settings)?;
+    let result = client.result().await.with_context(|| world.output())?;
+    println!("{result}");
+    assert!(result["quick"].as_u64() < Some(1_000), "{result}");
+    // They had to wait: else nothing was slow.
+    assert!(result["slowest"].as_u64() > Some(1_000), "{result}");
+    Ok(())
+}

@@ -1,5 +1,6 @@
 //! What the bearer of a token does with it: takes it back, renews it, gets a ticket for a stream (contract.md §2, §3).
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
@@ -13,13 +14,13 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::channels::address;
-use super::refusal::{bad_request, refused, unauthorized, unavailable};
+use super::refusal::{bad_request, closed, refused, unauthorized, unavailable};
 use crate::address::Proxies;
 use crate::auth::{
     AuthError, Authority, Claims, OAuth, Principal, Sources, TICKET_LIFE, Tickets, token_id,
 };
 use crate::limit::{Limited, Limits};
-use crate::transport::bearer;
+use crate::transport::{Door, bearer};
 
 /// What the routes of this module and of the login look at.
 #[derive(Debug, Clone)]
@@ -95,6 +96,7 @@ pub(super) async fn ticket(
     request: HttpRequest,
     body: Bytes,
     accounts: Data<Accounts>,
+    door: Data<Rc<Door>>,
 ) -> HttpResponse {
     let wanted = serde_json::from_slice::<Wanted>(&body).ok();
     let Some(channel) = wanted.and_then(|wanted| wanted.channel_id.parse::<ChannelId>().ok())
@@ -104,12 +106,21 @@ pub(super) async fn ticket(
     let Some(token) = bearer(request.headers().get(AUTHORIZATION)) else {
         return unauthorized(AuthError::Required);
     };
-    let counted = match principal(&request, &accounts).await {
-        Ok(principal) => accounts.spend(&request, &principal).await,
+    let principal = match principal(&request, &accounts).await {
+        Ok(principal) => principal,
         Err(error) => return unauthorized(error),
     };
-    if let Err(limited) = counted {
+    if let Err(limited) = accounts.spend(&request, &principal).await {
         return refused(&limited.into());
+    }
+    let visiting = door.visit(principal, address(&request, &accounts.proxies));
+    match visiting
+        .await
+        .map(|visitor| door.hub.may_see(visitor, channel))
+    {
+        Ok(Ok(())) => {}
+        Ok(Err(refusal)) => return refused(&refusal),
+        Err(error) => return closed(error),
     }
     match accounts.tickets.issue(&token, channel).await {
         Ok(Ok(ticket)) => HttpResponse::Ok()

@@ -176,8 +176,7 @@ impl Hub {
         let room = state.rooms.get(&missed.channel)?;
         let mut frames = Vec::with_capacity(replay.events.len() + held.len());
         for delivery in &replay.events {
-            let known = delivery.updated().and_then(|id| room.reactions(id));
-            frames.extend(delivery.frames_with(known.unwrap_or_default(), &state.directory));
+            frames.extend(room.frames(delivery, &state.directory));
         }
         for (id, reactions) in &replay.reactions {
             let current = room.reactions(*id).unwrap_or(reactions);

@@ -4,6 +4,7 @@ mod bench;
 mod channels;
 mod counts;
 mod members;
+mod previews;
 mod reactions;
 mod tokens;
 mod typing;

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use proto::ChannelId;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
@@ -21,12 +22,26 @@ impl Hub {
         session: Session,
         request: Request,
     ) -> Result<Value, Refusal> {
+        // Dropped with the request when its client goes away.
+        let guest = self.invite(session);
+        self.answer(guest.key, request).await
+    }
+
+    /// Whether somebody who does not stay sees a channel now.
+    ///
+    /// # Errors
+    /// They do not, or nobody can say yet.
+    pub fn may_see(&self, session: Session, channel: ChannelId) -> Result<(), Refusal> {
+        let guest = self.invite(session);
+        let access = self.state.borrow().access_or_refusal(guest.key, channel);
+        access.map(drop)
+    }
+
+    fn invite(&self, session: Session) -> Guest<'_> {
         let key = self.new_key();
         let viewer = Viewer::new(session, Link::Nowhere);
         self.state.borrow_mut().viewers.insert(key, viewer);
-        // Dropped with the request when its client goes away.
-        let guest = Guest { hub: self, key };
-        self.answer(guest.key, request).await
+        Guest { hub: self, key }
     }
 
     /// A connected viewer's request whose answer is wanted here.

@@ -125,6 +125,18 @@ impl Door {
     ) -> Result<Session, Closed> {
         let token = bearer(header).ok_or(AuthError::Required)?;
         let principal = self.authority.open(&token, now_ms() / 1000).await?;
+        self.visit(principal, address).await
+    }
+
+    /// The session of somebody who was authenticated for one request of HTTP, which takes no place.
+    ///
+    /// # Errors
+    /// The token was taken back meanwhile, or there is nothing to show within 5 s.
+    pub async fn visit(
+        &self,
+        principal: Principal,
+        address: ClientAddress,
+    ) -> Result<Session, Closed> {
         in_time(async { Ok(self.session(principal, address).await?) }).await
     }
 

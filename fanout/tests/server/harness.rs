@@ -34,6 +34,8 @@ pub(crate) const HIDDEN: u64 = 301;
 pub(crate) const MUTE: u64 = 302;
 pub(crate) const MEMBER: u64 = 2;
 pub(crate) const INSIDER: u64 = 9;
+/// Nobody can say whether they are a member.
+pub(crate) const UNPLACED: u64 = 78;
 
 const INSIDERS: u64 = 201;
 const VIEW: u64 = 1 << 10;
@@ -141,6 +143,7 @@ impl Node {
                 let request = MemberRequest::decode(answer.payload).unwrap();
                 let status = match request.user_id {
                     MEMBER..=INSIDER => MemberStatus::Member,
+                    UNPLACED => MemberStatus::Unavailable,
                     _ => MemberStatus::NotMember,
                 };
                 let answers = request.guild_ids.iter().map(|guild| MemberAnswer {

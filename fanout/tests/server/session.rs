@@ -4,7 +4,7 @@ use fanout::auth::{AuthError, Claims};
 use runtime::time::now_ms;
 use serde_json::json;
 
-use crate::harness::{Events, HIDDEN, INSIDER, MEMBER, Node, TEXT, Ws};
+use crate::harness::{Events, HIDDEN, INSIDER, MEMBER, MUTE, Node, TEXT, UNPLACED, Ws};
 
 const DAY: i64 = 24 * 60 * 60;
 
@@ -168,7 +168,45 @@ async fn a_ticket_serves_streams_alone_and_needs_a_token_and_a_channel() {
         (status, answer["code"].as_str()),
         (401, Some("AUTH_INVALID"))
     );
-    // A ticket for what may not be seen opens nothing.
-    let hidden = self::ticket(&node, &token, HIDDEN).await;
-    assert_eq!(open(&node, &hidden, HIDDEN).await.status(), 403);
+}
+
+#[tokio::test]
+async fn a_ticket_is_for_what_its_bearer_sees() {
+    let node = Node::start().await;
+    let token = node.token(MEMBER);
+    let mut refusals = Vec::new();
+    // Nobody learns whether there is such a channel.
+    for channel in [HIDDEN, 999] {
+        let wanted = json!({ "channelId": channel.to_string() });
+        let (status, mut answer) = node.post("/api/auth/ticket", &token, &wanted).await;
+        assert_eq!((status, answer["code"].as_str()), (403, Some("FORBIDDEN")));
+        answer.as_object_mut().unwrap().remove("timestamp");
+        refusals.push(answer);
+    }
+    assert_eq!(refusals[0], refusals[1]);
+    ticket(&node, &node.token(INSIDER), HIDDEN).await;
+    let embed = node.signed(Claims {
+        channels: Some(vec![TEXT.to_string()]),
+        ..claims()
+    });
+    ticket(&node, &embed, TEXT).await;
+    let wanted = json!({ "channelId": MUTE.to_string() });
+    let (status, _) = node.post("/api/auth/ticket", &embed, &wanted).await;
+    assert_eq!(status, 403);
+    // What was seen when the ticket was given may be hidden by now.
+    let ticket = ticket(&node, &token, TEXT).await;
+    node.hide(TEXT).await;
+    assert_eq!(open(&node, &ticket, TEXT).await.status(), 403);
+}
+
+#[tokio::test]
+async fn there_is_no_ticket_while_nobody_can_say_what_its_bearer_is() {
+    let node = Node::start().await;
+    let token = node.token(UNPLACED);
+    let wanted = json!({ "channelId": TEXT.to_string() });
+    let (status, answer) = node.post("/api/auth/ticket", &token, &wanted).await;
+    assert_eq!(
+        (status, answer["code"].as_str()),
+        (503, Some("UNAVAILABLE"))
+    );
 }

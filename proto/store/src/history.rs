@@ -17,6 +17,8 @@ use crate::guard::Guard;
 use crate::position::Position;
 use crate::upsert::upsert;
 
+mod preview;
+
 /// A page holds no more messages, whatever is asked: a message may have half a mebibyte.
 pub const PAGE_MESSAGES_MAX: u32 = 200;
 
@@ -218,11 +220,9 @@ pub(crate) async fn page(
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let has_more = rows.len() > limit;
     rows.truncate(limit);
-    let messages = rows
-        .into_iter()
-        .rev()
-        .map(|row| decode(&row))
-        .collect::<Result<_, _>>()?;
+    let messages = rows.into_iter().rev().map(|row| decode(&row));
+    let mut messages: Vec<_> = messages.collect::<Result<_, _>>()?;
+    preview::blank(connection, &mut messages).await?;
     Ok((messages, has_more))
 }
 
@@ -232,8 +232,14 @@ pub(crate) async fn message(
     channel: ChannelId,
     id: MessageId,
 ) -> Result<Option<Message>, StoreError> {
-    let row = living(connection, channel, id).await?;
-    row.as_ref().map(decode).transpose()
+    let Some(row) = living(connection, channel, id).await? else {
+        return Ok(None);
+    };
+    // Asked after the row, what is deleted can only be more: that needs no transaction.
+    let mut message = [decode(&row)?];
+    preview::blank(connection, &mut message).await?;
+    let [message] = message;
+    Ok(Some(message))
 }
 
 /// A message's reactions and what is counted in; none where [`message`] finds none.

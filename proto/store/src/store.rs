@@ -132,7 +132,8 @@ impl Store {
     }
 
     /// A channel's newest messages, or those before a message (exclusive), at most `limit` of them and at most
-    /// [`crate::PAGE_MESSAGES_MAX`]. An unknown channel has none.
+    /// [`crate::PAGE_MESSAGES_MAX`]. An unknown channel has none. A reply to a message that was deleted says
+    /// whom it answers, and no longer what they had said.
     ///
     /// # Errors
     /// [`StoreError::Away`] where the database does not answer, [`StoreError::Corrupt`] for a row that can't be read.
@@ -156,7 +157,7 @@ impl Store {
         .await
     }
 
-    /// One message; none where it is unknown, deleted or another channel's.
+    /// One message, as [`Store::page`] shows it; none where it is unknown, deleted or another channel's.
     ///
     /// # Errors
     /// [`StoreError::Away`] where the database does not answer, [`StoreError::Corrupt`] for a row that can't be read.

@@ -4,7 +4,7 @@
 //! events than were meant) or in what it answers. Each is named by its defect.
 
 use proto::envelope::Opened;
-use proto::event::Event;
+use proto::event::{Event, Message};
 
 use crate::events::{CHANNEL, channel_id};
 
@@ -61,6 +61,8 @@ pub(crate) enum Defect {
     CursorMustLive,
     PagesAreUnbounded,
     AnyChannelWillDo,
+    PreviewsOutliveTheirOriginals,
+    PreviewsLoseTheirAuthors,
     NothingExpires,
     KeysAreFolded,
     KeysAreCut,
@@ -226,6 +228,22 @@ impl Defect {
                 Event::MessageCreated(message) | Event::MessageUpdated(message),
             ) => message.reactions.clear(),
             (Self::MarksAreDropped, Event::ReactionsChanged(total)) => total.mark = None,
+            _ => {}
+        }
+    }
+}
+
+impl Defect {
+    /// What a double tells of the message that this one answers.
+    pub(crate) fn distort_preview(self, message: &mut Message) {
+        let Some(reply) = &mut message.reply else {
+            return;
+        };
+        match self {
+            Self::PreviewsOutliveTheirOriginals if reply.content.is_none() => {
+                reply.content = Some("still told".into());
+            }
+            Self::PreviewsLoseTheirAuthors if reply.content.is_none() => reply.author = None,
             _ => {}
         }
     }

@@ -60,6 +60,8 @@ mod mariadb_server;
 #[cfg(test)]
 mod plan;
 #[cfg(test)]
+mod previews;
+#[cfg(test)]
 mod reactions;
 #[cfg(test)]
 mod replay;

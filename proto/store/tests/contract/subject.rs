@@ -108,7 +108,11 @@ impl Subject {
                 page.has_more = page.messages.len() as u64 == u64::from(limit);
             }
             Some(Defect::AnswersAreTorn) => page.position = self.store.position().await?,
-            _ => {}
+            Some(defect) => page
+                .messages
+                .iter_mut()
+                .for_each(|one| defect.distort_preview(one)),
+            None => {}
         }
         Ok(page)
     }
@@ -120,7 +124,11 @@ impl Subject {
     ) -> Result<Option<Message>, StoreError> {
         let any = self.has(Defect::AnyChannelWillDo);
         let channel = if any { channel_id(CHANNEL) } else { channel };
-        self.store.message(channel, id).await
+        let mut message = self.store.message(channel, id).await?;
+        if let (Some(message), Some(defect)) = (&mut message, self.defect) {
+            defect.distort_preview(message);
+        }
+        Ok(message)
     }
 
     pub(crate) async fn directory(&self) -> Result<DirectorySnapshot, StoreError> {
