@@ -10,7 +10,7 @@
 # A failure's own words say where it is; frames of the runtime only bury them.
 export RUST_BACKTRACE ?= 0
 
-# The services that the bench starts.
+# The services that the bench and the pictures start.
 SERVICES = -p ingest -p fanout -p discord-sim
 
 run:
@@ -35,7 +35,7 @@ viewer:
 	cd fanout/viewer && npm ci --no-audit --no-fund --loglevel=error && npm run check && npm test && npm run build
 
 screenshots: install
-	cargo build --locked -p standalone -p discord-sim
+	cargo build --locked $(SERVICES)
 	SCREENSHOTS=$(CURDIR)/fanout/viewer/screenshots cargo test --locked -p tests --test e2e chromium_reads
 
 bench: install

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::access::Directory;
 use crate::frames::{Frames, json};
 use crate::history::{Messages, preview};
-use crate::object::{ReactionObject, message_object, reaction_objects};
+use crate::object::{Cdn, ReactionObject, message_object, reaction_objects};
 use crate::offset::Offset;
 use step::Step;
 
@@ -52,11 +52,12 @@ pub fn reaction_update(
     channel: ChannelId,
     message_id: u64,
     reactions: &[Reaction],
+    cdn: &Cdn,
 ) -> Option<Frames> {
     let update = ReactionUpdate {
         message_id: message_id.to_string(),
         channel_id: channel.to_string(),
-        reactions: reaction_objects(reactions),
+        reactions: reaction_objects(reactions, cdn),
     };
     Some(Frames::event("reaction_update", json(&update)?))
 }
@@ -144,7 +145,8 @@ impl Delivery {
                 ("message_delete", json(&deleted))
             }
             Event::ReactionsChanged(changed) => {
-                return reaction_update(self.channel, changed.message_id, &changed.reactions);
+                let (message, reactions) = (changed.message_id, &changed.reactions);
+                return reaction_update(self.channel, message, reactions, directory.cdn());
             }
             _ => return None,
         };

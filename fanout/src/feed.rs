@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::access::Directory;
 use crate::delivery::Delivery;
 use crate::delivery::step::Step;
+use crate::object::Cdn;
 use crate::offset::Offset;
 
 mod catchup;
@@ -100,20 +101,12 @@ pub struct Feed {
     /// Who waits for which sequence.
     waiting: Vec<(usize, u64, Ticket)>,
     directory: Option<Directory>,
+    cdn: Cdn,
     /// Workers have begun; before, nothing is sent to them.
     is_open: bool,
     /// What the stream should have by now, and until when its events may still come by themselves.
     head: Option<(u64, Instant)>,
     pulse: Arc<handle::Pulse>,
-}
-
-impl std::fmt::Debug for Feed {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let position = *self.position.borrow();
-        f.debug_struct("Feed")
-            .field("position", &position)
-            .finish_non_exhaustive()
-    }
 }
 
 impl Feed {

@@ -138,6 +138,7 @@ impl Fanout {
             drain: CancellationToken::new(),
         };
         let server = serve(listener, &parts)?;
+        let feed = feed.with_cdn(self.settings.cdn.clone());
         self.life.spawn("feed", feed.run());
         let monitor = monitor::Monitor {
             broker: self.broker.is_connected(),

@@ -12,6 +12,7 @@ use crate::address::Proxies;
 use crate::auth::{Keys, OAuthSettings};
 use crate::http::{Landing, SecurityHeaders};
 use crate::limit::LimitSettings;
+use crate::object::Cdn;
 use crate::origin::Origins;
 
 /// The default of `JWT_EXPIRES_IN`.
@@ -40,6 +41,8 @@ pub struct FanoutSettings {
     pub expires: Duration,
     /// Where a user goes after a login.
     pub landing: Landing,
+    /// Where the page gets images.
+    pub cdn: Cdn,
     /// What every answer carries.
     pub headers: SecurityHeaders,
     /// What opens the details of the status routes.
@@ -59,6 +62,7 @@ impl FanoutSettings {
     /// A required one is missing, or one is malformed.
     pub fn read(settings: &Settings) -> Result<Self, SettingsError> {
         let port = settings.number("PORT", 3001_u16)?;
+        let cdn = Cdn::read(settings)?;
         Ok(Self {
             address: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port),
             keys: Keys::from_settings(settings)?,
@@ -70,7 +74,8 @@ impl FanoutSettings {
             oauth: OAuthSettings::read(settings)?,
             expires: settings.duration("JWT_EXPIRES_IN", EXPIRES)?,
             landing: Landing::read(settings),
-            headers: SecurityHeaders::read(settings),
+            headers: SecurityHeaders::read(settings, &cdn),
+            cdn,
             ops_token: settings.secret("OPS_TOKEN"),
             environment: settings.text("APP_ENV").unwrap_or("development").to_owned(),
             shutdown_grace: settings.milliseconds("SHUTDOWN_GRACE_MS", Duration::from_secs(5))?,

@@ -49,7 +49,7 @@ async function greeting(client, member) {
   assert.equal(info.id, member.id);
   assert.equal(info.username, member.username);
   assert.equal(typeof info.displayName, 'string');
-  assert.match(info.avatar, /^https:/);
+  assert.ok(info.avatar.startsWith(`${settings.sim}/`), `where the settings say that images are: ${info.avatar}`);
   assert.equal(info.isBot, false);
   assert.match(info.createdAt, /^\d{4}-\d\d-\d\dT[\d:.]+Z$/);
   const own = list.find(({ id }) => id === channel);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use serde_json::json;
-use tests::{Client, Home, Process, World, world::JWT_SECRET};
+use tests::{Client, Home, Process, World};
 use tokio::process::Command;
 
 fn folder() -> PathBuf {
@@ -112,28 +112,24 @@ fn the_committed_page_has_nothing_inline() -> anyhow::Result<()> {
 
 /// With SCREENSHOTS=<folder> it also takes the README's pictures (`make screenshots`).
 #[tokio::test]
-async fn chromium_reads_scrolls_back_and_sees_what_happens() -> anyhow::Result<()> {
-    let world = World::start(Home::Standalone).await?;
-    let fanout = world.urls.first().context("a world has a fanout")?;
-    let mut command = Command::new("node");
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/browser/serve.mjs");
-    command.arg(script).arg(fanout);
-    let mut page = Process::start("serve.mjs", command)?;
-    let url = page.line_after("the page is at ").await?;
+async fn chromium_reads_the_page_and_what_happens_while_its_instance_is_killed()
+-> anyhow::Result<()> {
+    let mut world = World::start(Home::Distributed).await?;
     let mut settings = json!({
-        "url": url,
+        "url": world.page_url(),
+        "urls": world.urls,
         "sim": world.sim_url,
         "world": world.overview,
-        "secret": JWT_SECRET,
-        "skip": ["reaction"],
     });
     if let Ok(folder) = std::env::var("SCREENSHOTS") {
         settings["screenshots"] = json!(folder);
     }
-    let result = Client::start("browser/page.mjs", &settings)?
-        .result()
-        .await?;
-    let done = result["done"].as_array().map_or(0, Vec::len);
-    assert!(done >= 11, "every step was gone through: {result}");
+    let mut client = Client::start("browser/page.mjs", &settings)?;
+    let number = client.line_after("kill ").await?.parse()?;
+    world.kill_fanout(number).await?;
+    let result = client.result().await.with_context(|| world.output())?;
+    println!("{result}");
+    let done = result["done"].as_object().map_or(0, serde_json::Map::len);
+    assert_eq!(done, 15, "every step was gone through: {result}");
     Ok(())
 }

@@ -40,7 +40,15 @@ impl Client {
     /// # Errors
     /// It ends first, or does not in time.
     pub async fn ready(&mut self) -> anyhow::Result<()> {
-        self.process.line_after("ready").await.map(drop)
+        self.line_after("ready").await.map(drop)
+    }
+
+    /// Waits until it says this; the rest of that line.
+    ///
+    /// # Errors
+    /// It ends first, or does not in time.
+    pub async fn line_after(&mut self, text: &str) -> anyhow::Result<String> {
+        self.process.line_after(text).await
     }
 
     /// Waits for its end; the JSON that it printed as its last line.

@@ -329,6 +329,7 @@ impl World {
             .env("FRONTEND_URL", &page)
             .env("DISCORD_API_URL", format!("{}/api/v10", self.sim_url))
             .env("DISCORD_OAUTH_URL", format!("{}/oauth2", self.sim_url))
+            .env("DISCORD_CDN_URL", &self.sim_url)
             .env("DISCORD_BOT_TOKEN", text("token"))
             .env("DISCORD_CLIENT_ID", text("client_id"))
             .env("DISCORD_CLIENT_SECRET", text("client_secret"))

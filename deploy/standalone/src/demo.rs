@@ -30,6 +30,7 @@ impl Demo {
             .context("the simulated Discord did not start")?;
         settings.set("DISCORD_BOT_TOKEN", sim.token());
         settings.set("DISCORD_API_URL", sim.api_url());
+        settings.set("DISCORD_CDN_URL", sim.cdn_url());
         // The ordinary login, at the simulator's pages: whoever opens them may be any member.
         settings.set("DISCORD_OAUTH_URL", sim.oauth_url());
         settings.set("DISCORD_CLIENT_ID", sim.client_id());

@@ -11,6 +11,7 @@ use store::DirectorySnapshot;
 
 use super::guild::{Applied, GuildView, goes_with};
 use super::permissions::{self, Access, Grant};
+use crate::object::Cdn;
 
 /// All guilds that the bot is in.
 #[derive(Debug, Clone, Default)]
@@ -18,6 +19,8 @@ pub struct Directory {
     guilds: HashMap<GuildId, GuildView>,
     /// Which guild a channel is in.
     places: HashMap<ChannelId, GuildId>,
+    /// Where the images of all of them are.
+    cdn: Cdn,
 }
 
 /// What an event may have changed for viewers.
@@ -53,6 +56,17 @@ impl Directory {
             }
         }
         directory
+    }
+
+    /// The same, with its images elsewhere than at Discord.
+    #[must_use]
+    pub fn with_cdn(self, cdn: Cdn) -> Self {
+        Self { cdn, ..self }
+    }
+
+    /// Where images are.
+    pub fn cdn(&self) -> &Cdn {
+        &self.cdn
     }
 
     /// Applies an event of a guild's subject.

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{Command, Feed, Item};
+use crate::object::Cdn;
 use crate::offset::Offset;
 
 /// A watched channel is a bit a worker, in 64.
@@ -82,6 +83,15 @@ pub struct Inbox {
 #[error("the feed has ended")]
 pub struct Ended;
 
+impl std::fmt::Debug for Feed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let position = *self.position.borrow();
+        f.debug_struct("Feed")
+            .field("position", &position)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Feed {
     /// A feed that has not begun, and its handle.
     pub fn new(
@@ -113,11 +123,18 @@ impl Feed {
             watched: std::collections::HashMap::new(),
             waiting: Vec::new(),
             directory: None,
+            cdn: Cdn::default(),
             is_open: false,
             head: None,
             pulse: handle.pulse.clone(),
         };
         (feed, handle)
+    }
+
+    /// The same, whose directory's images are here.
+    #[must_use]
+    pub fn with_cdn(self, cdn: Cdn) -> Self {
+        Self { cdn, ..self }
     }
 }
 

@@ -73,7 +73,7 @@ impl Feed {
         });
         tracing::info!(sequence, guilds = snapshot.guilds.len(), "the feed begins");
         self.head = None;
-        self.directory = Some(Directory::new(snapshot));
+        self.directory = Some(Directory::new(snapshot).with_cdn(self.cdn.clone()));
     }
 
     /// The feed stands where the stream stood when it began: workers begin, and the instance is ready.

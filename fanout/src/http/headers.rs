@@ -17,6 +17,7 @@ use actix_web::middleware::Next;
 use runtime::http::problem;
 use runtime::settings::Settings;
 
+use crate::object::Cdn;
 use crate::origin::Origins;
 
 /// How long a browser may keep the answer to a preflight: Chromium's own bound.
@@ -52,22 +53,27 @@ pub struct SecurityHeaders(Arc<Kept>);
 #[derive(Debug)]
 struct Kept {
     is_https: bool,
-    /// Where images may come from beside Discord: the simulator's, on this machine.
-    images: &'static str,
+    /// Where images may come from beside sites with TLS: the named place, and the simulator's on this machine.
+    images: String,
 }
 
 impl SecurityHeaders {
     /// The headers that the settings ask for.
-    pub fn read(settings: &Settings) -> Self {
+    pub fn read(settings: &Settings, cdn: &Cdn) -> Self {
         let public = settings.text("PUBLIC_URL").unwrap_or_default();
         let is_production = settings.text("APP_ENV") == Some("production");
+        let here = ["http://127.0.0.1:*", "http://localhost:*"].map(str::to_owned);
+        let here = here.into_iter().filter(|_| !is_production);
+        // `https:` has every other one.
+        let named = cdn
+            .origin()
+            .filter(|origin| origin.strip_prefix("http://").is_some_and(is_host));
         Self(Arc::new(Kept {
             is_https: public.starts_with("https://"),
-            images: if is_production {
-                ""
-            } else {
-                " http://127.0.0.1:* http://localhost:*"
-            },
+            images: named
+                .into_iter()
+                .chain(here)
+                .fold(String::new(), |all, one| all + " " + &one),
         }))
     }
 
@@ -97,7 +103,7 @@ impl SecurityHeaders {
             .filter(|host| is_host(host));
         // Older browsers do not count a WebSocket of the same host as `'self'`.
         let sockets = host.map_or_else(String::new, |host| format!(" ws://{host} wss://{host}"));
-        let images = self.0.images;
+        let images = &self.0.images;
         let upgrade = if self.0.is_https {
             "; upgrade-insecure-requests"
         } else {
@@ -183,7 +189,8 @@ mod tests {
             all.set(name, *value);
         }
         let host = HeaderValue::from_static(host);
-        let headers = SecurityHeaders::read(&all).all(Some(&host));
+        let cdn = Cdn::read(&all).unwrap();
+        let headers = SecurityHeaders::read(&all, &cdn).all(Some(&host));
         let lines = headers
             .iter()
             .map(|(name, value)| format!("{name}: {}\n", value.to_str().unwrap()));
@@ -207,6 +214,19 @@ mod tests {
         let all = headers(&[public, ("APP_ENV", "production")], "stream.example");
         assert!(all.contains("strict-transport-security: max-age=31536000"));
         assert!(all.contains("upgrade-insecure-requests") && !all.contains("127.0.0.1"));
+    }
+
+    #[test]
+    fn images_come_from_where_they_are_said_to_be() {
+        let production = ("APP_ENV", "production");
+        let cdn = ("DISCORD_CDN_URL", "http://sim:4000/images");
+        let all = headers(&[production, cdn], "stream.example");
+        assert!(
+            all.contains("img-src 'self' https: data: http://sim:4000;"),
+            "{all}"
+        );
+        let all = headers(&[production], "stream.example");
+        assert!(all.contains("img-src 'self' https: data:;"), "{all}");
     }
 
     #[test]

@@ -113,7 +113,7 @@ impl Hub {
         if reactions.is_empty() {
             return None;
         }
-        reaction_update(channel, id, reactions)
+        reaction_update(channel, id, reactions, self.state.borrow().directory.cdn())
     }
 
     /// Sends an event to everybody in a room.

@@ -202,7 +202,8 @@ impl Hub {
         }
         for (id, reactions) in &replay.reactions {
             let current = room.reactions(*id).unwrap_or(reactions);
-            frames.extend(reaction_update(missed.channel, *id, current));
+            let update = reaction_update(missed.channel, *id, current, state.directory.cdn());
+            frames.extend(update);
         }
         // An update says nothing of reactions: those of older messages are looked up and follow.
         let updated = replay

@@ -10,7 +10,6 @@ use serde::Serialize;
 
 use super::{Hub, State};
 use crate::access::Grant;
-use crate::object::avatar_url;
 use crate::request::Request;
 use crate::session::{Session, Viewer, ViewerKey};
 use crate::transport::{Link, Reply};
@@ -127,7 +126,7 @@ impl State {
             id: principal.user.to_string(),
             username: &principal.username,
             display_name: known.and_then(|user| user.display_name.as_deref()),
-            avatar: known.map(avatar_url),
+            avatar: known.map(|user| self.directory.cdn().avatar(user)),
             is_bot: principal.is_bot || known.is_some_and(|user| user.bot),
             created_at: i64::try_from(principal.user.created_ms()).ok().map(iso),
         };

@@ -7,7 +7,7 @@ use proto::event::{Attachment, Embed, Message, Reaction, Reply, User};
 use runtime::time::iso;
 use serde::Serialize;
 
-use super::{CDN, avatar_url};
+use super::Cdn;
 use crate::access::Directory;
 
 /// A message.
@@ -125,26 +125,27 @@ impl Mentions<'_> {
     }
 }
 
-/// The object of a message; the directory knows the names of the roles that it mentions.
+/// The object of a message; the directory knows the names of the roles that it mentions, and where images are.
 pub fn message_object<'a>(
     message: &'a Message,
     guild: GuildId,
     directory: &'a Directory,
 ) -> MessageObject<'a> {
+    let cdn = directory.cdn();
     MessageObject {
         id: message.id.to_string(),
         content: &message.content,
-        author: author(message.author.as_ref(), message.nick.as_deref()),
+        author: author(message.author.as_ref(), message.nick.as_deref(), cdn),
         timestamp: iso(message.timestamp_ms),
         channel_id: message.channel_id.to_string(),
         server_id: guild.to_string(),
         attachments: message.attachments.iter().map(attachment).collect(),
         embeds: message.embeds.iter().map(embed).collect(),
-        reactions: reaction_objects(&message.reactions),
+        reactions: reaction_objects(&message.reactions, cdn),
         edited: message.edited_timestamp_ms.is_some(),
         edited_timestamp: message.edited_timestamp_ms.map(iso),
         kind: message.kind,
-        reply: message.reply.as_ref().map(reply),
+        reply: message.reply.as_ref().map(|reply| reply_object(reply, cdn)),
         mentions: mentions(message, guild, directory),
         thread_id: message.thread_id.map(|id| id.to_string()),
         pinned: message.pinned,
@@ -153,7 +154,7 @@ pub fn message_object<'a>(
 }
 
 /// A message always has an author; a frame without one shows as an empty name.
-fn author<'a>(user: Option<&'a User>, nick: Option<&'a str>) -> AuthorObject<'a> {
+fn author<'a>(user: Option<&'a User>, nick: Option<&'a str>, cdn: &Cdn) -> AuthorObject<'a> {
     static NOBODY: User = User {
         id: 0,
         username: String::new(),
@@ -168,7 +169,7 @@ fn author<'a>(user: Option<&'a User>, nick: Option<&'a str>) -> AuthorObject<'a>
         display_name: nick
             .or(user.display_name.as_deref())
             .unwrap_or(&user.username),
-        avatar: avatar_url(user),
+        avatar: cdn.avatar(user),
         bot: user.bot,
     }
 }
@@ -211,12 +212,12 @@ fn embed_field(field: &proto::event::EmbedField) -> EmbedFieldObject<'_> {
 }
 
 /// A message's reactions.
-pub fn reaction_objects(reactions: &[Reaction]) -> Vec<ReactionObject> {
-    reactions.iter().map(reaction).collect()
+pub fn reaction_objects(reactions: &[Reaction], cdn: &Cdn) -> Vec<ReactionObject> {
+    let objects = reactions.iter().map(|one| reaction(one, cdn));
+    objects.collect()
 }
 
-fn reaction(reaction: &Reaction) -> ReactionObject {
-    let extension = if reaction.animated { "gif" } else { "png" };
+fn reaction(reaction: &Reaction, cdn: &Cdn) -> ReactionObject {
     let custom = reaction.emoji_id;
     ReactionObject {
         emoji: match custom {
@@ -225,14 +226,15 @@ fn reaction(reaction: &Reaction) -> ReactionObject {
         },
         count: reaction.count,
         users: [],
-        url: custom.map(|id| format!("{CDN}/emojis/{id}.{extension}")),
+        url: custom.map(|id| cdn.emoji(id, reaction.animated)),
     }
 }
 
-fn reply(reply: &Reply) -> ReplyObject<'_> {
+fn reply_object<'a>(reply: &'a Reply, cdn: &Cdn) -> ReplyObject<'a> {
+    let user = reply.author.as_ref();
     ReplyObject {
         message_id: reply.message_id.to_string(),
-        author: reply.author.as_ref().map(|user| author(Some(user), None)),
+        author: user.map(|user| author(Some(user), None, cdn)),
         content: reply.content.as_deref(),
     }
 }

@@ -1,33 +1,40 @@
-// Chromium reads the page: opened with a token, three channels, messages, 500 back, an edit, a delete, a reaction,
-// a reply, hostile text, what is new while away, a phone, axe. Settings: { url, sim, world, token | secret, screenshots?, skip? }.
+// Chromium reads the page that the instances serve: a login, three channels, messages, 500 back, an edit, a delete,
+// a reaction, a reply, hostile text, what is new while away, a killed instance, lost access, a phone, axe.
+// Settings: { url, urls, sim, world, screenshots? }.
 import AxeBuilder from '@axe-core/playwright';
 import assert from 'node:assert/strict';
-import { discord, memberToken, settings } from '../lib.mjs';
-import { desk, launch, phone } from './chromium.mjs';
+import { discord, settings } from '../lib.mjs';
+import { desk, launch, logIn, phone } from './chromium.mjs';
+import { twoMembers } from './login.mjs';
 import { pictures } from './pictures.mjs';
+import { reconnection } from './reconnection.mjs';
 
 const HISTORY = 520;
 const guild = settings.world.guilds[0];
 const channel = guild.channels.find(({ name }) => name === 'off-topic');
+const secret = guild.channels.find(({ private: isPrivate, type }) => isPrivate && type === 0);
 const people = guild.members.filter(({ bot }) => !bot);
-// Of those whom one role lets into the private channel.
+// One role lets its members into the private channel.
 const crew = guild.roles.find(({ name }) => name === 'Crew');
 const reader = people.find(({ roles }) => roles.includes(crew.id));
-const token = settings.token ?? memberToken(reader);
-const skips = new Set(settings.skip ?? []);
+// The first of the people owns the guild, and sees everything without a role.
+const stranger = people.slice(1).find(({ roles }) => roles.length === 0);
 const alarms = [];
 
 const browser = await launch();
-const done = [];
+const done = {};
 try {
   const page = await open(desk);
   await step('channels', channels);
+  await step('login', (page) => twoMembers(page, { open, guild, secret, stranger }));
+  await step('reconnection', (page) => reconnection(page, { channel, load, post, text }));
   await step('history', history);
   await step('edit', edit);
   await step('delete', remove);
   await step('reply', reply);
   await step('reaction', reaction);
   await step('hostile', hostile);
+  await step('faces', faces);
   await step('axe', healthy);
   await step('away', away);
   await step('keyboard', keyboard);
@@ -39,17 +46,17 @@ try {
   console.log(JSON.stringify({ done }));
 
   async function step(name, run) {
-    if (skips.has(name)) return;
-    await run(page).catch((error) => {
+    const told = await run(page).catch((error) => {
       throw new Error(`${name}: ${error.message}`, { cause: error });
     });
-    done.push(name);
+    done[name] = told ?? true;
   }
 } finally {
   await browser.close();
 }
 
-async function open(viewport, options = {}, prepare = async () => {}) {
+/** The page in a browser of its own, as a member sees it after the login. */
+async function open(viewport, { member = reader, place = '', ...options } = {}) {
   const context = await browser.newContext({ viewport, locale: 'en-GB', timezoneId: 'UTC', ...options });
   const page = await context.newPage();
   page.on('dialog', (dialog) => {
@@ -57,13 +64,11 @@ async function open(viewport, options = {}, prepare = async () => {}) {
     dialog.dismiss();
   });
   page.on('pageerror', (error) => alarms.push(String(error)));
-  // What the policy blocks is said on the console; pictures of other hosts can't load on a machine of its own.
+  // What the policy blocks is said on the console.
   page.on('console', (line) => {
     if (line.type() === 'error' && /Content Security Policy|Refused/.test(line.text())) alarms.push(line.text());
   });
-  await prepare(page);
-  await page.goto(`${settings.url}/#token=${token}`);
-  await page.locator('[data-link=live]').waitFor();
+  await logIn(page, `${settings.url}/${place}`, member);
   assert.ok(!page.url().includes('token'), 'the token is gone from the address');
   return page;
 }
@@ -154,6 +159,15 @@ async function reaction(page) {
   await message(page, id).locator('.reaction', { hasText: '2' }).waitFor();
 }
 
+/** Pictures come from where the settings say, and load. */
+async function faces(page) {
+  const images = page.locator('.message .avatar img');
+  await images.last().scrollIntoViewIfNeeded();
+  await images.last().evaluate((image) => image.decode());
+  const source = await images.last().getAttribute('src');
+  assert.ok(source.startsWith(`${settings.sim}/avatars/`), source);
+}
+
 async function hostile(page) {
   const lines = [
     '<img src=x onerror=alert(1)>',
@@ -204,7 +218,6 @@ async function keyboard(page) {
 
 /** Access that is taken away empties the page at once, and comes back with the role. */
 async function revocation(page) {
-  const secret = guild.channels.find(({ private: isPrivate, type }) => isPrivate && type === 0);
   const entry = page.locator(`[data-channel="${secret.id}"]`);
   await discord('POST', `/channels/${secret.id}/messages`, { content: 'between us', author_id: reader.id });
   await entry.click();
@@ -259,16 +272,19 @@ function post(person, content, fields = {}) {
 }
 
 /** Lets the simulated Discord post, and waits until it has. */
-async function load(count) {
+async function load(count, rate = 400) {
   const before = (await stats()).messages_posted;
   const answer = await fetch(`${settings.sim}/sim/load`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ channelId: channel.id, rate: 400, count }),
+    body: JSON.stringify({ channelId: channel.id, rate, count }),
   });
   assert.equal(answer.status, 202, 'the load begins');
   const deadline = Date.now() + 30_000;
-  while ((await stats()).messages_posted < before + count) assert.ok(Date.now() < deadline, 'the load ends');
+  while ((await stats()).messages_posted < before + count) {
+    assert.ok(Date.now() < deadline, 'the load ends');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
 }
 
 async function stats() {

@@ -1,27 +1,20 @@
 // The README's pictures: a conversation is held in the simulated Discord, and the page is photographed on a desk
-// and on a phone, light and dark. Deterministic but for the time of day.
+// and on a phone, light and dark. The same each time but for the hour and the colours of the evening.
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { discord } from '../lib.mjs';
-import { desk, phone } from './chromium.mjs';
+import { phone } from './chromium.mjs';
 
-/** Stands in for the uploads' host, which the machine that takes the pictures need not reach. */
-const LIGHTHOUSE = `<svg xmlns="http://www.w3.org/2000/svg" width="900" height="520" viewBox="0 0 900 520">
-<defs><linearGradient id="s" x2="0" y2="1"><stop stop-color="#f6c99a"/><stop offset=".55" stop-color="#e7a58f"/><stop offset="1" stop-color="#6f86a4"/></linearGradient></defs>
-<rect width="900" height="520" fill="url(#s)"/><circle cx="690" cy="250" r="46" fill="#fff1d6"/>
-<path d="M0 380h900v140H0z" fill="#35566f"/><path d="M0 400q225-26 450 0t450 0v120H0z" fill="#2b475d"/>
-<path d="M150 400q70-70 200-64 60 4 110 64z" fill="#26323a"/><path d="m262 346 14-190h44l14 190z" fill="#f4efe6"/>
-<path d="m266 300 3-44h58l3 44zM271 212l3-40h48l3 40z" fill="#b6453a"/><path d="M270 130h56v26h-56zM262 156h72v8h-72z" fill="#26323a"/>
-<path d="m298 104 34 26h-68z" fill="#b6453a"/><path d="m326 142 574-96v196z" fill="#fff6dc" opacity=".35"/></svg>`;
+/** Tall enough for the whole conversation from the first answer on. */
+const desk = { width: 1280, height: 1024 };
 
 const SCENE = [
   { who: 0, content: 'Morning! The laser cutter is **free all day**, the big table is booked from `14:00` to `17:00`.' },
   { who: 1, content: 'Then I cut the hinges before lunch. Does anyone remember the settings for 4 mm birch?', as: 'question' },
   { who: 2, to: 'question', content: 'From last week, they worked well:\n```toml\n[birch.4mm]\npower  = 62   # percent\nspeed  = 18   # mm/s\npasses = 2\n```' },
-  { who: 1, content: 'Lifesaver, thank you 🙏', reactions: { '🎉': 2 } },
-  { who: 3, content: 'Look what came out of the printer tonight', attachments: [{ filename: 'lighthouse.png', content_type: 'image/png', width: 900, height: 520, size: 214_300 }], reactions: { '😍': 4, '🔥': 2 } },
-  { who: 4, content: 'Seventeen of them?', as: 'seventeen' },
-  { who: 3, to: 'seventeen', content: 'I pressed the button twice. ~~Per lighthouse.~~ Never again.', edit: 'I pressed the button twice. ~~Per lighthouse.~~ It will *not* happen again.' },
+  { who: 3, content: 'The view from the roof while the glue dries', attachments: [{ filename: 'roof.png', content_type: 'image/png', width: 640, height: 400, size: 214_300 }], reactions: { '😍': 4, '🔥': 2 } },
+  { who: 4, content: 'Is the ladder back in its place?', as: 'ladder' },
+  { who: 3, to: 'ladder', content: 'It is. ~~Nearly.~~', edit: 'It is. ~~Nearly.~~ It is *now*.' },
   { who: 5, content: '**Thursday** at the big table:\n- soup at 19:00, bring a bowl\n- repair café until late\n> who fixes the bench grinder chooses the soup', reactions: { '🥣': 5 } },
   { who: 0, content: 'I will be there. ||I already have a plan for the grinder.||' },
 ];
@@ -36,7 +29,7 @@ export async function pictures({ folder, guild, open }) {
     ['phone-light', phone, 'light'],
     ['phone-channels', phone, 'dark', (page) => page.getByRole('button', { name: 'Channels' }).click()],
   ]) {
-    const page = await open(viewport, { colorScheme, deviceScaleFactor: 2, reducedMotion: 'reduce' }, stage);
+    const page = await open(viewport, { colorScheme, deviceScaleFactor: 2, reducedMotion: 'reduce' });
     await page.evaluate((id) => { location.hash = `#/channel/${id}`; }, channel.id);
     await page.locator('.message', { hasText: 'I already have a plan' }).waitFor();
     await page.locator('.picture img').evaluate((image) => image.decode());
@@ -44,10 +37,6 @@ export async function pictures({ folder, guild, open }) {
     await page.screenshot({ path: join(folder, `${name}.png`) });
     await page.context().close();
   }
-}
-
-async function stage(page) {
-  await page.route('**/attachments/**', (route) => route.fulfill({ contentType: 'image/svg+xml', body: LIGHTHOUSE }));
 }
 
 async function hold(channel, people) {

@@ -78,13 +78,14 @@ fn emoji(seed: u64, x: f64, y: f64) -> [u8; 4] {
 }
 
 fn landscape(seed: u64, x: f64, y: f64) -> [u8; 4] {
-    let sky = hue(seed, 1);
+    // From the blue of noon over violet to the orange of an evening: green alone is no sky.
+    let sky = hue(seed, 1).mul_add(0.5, 0.55);
     for (layer, base) in [(3_u32, 0.78), (2, 0.66), (1, 0.55)] {
         let (far, phase) = (f64::from(layer), noise(seed, f64::from(layer)) * 6.0);
         let wave =
             (x * (7.0 - far)).mul_add(1.0, phase).sin() * 0.05 + (x * 17.0 + phase).sin() * 0.012;
         if y > base + wave {
-            return color(sky + 0.33, 0.45, 0.5 - 0.12 * far);
+            return color(sky - 0.12, 0.45, 0.5 - 0.12 * far);
         }
     }
     let sun = noise(seed, 9.0).mul_add(0.6, 0.2);

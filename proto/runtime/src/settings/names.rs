@@ -12,6 +12,7 @@ pub const NAMES: &[&str] = &[
     "DATA_DIR",
     "DISCORD_API_URL",
     "DISCORD_BOT_TOKEN",
+    "DISCORD_CDN_URL",
     "DISCORD_CLIENT_ID",
     "DISCORD_CLIENT_SECRET",
     "DISCORD_GATEWAY_URL",
