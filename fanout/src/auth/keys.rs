@@ -70,6 +70,10 @@ impl Keys {
     /// The claims of a token that one of the known keys has signed, for the configured issuer and audience.
     pub(super) fn open(&self, token: &str) -> Result<Value, AuthError> {
         let header = jsonwebtoken::decode_header(token).map_err(|_| AuthError::Invalid)?;
+        // Extensions that must be understood, of which none is (RFC 7515 §4.1.11).
+        if header.crit.is_some() {
+            return Err(AuthError::Invalid);
+        }
         let fetched = self.jwks.as_ref().map(Jwks::keys).unwrap_or_default();
         let mut all = self.verifiers.iter().chain(fetched.iter());
         let claims = all.find_map(|verifier| verifier.open(token, &header));
@@ -291,6 +295,21 @@ MCowBQYDK2VwAyEAbLQ+VPfxL1GQ85CRx4OvxnqsneOTJqmUNLSCjQC7GJU=
         let key = EncodingKey::from_ed_pem(ED_PRIVATE.as_bytes()).unwrap();
         let forged = jsonwebtoken::encode(&renamed, &claims(), &key).unwrap();
         assert_eq!(both.open(&forged), Err(AuthError::Invalid));
+    }
+
+    #[test]
+    fn a_header_that_asks_for_what_nobody_understands_is_refused() {
+        let secret = "0123456789abcdef0123456789abcdef";
+        let keys = keys(&[("JWT_SECRET", secret)]).unwrap();
+        let header = Header {
+            crit: Some(vec!["exp".into()]),
+            ..Header::default()
+        };
+        let key = EncodingKey::from_secret(secret.as_bytes());
+        let token = jsonwebtoken::encode(&header, &claims(), &key).unwrap();
+        assert_eq!(keys.open(&token), Err(AuthError::Invalid));
+        let plain = jsonwebtoken::encode(&Header::default(), &claims(), &key).unwrap();
+        assert!(keys.open(&plain).is_ok());
     }
 
     #[test]

@@ -11,7 +11,8 @@ use proto::{ChannelId, GuildId, MessageId};
 use super::json::{Object, without_nul};
 
 /// Message types that answer another message: a reply, and the first message of a thread.
-const ANSWERS: [u32; 2] = [19, 21];
+const ANSWERS: [u32; 2] = [19, THREAD_STARTER];
+const THREAD_STARTER: u32 = 21;
 
 /// Fields of a message that the model holds, or that say nothing to a viewer.
 const MODELLED: &[&str] = &[
@@ -185,7 +186,12 @@ fn reply(object: &Object<'_>) -> Option<Reply> {
     if !ANSWERS.contains(&kind) && original.is_none() {
         return None;
     }
-    let original = original.unwrap_or_default();
+    // What stands in another channel is another channel's to show, but where a thread shows what it began at.
+    let referred = reference.id("channel_id");
+    let elsewhere = referred.is_some() && referred != object.id("channel_id");
+    let original = original
+        .filter(|_| !elsewhere || kind == THREAD_STARTER)
+        .unwrap_or_default();
     Some(Reply {
         message_id: reference.id("message_id")?,
         author: original.object("author").as_ref().and_then(user),

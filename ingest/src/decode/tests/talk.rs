@@ -162,13 +162,29 @@ fn a_reply_does_not_quote_whose_roles_are_unknown_where_roles_are_excluded() {
         ..ExclusionRules::default()
     };
     let mut frame = message_frame();
-    frame["d"]["member"] = serde_json::json!({ "roles": [] });
+    frame["member"] = serde_json::json!({ "roles": [] });
     let decoded = under(rules, "MESSAGE_CREATE", &frame).unwrap();
     let Event::MessageCreated(message) = envelopes_of(decoded).remove(0).event else {
         panic!("a creation");
     };
     let reply = message.reply.unwrap();
     assert_eq!((reply.author, reply.content), (None, None));
+}
+
+#[test]
+fn a_reply_quotes_nothing_of_another_channel_but_where_a_thread_began() {
+    for (kind, quoted) in [(19, false), (0, false), (21, true)] {
+        let mut frame = message_frame();
+        frame["type"] = kind.into();
+        frame["message_reference"]["channel_id"] = "801".into();
+        let decoded = under(ExclusionRules::default(), "MESSAGE_CREATE", &frame).unwrap();
+        let Event::MessageCreated(message) = envelopes_of(decoded).remove(0).event else {
+            panic!("a creation");
+        };
+        let reply = message.reply.unwrap();
+        assert_eq!(reply.content.is_some(), quoted, "{kind}");
+        assert_eq!(reply.author.is_some(), quoted, "{kind}");
+    }
 }
 
 fn of_channels(channels: &[u64]) -> ExclusionRules {
