@@ -15,7 +15,7 @@ use crate::delivery::Delivery;
 use crate::joins::Joins;
 
 use crate::audience::{Audience, Watcher};
-use crate::transport::Counts;
+use crate::transport::{Counts, Transport};
 use crate::typing::TypingBoard;
 
 /// A worker whose heartbeat is older stands still (decisions.md, "Probes").
@@ -91,16 +91,21 @@ impl Instance {
 
     /// Open transports, and authenticated sockets.
     pub fn connections(&self) -> (u64, u64) {
+        let total = self.transports().iter().map(|(_, count)| count).sum();
         let workers = self.workers.lock();
-        let total: u64 = workers
-            .iter()
-            .map(|worker| worker.stats.connections())
-            .sum();
         let sockets: u64 = workers.iter().map(|worker| worker.stats.sockets()).sum();
-        (
-            total + self.open.connections(),
-            sockets + self.open.viewers(),
-        )
+        (total, sockets + self.open.viewers())
+    }
+
+    /// Open transports by their name.
+    pub fn transports(&self) -> [(&'static str, u64); 3] {
+        let workers = self.workers.lock();
+        let socketio = workers.iter().map(|worker| worker.stats.connections());
+        [
+            ("socketio", socketio.sum()),
+            ("websocket", self.open.connections(Transport::WebSocket)),
+            ("sse", self.open.connections(Transport::Sse)),
+        ]
     }
 
     /// Transports that ended, by reason.

@@ -1,31 +1,65 @@
 //! What a fanout tells Prometheus, from the numbers that its parts keep (one table of names).
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use registry::{Registry, Stats};
 use runtime::metrics::{Scrape, level};
 
 use crate::feed::FeedHandle;
 use crate::instance::Instance;
+use crate::limit::{Limit, Limits};
 
-/// Writes all of it.
-pub(crate) fn collect(instance: &Instance, feed: &FeedHandle, scrape: &mut Scrape<'_>) {
-    links(instance, scrape);
-    events(instance, scrape);
-    following(feed, scrape);
-    scrape.gauge(
-        "discord_stream_loop_delay_seconds",
-        "By how much the slowest worker was late at its last heartbeat",
-        instance.loop_delay().as_secs_f64(),
-    );
+/// Who holds the numbers.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    instance: Arc<Instance>,
+    feed: FeedHandle,
+    limits: Limits,
+    registry: Registry,
+}
+
+impl Parts {
+    /// These.
+    pub(crate) fn new(
+        instance: &Arc<Instance>,
+        feed: &FeedHandle,
+        limits: &Limits,
+        registry: &Registry,
+    ) -> Self {
+        Self {
+            instance: instance.clone(),
+            feed: feed.clone(),
+            limits: limits.clone(),
+            registry: registry.clone(),
+        }
+    }
+
+    /// Writes all of it.
+    pub(crate) fn collect(&self, scrape: &mut Scrape<'_>) {
+        links(&self.instance, scrape);
+        events(&self.instance, scrape);
+        states(&self.instance, scrape);
+        following(&self.feed, scrape);
+        limits(&self.limits, scrape);
+        shared(self.registry.stats(), scrape);
+        scrape.gauge(
+            "discord_stream_loop_delay_seconds",
+            "By how much the slowest worker was late at its last heartbeat",
+            self.instance.loop_delay().as_secs_f64(),
+        );
+    }
 }
 
 fn links(instance: &Instance, scrape: &mut Scrape<'_>) {
-    let (connections, sockets) = instance.connections();
+    let (_, sockets) = instance.connections();
     scrape.gauges(
         "discord_stream_connections",
         "Open transports",
         ["transport"],
-        [(["socketio"], level(connections))],
+        instance
+            .transports()
+            .map(|(transport, count)| ([transport], level(count))),
     );
     scrape.gauge(
         "discord_stream_sockets",
@@ -73,6 +107,72 @@ fn events(instance: &Instance, scrape: &mut Scrape<'_>) {
         "From Discord's frame in ingest to the members' queues, one observation a worker and event",
         &instance.feed_delay,
     );
+}
+
+/// States: a later one takes the place of one that nobody was told.
+fn states(instance: &Instance, scrape: &mut Scrape<'_>) {
+    scrape.counter(
+        "discord_stream_merged_total",
+        "States that nobody was told, because a later one took their place",
+        instance.merged.load(Relaxed),
+    );
+    scrape.counter(
+        "discord_stream_typing_missed_total",
+        "Notices of typing that a worker was too busy to hear",
+        instance.typing_missed.load(Relaxed),
+    );
+    scrape.counter(
+        "discord_stream_lapsed_total",
+        "Members of whom nobody could say in time whether they are members still",
+        instance.lapsed.load(Relaxed),
+    );
+}
+
+fn limits(limits: &Limits, scrape: &mut Scrape<'_>) {
+    scrape.counters(
+        "discord_stream_limited_total",
+        "Refusals, by limit",
+        ["limit"],
+        Limit::ALL.map(|limit| ([limit.label()], limits.refused(limit))),
+    );
+}
+
+/// What the instances share: Redis, or this process in its place.
+fn shared(stats: &Stats, scrape: &mut Scrape<'_>) {
+    for (name, help, count) in [
+        (
+            "discord_stream_redis_failures_total",
+            "Calls and probes that Redis did not answer in time, or answered with an error",
+            &stats.redis_failures,
+        ),
+        (
+            "discord_stream_redis_outages_total",
+            "Times that Redis went away",
+            &stats.redis_outages,
+        ),
+        (
+            "discord_stream_redis_busy_total",
+            "Calls that found too many others on their way to Redis",
+            &stats.redis_busy,
+        ),
+        (
+            "discord_stream_redis_fallbacks_total",
+            "Verdicts given in process because Redis was away or busy",
+            &stats.fallbacks,
+        ),
+        (
+            "discord_stream_registry_evictions_total",
+            "Entries kept in process that were dropped before their end, for want of room",
+            &stats.evictions,
+        ),
+        (
+            "discord_stream_registry_refusals_total",
+            "Verdicts that refused, by Redis or in process",
+            &stats.refusals,
+        ),
+    ] {
+        scrape.counter(name, help, count.load(Relaxed));
+    }
 }
 
 fn following(feed: &FeedHandle, scrape: &mut Scrape<'_>) {

@@ -122,10 +122,8 @@ impl Fanout {
         let accounts = self.accounts(&registry, &limits)?;
         let revocations = accounts.authority.revocations().clone();
         let sources = accounts.sources.clone();
-        self.metrics.collect({
-            let (instance, feed) = (instance.clone(), handle.clone());
-            move |scrape| metrics::collect(&instance, &feed, scrape)
-        });
+        let told = metrics::Parts::new(&instance, &handle, &limits, &registry);
+        self.metrics.collect(move |scrape| told.collect(scrape));
         let parts = Parts {
             settings: self.settings.clone(),
             limits: limits.clone(),

@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 
 pub(crate) use door::bearer;
 pub use door::{Caller, Closed, Door, in_time};
-pub use open::{Counts, Open, Place};
+pub use open::{Counts, Open, Place, Transport};
 pub use places::{Seat, Seats};
 
 use self::pipe::Pipe;

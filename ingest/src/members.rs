@@ -171,7 +171,7 @@ impl Members {
             .await;
         let reply = MemberReply {
             answers,
-            recheck_after_ms: 0,
+            recheck_after_ms: recheck_after_ms(&self.parts.roster),
         };
         if request
             .reply
@@ -287,6 +287,12 @@ async fn heard(mut question: Question) -> (MemberStatus, u64) {
         Ok(Ok(Heard::Settled(is_member, Some(sequence)))) => (status_of(is_member), sequence),
         _ => (MemberStatus::Unavailable, 0),
     }
+}
+
+/// 0 where the gateway tells of every change (the members intent).
+fn recheck_after_ms(roster: &Roster) -> u64 {
+    let recheck = roster.recheck().unwrap_or_default();
+    u64::try_from(recheck.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn status_of(is_member: bool) -> MemberStatus {

@@ -84,6 +84,12 @@ impl Roster {
         self.0.lock().is_told = is_told;
     }
 
+    /// How long an answer holds where the gateway does not tell of every change; none where it does.
+    pub(crate) fn recheck(&self) -> Option<Duration> {
+        let is_told = self.0.lock().is_told;
+        (!is_told).then_some(PRESENT_UNTOLD)
+    }
+
     /// The publisher meets a new session: what was verified in the last one is not any more.
     pub(crate) fn on_identified(&self) {
         let book = &mut *self.0.lock();
@@ -197,6 +203,16 @@ mod tests {
         assert_eq!(roster.verdict(key()), Some(true));
         roster.on_identified();
         assert_eq!(roster.verdict(key()), None);
+    }
+
+    #[test]
+    fn answers_hold_for_a_minute_unless_the_gateway_tells_of_every_change() {
+        let roster = Roster::default();
+        assert_eq!(roster.recheck(), Some(PRESENT_UNTOLD));
+        roster.on_intents(true);
+        assert_eq!(roster.recheck(), None);
+        roster.on_intents(false);
+        assert_eq!(roster.recheck(), Some(Duration::from_mins(1)));
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod limits;
 mod manifests;
 mod members;
 mod metrics;
+mod readme;
 mod scenario;
 mod traces;
 mod viewer;

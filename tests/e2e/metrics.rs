@@ -19,28 +19,44 @@ const FANOUT: &[&str] = &[
     "discord_stream_feed_lag",
     "discord_stream_joins_total",
     "discord_stream_known_total",
+    "discord_stream_lapsed_total",
+    "discord_stream_limited_total",
     "discord_stream_loop_delay_seconds",
+    "discord_stream_merged_total",
+    "discord_stream_redis_busy_total",
+    "discord_stream_redis_failures_total",
+    "discord_stream_redis_fallbacks_total",
+    "discord_stream_redis_outages_total",
+    "discord_stream_registry_evictions_total",
+    "discord_stream_registry_refusals_total",
     "discord_stream_rooms",
     "discord_stream_sockets",
+    "discord_stream_typing_missed_total",
 ];
 
 /// Every name of an ingest.
 const INGEST: &[&str] = &[
     "discord_stream_archive_dropped_total",
     "discord_stream_archive_lag",
+    "discord_stream_channels_left_out_total",
     "discord_stream_frames_total",
     "discord_stream_gateway_state",
     "discord_stream_identifies_total",
     "discord_stream_is_leader",
+    "discord_stream_member_commands_total",
+    "discord_stream_members_asked_total",
     "discord_stream_outcomes_total",
+    "discord_stream_pruned_total",
     "discord_stream_publish_acks_total",
     "discord_stream_publish_buffer_bytes",
     "discord_stream_publish_retries_total",
     "discord_stream_publish_seconds",
     "discord_stream_received_total",
+    "discord_stream_rest_calls_total",
     "discord_stream_rest_requests_total",
     "discord_stream_resumes_total",
     "discord_stream_trimmed_total",
+    "discord_stream_untold_total",
 ];
 
 /// Every name that any service has.
@@ -113,6 +129,11 @@ async fn each_number_is_there_and_moves_when_it_should() -> anyhow::Result<()> {
         check_names(&page, FANOUT);
         let open = r#"discord_stream_connections{transport="socketio"}"#;
         assert_eq!(page.value(open), Some(2.0));
+        for other in ["websocket", "sse"] {
+            let open = format!("discord_stream_connections{{transport=\"{other}\"}}");
+            assert_eq!(page.value(&open), Some(0.0));
+        }
+        assert_eq!(page.sum("discord_stream_limited_total"), Some(0.0));
         let joined = r#"discord_stream_joins_total{outcome="success"}"#;
         assert_eq!(page.value(joined), Some(2.0));
     }

@@ -24,7 +24,7 @@ use crate::request::{LIMIT_MAX, Request, page_limit};
 use crate::transport::pipe::Pipe;
 use crate::transport::stream::{Body, StreamLink};
 use crate::transport::websocket::Bounds;
-use crate::transport::{Caller, Closed, Door, Link, bearer, in_time};
+use crate::transport::{Caller, Closed, Door, Link, Transport, bearer, in_time};
 
 /// A browser that lost its stream comes back after this long at least.
 const RETRY_MIN_MS: u64 = 1_000;
@@ -124,7 +124,7 @@ async fn open(
         Err(Closed::Auth(_)) if ticket.is_some() => return HttpResponse::NoContent().finish(),
         Err(error) => return closed(error),
     };
-    let mut place = door.open.enter(pipe.clone());
+    let mut place = door.open.enter(Transport::Sse, pipe.clone());
     place.on_authenticated();
     let retry = rand::random_range(RETRY_MIN_MS..=RETRY_MAX_MS);
     pipe.push(format!("retry: {retry}\n\n").into());

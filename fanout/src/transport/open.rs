@@ -15,17 +15,34 @@ use super::pipe::Pipe;
 /// Connections closed between two pauses of a drain (decisions.md, "Fairness").
 const CLOSE_SLICE: usize = 256;
 
+/// Which transport a connection is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// `/ws`.
+    WebSocket,
+    /// Server-Sent Events.
+    Sse,
+}
+
 /// How many are open on all workers, and how many of them are authenticated.
 #[derive(Debug, Default)]
 pub struct Counts {
-    connections: AtomicU64,
+    websockets: AtomicU64,
+    streams: AtomicU64,
     viewers: AtomicU64,
 }
 
 impl Counts {
-    /// Open connections.
-    pub fn connections(&self) -> u64 {
-        self.connections.load(Relaxed)
+    /// Open connections of a transport.
+    pub fn connections(&self, transport: Transport) -> u64 {
+        self.of(transport).load(Relaxed)
+    }
+
+    fn of(&self, transport: Transport) -> &AtomicU64 {
+        match transport {
+            Transport::WebSocket => &self.websockets,
+            Transport::Sse => &self.streams,
+        }
     }
 
     /// Those whose viewer is known.
@@ -47,6 +64,7 @@ pub struct Open {
 pub struct Place {
     open: Rc<Open>,
     number: u64,
+    transport: Transport,
     is_known: bool,
 }
 
@@ -61,14 +79,15 @@ impl Open {
     }
 
     /// A connection opens.
-    pub fn enter(self: &Rc<Self>, pipe: Rc<Pipe>) -> Place {
+    pub fn enter(self: &Rc<Self>, transport: Transport, pipe: Rc<Pipe>) -> Place {
         let number = self.next.get();
         self.next.set(number + 1);
-        self.counts.connections.fetch_add(1, Relaxed);
+        self.counts.of(transport).fetch_add(1, Relaxed);
         self.pipes.borrow_mut().insert(number, pipe);
         Place {
             open: self.clone(),
             number,
+            transport,
             is_known: false,
         }
     }
@@ -103,7 +122,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.open.pipes.borrow_mut().remove(&self.number);
-        self.open.counts.connections.fetch_sub(1, Relaxed);
+        self.open.counts.of(self.transport).fetch_sub(1, Relaxed);
         if self.is_known {
             self.open.counts.viewers.fetch_sub(1, Relaxed);
         }
@@ -119,17 +138,25 @@ mod tests {
         let counts = Arc::new(Counts::default());
         let open = Open::new(counts.clone());
         let pipes = [Pipe::new(10, None), Pipe::new(10, None)];
-        let mut places: Vec<_> = pipes.iter().map(|pipe| open.enter(pipe.clone())).collect();
+        let transports = [Transport::WebSocket, Transport::Sse];
+        let entering = transports.into_iter().zip(&pipes);
+        let mut places: Vec<_> = entering
+            .map(|(transport, pipe)| open.enter(transport, pipe.clone()))
+            .collect();
+        let counted = || {
+            let [websockets, streams] = transports.map(|one| counts.connections(one));
+            (websockets, streams, counts.viewers())
+        };
         for place in &mut places {
             place.on_authenticated();
             place.on_authenticated();
         }
-        assert_eq!((counts.connections(), counts.viewers()), (2, 2));
+        assert_eq!(counted(), (1, 1, 2));
         open.close_all_over(Close::GoingAway, Duration::ZERO).await;
         assert!(pipes.iter().all(|p| p.ending() == Some(Close::GoingAway)));
         places.pop();
-        assert_eq!((counts.connections(), counts.viewers()), (1, 1));
+        assert_eq!(counted(), (1, 0, 1));
         places.pop();
-        assert_eq!((counts.connections(), counts.viewers()), (0, 0));
+        assert_eq!(counted(), (0, 0, 0));
     }
 }

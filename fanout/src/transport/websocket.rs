@@ -21,6 +21,7 @@ pub(crate) use self::wire::text;
 
 use self::connection::Connection;
 use super::door::{Door, bearer};
+use super::open::Transport;
 use super::pipe::Pipe;
 use crate::address::FORWARDED_FOR;
 use crate::http::{SecurityHeaders, refusal};
@@ -107,7 +108,7 @@ impl WebSockets {
         let (stream, already_read) = switch_protocols(request, framed).await?;
         let stream = Rc::new(stream);
         let pipe = Pipe::new(self.bounds.queue_bytes_max, Some(stream.clone()));
-        let place = self.door.open.enter(pipe.clone());
+        let place = self.door.open.enter(Transport::WebSocket, pipe.clone());
         let connection = Connection::new(
             self.door.clone(),
             self.bounds,

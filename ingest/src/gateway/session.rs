@@ -41,6 +41,8 @@ pub(crate) struct Session {
     pub(crate) resume_url: Option<String>,
     /// The last dispatch that was received.
     pub(crate) sequence: u64,
+    /// Whether it began with the members intent: a RESUME goes on with the intents of the IDENTIFY.
+    pub(crate) is_told_of_members: bool,
 }
 
 /// The record in the broker.
@@ -61,6 +63,8 @@ struct Record {
     excluded: Vec<u64>,
     #[serde(default)]
     hidden: Vec<u64>,
+    #[serde(default)]
+    is_told_of_members: bool,
 }
 
 fn key(shard: u32) -> String {
@@ -100,6 +104,7 @@ pub(crate) async fn load(
         epoch: record.epoch,
         resume_url: record.resume_url,
         sequence: record.sequence,
+        is_told_of_members: record.is_told_of_members,
     };
     Ok(Some((session, roll)))
 }
@@ -210,6 +215,7 @@ impl Recorder {
             roll: self.uncalled(session.epoch),
             excluded: self.exclusions.channels(),
             hidden: self.exclusions.hidden(),
+            is_told_of_members: session.is_told_of_members,
         })
     }
 
@@ -240,6 +246,7 @@ mod tests {
             roll: Some(vec![1, 2]),
             excluded: vec![4, 9],
             hidden: vec![10],
+            is_told_of_members: true,
         }
     }
 
@@ -279,6 +286,7 @@ mod tests {
             epoch,
             resume_url: None,
             sequence: 1,
+            is_told_of_members: true,
         }
     }
 

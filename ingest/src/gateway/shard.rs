@@ -286,6 +286,7 @@ impl Connection {
             epoch: rand::random(),
             resume_url: Some(ready.resume_gateway_url),
             sequence,
+            is_told_of_members: self.line.is_told_of_members,
         };
         *self.line.session.lock() = Some(session.clone());
         self.line.sessions.send_replace(Some(session));

@@ -130,6 +130,10 @@ impl Supervisor {
     /// A supervisor of shard 0 of 1, which resumes the session that `parts.sessions` holds.
     pub(crate) fn new(settings: &IngestSettings, parts: Parts) -> Self {
         let session = parts.sessions.borrow().clone();
+        let is_told = |session: &Session| session.is_told_of_members;
+        parts
+            .roster
+            .on_intents(session.as_ref().is_some_and(is_told));
         let line = Line {
             number: ShardId::ONE.number(),
             buffer: parts.buffer,
@@ -498,6 +502,7 @@ mod tests {
             epoch: 1,
             resume_url: Some(address),
             sequence: 5,
+            is_told_of_members: false,
         };
         let supervisor = supervisor(answering(503, "").await, Some(session));
         let mut sessions = supervisor.line.sessions.subscribe();

@@ -11,7 +11,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::world::{PATIENCE, World, eventually};
+use super::world::{PATIENCE, Service, World, eventually};
 
 /// The people of the first guild who are no bots.
 fn people(world: &World) -> Vec<u64> {
@@ -173,6 +173,32 @@ async fn a_gateway_that_does_not_answer_leaves_members_to_the_api() {
     assert_eq!(service.status.json()["members"]["read"], 1);
     service.stop().await;
     world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_about_members_hold_for_a_minute_without_the_members_intent() {
+    for (has_intent, recheck_after_ms) in [(true, 0), (false, 60_000)] {
+        let world = World::new().await;
+        let intents = json!({ "members_intent": has_intent });
+        world.application(&intents).await;
+        let guild = world.guild.get();
+        let asked = async |service: Service| {
+            service.connected().await;
+            let mut reply = None;
+            eventually("an answer about a member", async || {
+                reply = world.ask_members(world.human, &[guild]).await;
+                reply.is_some()
+            })
+            .await;
+            service.stop().await;
+            reply.unwrap().recheck_after_ms
+        };
+        assert_eq!(asked(world.start()).await, recheck_after_ms);
+        // The next leader resumes the session, whose intents are those of its beginning.
+        assert_eq!(asked(world.start()).await, recheck_after_ms);
+        assert_eq!(world.stats().await["identifies"], 1);
+        world.end().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

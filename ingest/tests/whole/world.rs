@@ -258,6 +258,11 @@ impl World {
         self.send("/sim/load", &load).await;
     }
 
+    /// What the bot's application may do, as its owner sets it in the portal.
+    pub(crate) async fn application(&self, patch: &Value) {
+        self.send("/sim/application", patch).await;
+    }
+
     pub(crate) async fn fault(&self, fault: &Value) {
         self.send("/sim/faults", fault).await;
     }
@@ -327,6 +332,12 @@ impl World {
 
     /// Asks as a fanout does; none if nobody answers in time.
     pub(crate) async fn ask_member(&self, user_id: u64, guild_ids: &[u64]) -> Option<MemberAnswer> {
+        let reply = self.ask_members(user_id, guild_ids).await?;
+        reply.answers.into_iter().next()
+    }
+
+    /// The whole answer about a user.
+    pub(crate) async fn ask_members(&self, user_id: u64, guild_ids: &[u64]) -> Option<MemberReply> {
         let request = MemberRequest {
             user_id,
             guild_ids: guild_ids.to_vec(),
@@ -338,11 +349,7 @@ impl World {
             .request(subject::RPC_MEMBER, payload, patience)
             .await
             .ok()?;
-        MemberReply::decode(reply)
-            .unwrap()
-            .answers
-            .into_iter()
-            .next()
+        Some(MemberReply::decode(reply).unwrap())
     }
 }
 

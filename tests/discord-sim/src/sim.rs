@@ -10,7 +10,7 @@ use crate::application::Application;
 use crate::event::withhold;
 use crate::faults::Faults;
 use crate::gateway::line::Lines;
-use crate::gateway::members::WholeLists;
+use crate::gateway::members::{Asked, WholeLists};
 use crate::gateway::session::Sessions;
 use crate::limits::Limits;
 use crate::oauth2::logins::Logins;
@@ -38,6 +38,8 @@ pub(crate) struct Counters {
     pub(crate) identifies: u64,
     pub(crate) resumes: u64,
     pub(crate) commands: u64,
+    /// By op 8.
+    pub(crate) members: Asked,
     /// Loads that are running.
     pub(crate) loads: usize,
 }
@@ -113,6 +115,7 @@ impl Shared {
             "identifies": state.counters.identifies,
             "resumes": state.counters.resumes,
             "commands": state.counters.commands,
+            "members": state.counters.members.stats(),
             "messages_posted": state.world.posted(),
             "dispatched": state.sessions.dispatched(),
         });

@@ -85,7 +85,8 @@ fn set_stream(config: &mut Config, settings: &StreamSettings) {
     config.max_bytes = i64::try_from(settings.bytes_max).unwrap_or(i64::MAX);
     // The server refuses a window longer than the events' own age.
     config.duplicate_window = settings.duplicate_window.min(settings.age_max);
-    config.num_replicas = settings.replicas;
+    // An operator who gave it more keeps them.
+    config.num_replicas = config.num_replicas.max(settings.replicas);
     config.allow_direct = true;
     config.republish = Some(Republish {
         source: ALL.to_owned(),
@@ -100,9 +101,34 @@ fn set_bucket(config: &mut Config, settings: &StreamSettings) {
     config.subjects = vec![format!("$KV.{INGEST_BUCKET}.>")];
     config.discard = DiscardPolicy::New;
     config.max_messages_per_subject = 1;
-    config.num_replicas = settings.replicas;
+    config.num_replicas = config.num_replicas.max(settings.replicas);
     config.allow_rollup = true;
     config.deny_delete = true;
     config.allow_direct = true;
     config.allow_message_ttl = true;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replicas_are_raised_to_what_is_set_and_never_lowered() {
+        let settings = StreamSettings {
+            age_max: Duration::from_hours(24),
+            bytes_max: 1 << 30,
+            duplicate_window: Duration::from_mins(15),
+            replicas: 1,
+        };
+        for set in [set_stream, set_bucket as fn(&mut Config, &StreamSettings)] {
+            for (had, has) in [(0, 1), (1, 1), (3, 3)] {
+                let mut config = Config {
+                    num_replicas: had,
+                    ..Config::default()
+                };
+                set(&mut config, &settings);
+                assert_eq!(config.num_replicas, has);
+            }
+        }
+    }
 }

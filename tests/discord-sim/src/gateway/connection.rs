@@ -320,6 +320,7 @@ impl Connection {
             return Ok(());
         };
         let state = &mut *self.sim.state();
+        state.counters.members.on_request(&request);
         let Some(subscription) = state.sessions.subscription(&hold.session_id) else {
             return Ok(());
         };

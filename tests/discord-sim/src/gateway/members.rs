@@ -46,6 +46,27 @@ impl WholeLists {
     }
 }
 
+/// What was asked by op 8 since the start, answered or not.
+#[derive(Debug, Default)]
+pub(crate) struct Asked {
+    commands: u64,
+    user_ids: u64,
+}
+
+impl Asked {
+    /// A request came.
+    pub(super) fn on_request(&mut self, request: &MemberRequest) {
+        let ids = request.user_ids.as_ref().map_or(0, Vec::len);
+        self.commands += 1;
+        self.user_ids += ids as u64;
+    }
+
+    /// The `members` of `GET /sim/stats`.
+    pub(crate) fn stats(&self) -> Value {
+        json!({ "commands": self.commands, "userIds": self.user_ids })
+    }
+}
+
 /// A dispatch that answers: its name and its body.
 type Told = (&'static str, Value);
 

@@ -436,6 +436,8 @@ async fn members_are_sent_in_chunks_on_request() {
     let chunk = gateway.next_named("GUILD_MEMBERS_CHUNK").await;
     assert_eq!(chunk["d"]["members"][0]["user"]["username"], "aya");
     assert_eq!(chunk["d"]["not_found"], json!(["77"]));
+    let asked = world.stats().await["members"].clone();
+    assert_eq!(asked, json!({ "commands": 2, "userIds": 2 }));
 }
 
 #[tokio::test]
