@@ -165,3 +165,11 @@ async fn a_member_logs_in_through_discord_standalone() -> anyhow::Result<()> {
 async fn a_member_logs_in_through_discord_on_two_fanouts() -> anyhow::Result<()> {
     shown_by("login.mjs", Home::Distributed).await.map(drop)
 }
+
+/// The simulated Discord is what the most used library of others makes of it, and ingest sees what that one sees.
+#[tokio::test]
+async fn discord_js_and_ingest_see_the_same_of_one_script() -> anyhow::Result<()> {
+    let result = shown_by("same.mjs", Home::Distributed).await?;
+    assert!(result["events"].as_u64() >= Some(140), "{result}");
+    Ok(())
+}
