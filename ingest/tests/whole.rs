@@ -44,8 +44,11 @@ async fn the_guilds_and_what_is_said_reach_the_stream_and_sql() {
     })
     .await;
     eventually("the message and its channel in SQL", async || {
-        let page = world.store.page(world.channel, None, 10).await.unwrap();
-        let directory = world.store.directory().await.unwrap();
+        // Until the service has brought the schema up to date there is nothing to read.
+        let page = world.store.page(world.channel, None, 10).await;
+        let (Ok(page), Ok(directory)) = (page, world.store.directory().await) else {
+            return false;
+        };
         page.messages.iter().any(|message| message.id == id) && directory.guilds.len() >= 2
     })
     .await;

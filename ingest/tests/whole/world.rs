@@ -315,7 +315,8 @@ impl World {
         assert_eq!(numbers, (1..=count).collect::<Vec<_>>());
         let last = self.broker.state().await.unwrap().last;
         eventually("the load in SQL", async || {
-            self.store.position().await.unwrap().sequence >= last
+            let position = self.store.position().await;
+            position.is_ok_and(|position| position.sequence >= last)
         })
         .await;
         let page = self.store.page(self.channel, None, 100).await.unwrap();
