@@ -315,32 +315,32 @@ impl Hub {
 
     /// From the returned position on, this worker gets the channel's events. None if the feed breaks or ends.
     async fn watch(&self, channel: ChannelId) -> Option<u64> {
-        let (ticket, answer) = self.ticket();
-        self.feed
-            .watch(self.worker.get(), channel, ticket)
-            .await
-            .ok()?;
-        answer.await.ok()
+        let question = self.question();
+        let asking = self.feed.watch(self.worker.get(), channel, question.ticket);
+        asking.await.ok()?;
+        question.answered().await
     }
 
     /// Waits until this worker has handled everything up to a sequence that was published. None if the feed breaks
     /// or ends.
     async fn reach(&self, sequence: u64) -> Option<u64> {
-        let (ticket, answer) = self.ticket();
-        // Nobody may wait any more when this is dropped.
-        let _asked = Asked { hub: self, ticket };
-        self.feed
-            .reach(self.worker.get(), sequence, ticket)
-            .await
-            .ok()?;
-        answer.await.ok()
+        let question = self.question();
+        let asking = self
+            .feed
+            .reach(self.worker.get(), sequence, question.ticket);
+        asking.await.ok()?;
+        question.answered().await
     }
 
-    fn ticket(&self) -> (Ticket, oneshot::Receiver<u64>) {
+    fn question(&self) -> Question<'_> {
         let ticket = self.feed.ticket();
         let (sender, answer) = oneshot::channel();
         self.state.borrow_mut().tickets.insert(ticket, sender);
-        (ticket, answer)
+        Question {
+            hub: self,
+            ticket,
+            answer,
+        }
     }
 
     fn position(&self) -> Offset {
@@ -348,13 +348,20 @@ impl Hub {
     }
 }
 
-/// A question to the feed, forgotten when whoever asked is gone.
-struct Asked<'a> {
+/// A question to the feed. Dropped without its answer it is forgotten: who asks may give up.
+struct Question<'a> {
     hub: &'a Hub,
     ticket: Ticket,
+    answer: oneshot::Receiver<u64>,
 }
 
-impl Drop for Asked<'_> {
+impl Question<'_> {
+    async fn answered(mut self) -> Option<u64> {
+        (&mut self.answer).await.ok()
+    }
+}
+
+impl Drop for Question<'_> {
     fn drop(&mut self) {
         // Where the state is in use its user has taken the ticket, or clears them all.
         if let Ok(mut state) = self.hub.state.try_borrow_mut() {

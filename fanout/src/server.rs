@@ -179,19 +179,8 @@ impl Fanout {
         tracing::info!(%address, "fanout listens");
         Ok(address)
     }
-}
 
-/// What instances share, or what stands in for it where there is one instance.
-fn open_registry(settings: &FanoutSettings) -> std::io::Result<Registry> {
-    let Some(redis) = &settings.redis else {
-        tracing::info!("REDIS_URL is not set: limits and sessions are kept in this process");
-        return Ok(Registry::in_process());
-    };
-    Registry::redis(redis).map_err(std::io::Error::other)
-}
-
-/// Each worker asks these of the same list and the same registry.
-impl Fanout {
+    /// What tells tokens, for all workers: one list of revocations, one registry.
     fn accounts(&self, registry: &Registry, limits: &Limits) -> std::io::Result<Accounts> {
         let settings = &self.settings;
         let authority = Authority::new(settings.keys.clone());
@@ -211,6 +200,15 @@ impl Fanout {
             authority,
         })
     }
+}
+
+/// What instances share, or what stands in for it where there is one instance.
+fn open_registry(settings: &FanoutSettings) -> std::io::Result<Registry> {
+    let Some(redis) = &settings.redis else {
+        tracing::info!("REDIS_URL is not set: limits and sessions are kept in this process");
+        return Ok(Registry::in_process());
+    };
+    Registry::redis(redis).map_err(std::io::Error::other)
 }
 
 fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {

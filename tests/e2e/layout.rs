@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::sources::root;
+
 /// Each package and what it may depend on, of ours.
 const SEES: &[(&str, &[&str])] = &[
     ("proto", &[]),
@@ -78,10 +80,6 @@ const NAMED_IN: &[(&str, &[&str])] = &[
     ("tonic", &["tests/src/otlp"]),
     ("prometheus_client", &["proto/runtime/src/metrics"]),
 ];
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
 
 /// The names below `[dependencies]` of a manifest.
 fn dependencies(manifest: &str) -> BTreeSet<String> {

@@ -15,5 +15,6 @@ mod members;
 mod metrics;
 mod readme;
 mod scenario;
+mod sources;
 mod traces;
 mod viewer;

@@ -1,8 +1,6 @@
 //! What ships beside the binaries says what the binaries are: Kubernetes manifests, the image, compose, settings.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, bail};
@@ -20,13 +18,7 @@ use tests::Client;
 use tests::process::Process;
 use tests::world::{eventually, program};
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-fn read(path: &str) -> anyhow::Result<String> {
-    fs::read_to_string(root().join(path)).with_context(|| path.to_owned())
-}
+use crate::sources::{read, root, setting_names};
 
 /// The documents of an overlay, as `kubectl apply -k` would send them.
 fn built(overlay: &str) -> anyhow::Result<Vec<Value>> {
@@ -123,24 +115,6 @@ fn containers(documents: &[Value]) -> anyhow::Result<BTreeMap<String, Container>
     Ok(found)
 }
 
-/// Every setting that the binaries know.
-fn names() -> anyhow::Result<BTreeSet<String>> {
-    let source = read("proto/runtime/src/settings/names.rs")?;
-    let list = source
-        .split("pub const NAMES")
-        .nth(1)
-        .and_then(|rest| rest.split("];").next())
-        .context("the list is there")?;
-    let names: BTreeSet<_> = list
-        .split('"')
-        .skip(1)
-        .step_by(2)
-        .map(str::to_owned)
-        .collect();
-    anyhow::ensure!(names.len() > 50, "{} names", names.len());
-    Ok(names)
-}
-
 /// A setting's name as an operator may write it.
 fn is_known(names: &BTreeSet<String>, name: &str) -> bool {
     let plain = name.strip_suffix("_FILE").unwrap_or(name);
@@ -204,7 +178,7 @@ fn no_secret_is_committed_for_a_production() -> anyhow::Result<()> {
 
 #[test]
 fn every_setting_that_is_set_exists_and_the_example_lists_them_all() -> anyhow::Result<()> {
-    let names = names()?;
+    let names = setting_names()?;
     let mut used = BTreeSet::new();
     for overlay in ["k8s/overlays/production", "k8s/overlays/demo"] {
         let documents = built(overlay)?;

@@ -1,10 +1,11 @@
 //! The README against the product: its settings, their defaults, its metrics, its commands, its links.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 use tests::world::program;
+
+use crate::sources::{SETTING_NAMES, listed, read, root, setting_names};
 
 /// Defaults that contract.md §4 names.
 const DEFAULTS: &[(&str, &str)] = &[
@@ -36,14 +37,6 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("STREAM_MAX_AGE", "24h"),
 ];
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-fn read(path: &str) -> anyhow::Result<String> {
-    std::fs::read_to_string(root().join(path)).with_context(|| path.to_owned())
-}
-
 /// The text below a heading, up to the next of its kind.
 fn section(title: &str) -> anyhow::Result<String> {
     let readme = read("README.md")?;
@@ -74,25 +67,16 @@ fn rows(title: &str) -> anyhow::Result<BTreeMap<String, Vec<String>>> {
     Ok(found)
 }
 
-/// The strings of a list in a source.
-fn listed(source: &str, list: &str) -> anyhow::Result<BTreeSet<String>> {
-    let source = read(source)?;
-    let after = source.split(&format!("const {list}: &[&str]")).nth(1);
-    let body = after.and_then(|after| after.split("];").next());
-    let strings = body.context("the list is there")?.split('"');
-    Ok(strings.skip(1).step_by(2).map(str::to_owned).collect())
-}
-
 #[test]
 fn every_setting_is_in_the_table_and_the_table_has_no_other() -> anyhow::Result<()> {
     let rows = rows("Settings")?;
-    let source = "proto/runtime/src/settings/names.rs";
-    let names = listed(source, "NAMES")?;
-    assert!(names.len() > 50, "{names:?}");
-    assert_eq!(rows.keys().cloned().collect::<BTreeSet<_>>(), names);
+    assert_eq!(
+        rows.keys().cloned().collect::<BTreeSet<_>>(),
+        setting_names()?
+    );
     let starred = rows.iter().filter(|(_, cells)| cells[1].ends_with("\\*"));
     let starred: BTreeSet<_> = starred.map(|(name, _)| name.clone()).collect();
-    assert_eq!(starred, listed(source, "SECRETS")?);
+    assert_eq!(starred, listed(SETTING_NAMES, "SECRETS")?);
     for (name, cells) in &rows {
         assert_eq!(cells.len(), 6, "{name}: {cells:?}");
         assert!(cells[1..5].iter().all(|cell| !cell.is_empty()), "{name}");

@@ -10,7 +10,7 @@ use tests::{Client, Home, Process, World};
 use tokio::process::Command;
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fanout/viewer")
+    crate::sources::root().join("fanout/viewer")
 }
 
 /// `npm <arguments>` in a folder, to its successful end.
