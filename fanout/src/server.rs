@@ -8,9 +8,9 @@ use std::time::Duration;
 use actix_codec::Framed;
 use actix_http::{HttpService, Request, h1};
 use actix_rt::net::TcpStream;
-use actix_server::Server;
+use actix_server::Server as HttpServer;
 use actix_service::{fn_service, map_config};
-use actix_socketio::{Close, Upgrade, refuse};
+use actix_socketio::{Close, Config, Endpoint, Server, refuse};
 use actix_web::App;
 use actix_web::dev::AppConfig;
 use actix_web::http::StatusCode;
@@ -27,7 +27,7 @@ use crate::auth::{Authority, OAuth, Sources, Tickets};
 use crate::feed::{Feed, FeedHandle, WORKERS_MAX};
 use crate::http::{self, Accounts, SecurityHeaders, Web, refusal};
 use crate::hub::Hub;
-use crate::instance::{Instance, Worker};
+use crate::instance::{self, Instance, Worker};
 use crate::limit::Limits;
 use crate::metrics;
 use crate::settings::FanoutSettings;
@@ -69,6 +69,7 @@ struct Parts {
     store: Store,
     feed: FeedHandle,
     instance: Arc<Instance>,
+    socketio: Server,
     health: Health,
     drain: CancellationToken,
 }
@@ -132,6 +133,7 @@ impl Fanout {
             store: self.store.clone(),
             feed: handle.clone(),
             instance: instance.clone(),
+            socketio: self.socketio(),
             health: self.health.clone(),
             drain: CancellationToken::new(),
         };
@@ -178,6 +180,15 @@ impl Fanout {
             .spawn("server", async move { end.after(server).await });
         tracing::info!(%address, "fanout listens");
         Ok(address)
+    }
+
+    /// Socket.IO, for all workers.
+    fn socketio(&self) -> Server {
+        Server::new(Config {
+            instance: instance::random_id(),
+            refusal_headers: self.settings.headers.all(None),
+            ..self.settings.socketio.clone()
+        })
     }
 
     /// What tells tokens, for all workers: one list of revocations, one registry.
@@ -227,14 +238,14 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 /// One listening socket for all workers; each builds its own hub, app and upgrade on its own thread.
-fn serve(listener: TcpListener, parts: &Parts) -> std::io::Result<Server> {
+fn serve(listener: TcpListener, parts: &Parts) -> std::io::Result<actix_server::Server> {
     let parts = parts.clone();
-    let server = Server::build()
+    let server = HttpServer::build()
         .disable_signals()
         .workers(workers())
         .shutdown_timeout(1)
         .listen("fanout", listener, move || {
-            let (upgrade, websockets, door) = parts.worker();
+            let (endpoint, websockets, door) = parts.worker();
             let headers = parts.settings.headers.clone();
             let (origins, secured) = (parts.settings.origins.clone(), headers.clone());
             let web = Web {
@@ -252,15 +263,17 @@ fn serve(listener: TcpListener, parts: &Parts) -> std::io::Result<Server> {
                 .wrap(from_fn(move |request, next| {
                     http::secured(secured.clone(), request, next)
                 }))
-                .configure(actix_socketio::routes(upgrade.config()))
+                .configure(endpoint.routes())
                 .configure(http::accounts(parts.accounts.clone()))
                 .configure(http::routes(web, door, websockets.bounds()));
             HttpService::build()
+                // A client that gives up a poll, or leaves a stream, closes its connection: only so that is noticed.
+                .h1_allow_half_closed(false)
                 .upgrade(fn_service(
                     move |(request, framed): (Request, Framed<TcpStream, h1::Codec>)| {
                         let headers = headers.clone();
                         take_over(
-                            upgrade.clone(),
+                            endpoint.clone(),
                             websockets.clone(),
                             headers,
                             request,
@@ -282,14 +295,14 @@ fn workers() -> usize {
 
 /// No upgrade request passes through the app: the path is looked at here, all else in the transport.
 async fn take_over(
-    upgrade: Rc<Upgrade<SocketIo>>,
+    endpoint: Endpoint,
     websockets: Rc<WebSockets>,
     headers: SecurityHeaders,
     request: Request,
     framed: Framed<TcpStream, h1::Codec>,
 ) -> Result<(), actix_web::Error> {
-    if upgrade.handles(&request) {
-        return upgrade.serve(request, framed).await;
+    if endpoint.handles(&request) {
+        return endpoint.serve(request, framed).await;
     }
     if websockets.handles(&request) {
         return websockets.serve(request, framed).await;
@@ -301,7 +314,7 @@ async fn take_over(
 
 impl Parts {
     /// Builds what one worker is, on its thread.
-    fn worker(&self) -> (Rc<Upgrade<SocketIo>>, Rc<WebSockets>, Rc<Door>) {
+    fn worker(&self) -> (Endpoint, Rc<WebSockets>, Rc<Door>) {
         let hub = Hub::new(
             self.feed.clone(),
             self.store.clone(),
@@ -323,10 +336,8 @@ impl Parts {
         let bounds = Bounds::from(&self.settings.socketio);
         let headers = self.settings.headers.clone();
         let websockets = Rc::new(WebSockets::new(door.clone(), bounds, headers.clone()));
-        let mut socketio = self.settings.socketio.clone();
-        socketio.refusal_headers = headers.all(None);
-        let upgrade = Rc::new(Upgrade::new(socketio, host));
-        let worker = self.instance.add_worker(upgrade.stats());
+        let endpoint = self.socketio.endpoint(host);
+        let worker = self.instance.add_worker(endpoint.stats());
         // A worker whose hub has ended delivers nothing: its heart must not go on beating.
         actix_rt::spawn(async move {
             tokio::select! {
@@ -340,16 +351,16 @@ impl Parts {
         ));
         let (drain, over) = (self.drain.clone(), self.settings.drain);
         actix_rt::spawn({
-            let (upgrade, open) = (upgrade.clone(), door.open.clone());
+            let (endpoint, open) = (endpoint.clone(), door.open.clone());
             async move {
                 drain.cancelled().await;
                 tokio::join!(
-                    upgrade.close_all_over(Close::GoingAway, over),
+                    endpoint.close_all_over(Close::GoingAway, over),
                     open.close_all_over(Close::GoingAway, over),
                 );
             }
         });
-        (upgrade, websockets, door)
+        (endpoint, websockets, door)
     }
 }
 

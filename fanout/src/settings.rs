@@ -96,6 +96,10 @@ fn redis(settings: &Settings) -> Result<Option<RedisSettings>, SettingsError> {
     }
 }
 
+/// How long a client of Socket.IO 2 may take to ask for `/discord` before it is told that `/` is closed to it
+/// (decisions.md, "Socket.IO 2.x").
+const IMPLICIT_GRACE: Duration = Duration::from_secs(5);
+
 fn socketio(settings: &Settings) -> Result<Config, SettingsError> {
     let default = Config::default();
     let positive = |name: &'static str, value: usize| {
@@ -111,6 +115,8 @@ fn socketio(settings: &Settings) -> Result<Config, SettingsError> {
         ping_timeout: settings.milliseconds("SOCKET_PING_TIMEOUT", default.ping_timeout)?,
         max_payload: positive("SOCKET_MAX_HTTP_BUFFER_SIZE", payload)?,
         queue_bytes_max: positive("SOCKET_QUEUE_MAX", queue)?,
+        allow_eio3: true,
+        implicit_grace: Some(IMPLICIT_GRACE),
         ..default
     })
 }

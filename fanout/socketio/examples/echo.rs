@@ -1,17 +1,24 @@
-//! The server that the protocol's conformance tests speak to: `/` and `/custom`, greeting, echo and acknowledgement.
-//! `cargo run -p actix-socketio --example echo -- --port 3000 --mode socket`
-//! It shows how the parts are composed, and that an application is one `Host`.
+//! The servers that the protocols' conformance tests speak to.
+//! `cargo run -p actix-socketio --example echo -- --port 3000 --mode socket --ping-interval 300 --ping-timeout 200`
+//! It shows how the parts are composed, and that an application is one `Host`, or one `EngineHost`.
+//!
+//! Mode `engine` is a bare Engine.IO server at `/engine.io/` that echoes each message. Mode `socket` is a Socket.IO server
+//! at `/socket.io/` with the namespaces `/` and `/custom`: it emits `auth` with the CONNECT payload, answers `message` by
+//! emitting `message-back` and `message-with-ack` by acknowledging, each with the same arguments. Beyond the conformance
+//! tests `ask` makes it emit `question`, whose acknowledgement it emits as `answered`; `bye` makes it disconnect the
+//! socket, and `drop` close the transport.
 
 use std::{net::Ipv4Addr, rc::Rc, time::Duration};
 
 use actix_codec::Framed;
+use actix_cors::Cors;
 use actix_http::{HttpService, Request, h1};
 use actix_rt::net::TcpStream;
-use actix_server::Server;
+use actix_server::Server as HttpServer;
 use actix_service::{fn_service, map_config};
 use actix_socketio::{
-    Accepted, Config, ConnectError, ConnectRequest, DisconnectReason, Event, Frame, Handshake,
-    Host, Refusal, Socket, Upgrade, refuse, routes,
+    Accepted, Close, Config, ConnectError, ConnectRequest, DisconnectReason, Endpoint, EngineHost,
+    EngineSession, Event, Frame, Handshake, Host, Message, Refusal, Server, Socket, refuse,
 };
 use actix_web::{App, dev::AppConfig};
 use clap::{Parser, ValueEnum};
@@ -19,7 +26,7 @@ use futures_util::future::{FutureExt, LocalBoxFuture, ready};
 use http::StatusCode;
 use serde_json::value::RawValue;
 
-#[derive(Parser)]
+#[derive(Clone, Parser)]
 struct Arguments {
     /// The port on 127.0.0.1.
     #[arg(long, default_value_t = 3000)]
@@ -27,14 +34,45 @@ struct Arguments {
     /// Which of the protocols is served.
     #[arg(long, value_enum, default_value_t = Mode::Socket)]
     mode: Mode,
+    /// Milliseconds between two pings.
+    #[arg(long, default_value_t = 25_000)]
+    ping_interval: u64,
+    /// Milliseconds until a silent client is gone.
+    #[arg(long, default_value_t = 20_000)]
+    ping_timeout: u64,
+    /// Milliseconds that a client may take to connect to a namespace.
+    #[arg(long, default_value_t = 45_000)]
+    connect_timeout: u64,
+    /// Bytes of one message.
+    #[arg(long, default_value_t = 1_000_000)]
+    max_payload: usize,
+    /// Whether clients of Engine.IO 3 are let in.
+    #[arg(long)]
+    eio3: bool,
+    /// Threads that serve. The conformance tests send requests at the same moment and expect them to be seen in that
+    /// order, which one thread alone can promise.
+    #[arg(long, default_value_t = 1)]
+    workers: usize,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Mode {
+    /// A bare Engine.IO server.
+    Engine,
     /// Socket.IO.
     Socket,
 }
 
+/// The bare server's application.
+struct Mirror;
+
+impl EngineHost for Mirror {
+    fn on_message(&self, session: &EngineSession, message: Message<'_>) {
+        session.send(message);
+    }
+}
+
+/// The Socket.IO server's application.
 struct Echo;
 
 impl Host for Echo {
@@ -58,9 +96,18 @@ impl Host for Echo {
 
     fn on_event(&self, socket: &Socket, event: Event) {
         let args: Vec<&RawValue> = event.args.iter().map(AsRef::as_ref).collect();
+        let attachments = event.attachments;
         match (event.name.as_str(), event.ack) {
-            ("message", _) => socket.send(&Frame::event("message-back", &args)),
-            ("message-with-ack", Some(ack)) => ack.send(&args),
+            ("message", _) => {
+                socket.send(&Frame::binary_event("message-back", &args, attachments));
+            }
+            ("message-with-ack", Some(ack)) => ack.send_binary(&args, &attachments),
+            ("ask", _) => {
+                let question = Frame::binary_event("question", &args, attachments);
+                actix_rt::spawn(ask(socket.clone(), question));
+            }
+            ("bye", _) => socket.disconnect(),
+            ("drop", _) => socket.close(Close::GoingAway),
             _ => {}
         }
     }
@@ -68,43 +115,65 @@ impl Host for Echo {
     fn on_disconnected(&self, _: &Socket, _: DisconnectReason) {}
 }
 
-fn config(mode: Mode) -> Config {
-    match mode {
-        // The tests wait for pings and for closed transports: short times keep them quick.
-        Mode::Socket => Config {
-            namespaces: vec!["/".to_owned(), "/custom".to_owned()],
-            ping_interval: Duration::from_millis(300),
-            ping_timeout: Duration::from_millis(200),
-            connect_timeout: Duration::from_secs(1),
-            max_payload: 1_000_000,
-            ..Config::default()
-        },
+async fn ask(socket: Socket, question: Frame) {
+    if let Ok(reply) = socket.ask(&question, Duration::from_secs(10)).await {
+        let args: Vec<&RawValue> = reply.args.iter().map(AsRef::as_ref).collect();
+        socket.send(&Frame::binary_event("answered", &args, reply.attachments));
     }
+}
+
+fn config(arguments: &Arguments) -> Config {
+    let (path, namespaces) = match arguments.mode {
+        Mode::Engine => ("/engine.io/", vec![]),
+        Mode::Socket => ("/socket.io/", vec!["/".to_owned(), "/custom".to_owned()]),
+    };
+    Config {
+        path: path.to_owned(),
+        namespaces,
+        allow_eio3: arguments.eio3,
+        ping_interval: Duration::from_millis(arguments.ping_interval),
+        ping_timeout: Duration::from_millis(arguments.ping_timeout),
+        connect_timeout: Duration::from_millis(arguments.connect_timeout),
+        max_payload: arguments.max_payload,
+        ..Config::default()
+    }
+}
+
+/// No upgrade request passes through the app.
+async fn take_over(
+    endpoint: Endpoint,
+    request: Request,
+    framed: Framed<TcpStream, h1::Codec>,
+) -> Result<(), actix_web::Error> {
+    if endpoint.handles(&request) {
+        return endpoint.serve(request, framed).await;
+    }
+    refuse(framed, Refusal::new(StatusCode::NOT_FOUND, "{}")).await
 }
 
 #[actix_rt::main]
 async fn main() -> std::io::Result<()> {
     let arguments = Arguments::parse();
-    let config = config(arguments.mode);
-    let server =
-        Server::build().bind("echo", (Ipv4Addr::LOCALHOST, arguments.port), move || {
-            let upgrade = Rc::new(Upgrade::new(config.clone(), Rc::new(Echo)));
-            let app = App::new().configure(routes(&config));
+    let server = Server::new(config(&arguments));
+    let address = (Ipv4Addr::LOCALHOST, arguments.port);
+    let http = HttpServer::build()
+        .workers(arguments.workers)
+        .bind("echo", address, move || {
+            let endpoint = match arguments.mode {
+                Mode::Engine => server.engine_endpoint(Rc::new(Mirror)),
+                Mode::Socket => server.endpoint(Rc::new(Echo)),
+            };
+            let app = App::new()
+                .wrap(Cors::permissive())
+                .configure(endpoint.routes());
             HttpService::build()
-                .upgrade(fn_service(
-                    move |(request, framed): (Request, Framed<TcpStream, h1::Codec>)| {
-                        let upgrade = Rc::clone(&upgrade);
-                        async move {
-                            if !upgrade.handles(&request) {
-                                return refuse(framed, Refusal::new(StatusCode::NOT_FOUND, "{}"))
-                                    .await;
-                            }
-                            upgrade.serve(request, framed).await
-                        }
-                    },
-                ))
+                // A client that gives up a poll closes its connection: only so the session can notice.
+                .h1_allow_half_closed(false)
+                .upgrade(fn_service(move |(request, framed)| {
+                    take_over(endpoint.clone(), request, framed)
+                }))
                 .finish(map_config(app, |()| AppConfig::default()))
                 .tcp()
         })?;
-    server.run().await
+    http.run().await
 }

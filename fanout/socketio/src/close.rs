@@ -1,7 +1,7 @@
 //! Why a transport or a socket ends: one table of WebSocket close codes and one of reasons for the host.
 //! It promises that each reason has one short label for a metric, and that what goes over the wire is said here alone.
 
-use crate::websocket::Violation;
+use crate::{engine::payload::Malformed, websocket::Violation};
 
 /// The close codes that this server sends (RFC 6455 §7.4.1 and the IANA registry of close codes).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -12,7 +12,7 @@ pub enum Close {
     GoingAway,
     /// 1002: the peer broke the WebSocket, Engine.IO or Socket.IO protocol.
     ProtocolError,
-    /// 1003: binary messages are not supported.
+    /// 1003: this kind of message is not supported.
     Unsupported,
     /// 1007: a text message that is not UTF-8.
     InvalidText,
@@ -50,7 +50,7 @@ pub enum DisconnectReason {
     ClientLeft,
     /// [`Socket::disconnect`](crate::Socket::disconnect).
     ServerLeft,
-    /// [`Socket::close`](crate::Socket::close) or [`Upgrade::close_all`](crate::Upgrade::close_all).
+    /// [`Socket::close`](crate::Socket::close) or [`Endpoint::close_all`](crate::Endpoint::close_all).
     Closed(Close),
     /// The client closed the transport.
     TransportClosed,
@@ -64,6 +64,8 @@ pub enum DisconnectReason {
     TooBig,
     /// The client broke a protocol: invalid frame, packet, text or order of packets.
     ProtocolError,
+    /// The client sent more packets than [`Config::packets_per_second_max`](crate::Config::packets_per_second_max).
+    Flood,
     /// No namespace was connected in time.
     ConnectTimeout,
     /// The host panicked in one of its methods.
@@ -80,9 +82,10 @@ impl DisconnectReason {
             Self::TransportClosed => "transport_closed",
             Self::TransportError => "transport_error",
             Self::PingTimeout => "ping_timeout",
-            Self::TooSlow => "too_slow",
+            Self::TooSlow => "slow",
             Self::TooBig => "too_big",
             Self::ProtocolError => "protocol_error",
+            Self::Flood => "flood",
             Self::ConnectTimeout => "connect_timeout",
             Self::HostPanicked => "host_panicked",
         }
@@ -96,6 +99,27 @@ pub(crate) struct Ending {
     pub(crate) farewell: Farewell,
 }
 
+impl Ending {
+    /// Whether the client sent what it may not send.
+    pub(crate) fn is_fault(self) -> bool {
+        matches!(
+            self.reason,
+            DisconnectReason::ProtocolError | DisconnectReason::TooBig | DisconnectReason::Flood
+        )
+    }
+
+    /// Whether the last word must reach the client also if it does not poll just now: the server has decided to end,
+    /// and the client is expected to come back.
+    pub(crate) fn is_awaited(self) -> bool {
+        matches!(
+            self.reason,
+            DisconnectReason::Closed(_)
+                | DisconnectReason::TooSlow
+                | DisconnectReason::HostPanicked
+        )
+    }
+}
+
 /// The last frame to a peer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Farewell {
@@ -103,6 +127,8 @@ pub(crate) enum Farewell {
     Frame(u16),
     /// The answer to the peer's close frame, with its code if it gave one. It sends nothing more.
     Echo(Option<u16>),
+    /// The peer has closed the session: a poll ends with nothing, a WebSocket normally.
+    Agreed,
     /// Nothing: the connection is gone already.
     Silent,
 }
@@ -115,7 +141,9 @@ impl From<DisconnectReason> for Ending {
             DisconnectReason::TooSlow => Close::TooSlow,
             DisconnectReason::TooBig => Close::TooBig,
             DisconnectReason::ProtocolError => Close::ProtocolError,
-            DisconnectReason::PingTimeout | DisconnectReason::ConnectTimeout => Close::Policy,
+            DisconnectReason::PingTimeout
+            | DisconnectReason::ConnectTimeout
+            | DisconnectReason::Flood => Close::Policy,
             DisconnectReason::HostPanicked => Close::InternalError,
             DisconnectReason::TransportClosed | DisconnectReason::TransportError => {
                 return Self {
@@ -135,13 +163,17 @@ impl From<Violation> for Ending {
     fn from(violation: Violation) -> Self {
         let reason = match violation {
             Violation::TooBig => DisconnectReason::TooBig,
-            Violation::Frame | Violation::Binary | Violation::Text => {
-                DisconnectReason::ProtocolError
-            }
+            Violation::Frame | Violation::Text => DisconnectReason::ProtocolError,
         };
         Self {
             reason,
             farewell: Farewell::Frame(violation.close().code()),
         }
+    }
+}
+
+impl From<Malformed> for Ending {
+    fn from(_: Malformed) -> Self {
+        DisconnectReason::ProtocolError.into()
     }
 }

@@ -1,16 +1,18 @@
-//! A connection's state, shared by its task, its sockets and the flusher: what to write, who is connected, how it ends.
-//! It promises that no method calls the host or waits, and that the first ending wins. How packets are read is the driver's.
+//! A session's state, shared by its task, its sockets and the flusher: what to write, who is connected, how it ends.
+//! It promises that no method calls the host or waits, and that the first ending wins. How packets are read is the
+//! driver's; `write.rs` has the way out, `polling.rs` what a session without a WebSocket does instead of reading.
+
+mod polling;
+mod write;
 
 use std::{
     cell::{Cell, RefCell},
-    io::IoSlice,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, Waker, ready},
 };
 
 use actix_rt::net::TcpStream;
-use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::Instant,
@@ -18,14 +20,17 @@ use tokio::{
 
 use crate::{
     close::{DisconnectReason, Ending},
-    engine,
+    engine::{Protocol, payload::Form},
     host::Handshake,
-    outbox::{Outbox, Written},
-    packet::Packet,
+    outbox::Outbox,
+    server::Slot as Place,
     socket::Socket,
-    websocket,
+    websocket::Reader,
     worker::Worker,
 };
+use polling::Polling;
+pub(crate) use polling::{PollAnswer, Post, PostAnswer, PostBody, Posted};
+use write::Backlog;
 
 /// What a namespace is to one connection.
 #[derive(Debug, Clone, Default)]
@@ -40,9 +45,10 @@ pub(crate) enum Slot {
     Dismissed,
 }
 
-/// One open transport.
+/// One open session, whatever carries it.
 pub(crate) struct Connection {
-    number: u64,
+    sid: Rc<str>,
+    protocol: Protocol,
     worker: Rc<Worker>,
     handshake: Rc<Handshake>,
     io: RefCell<Io>,
@@ -53,25 +59,66 @@ pub(crate) struct Connection {
     is_dirty: Cell<bool>,
     is_blocked: Cell<bool>,
     is_kicked: Cell<bool>,
+    /// An upgrade is being tried, or was made.
+    is_upgrade_claimed: Cell<bool>,
+    /// When the client is gone for want of a heartbeat: an answer that comes later is too late, whoever sees it first.
+    dead_at: Cell<Option<Instant>>,
+    post: RefCell<Option<Post>>,
+    /// What an upgrade has read beyond its own packets.
+    handed_over: RefCell<Option<Box<Reader>>>,
     task: RefCell<Option<Waker>>,
+    /// Counts as one open connection for as long as it lives.
+    _place: Place,
 }
 
 struct Io {
-    /// Gone as soon as the task has ended, however long sockets are held.
-    stream: Option<TcpStream>,
+    transport: Transport,
     outbox: Outbox,
+    backlog: Option<Box<Backlog>>,
+}
+
+/// What carries a session.
+enum Transport {
+    WebSocket(TcpStream),
+    Polling(Box<Polling>),
+    /// The task has ended, however long sockets are held.
+    Gone,
+}
+
+/// What a session begins with.
+pub(crate) struct Opening {
+    pub(crate) protocol: Protocol,
+    pub(crate) handshake: Handshake,
+    pub(crate) place: Place,
+    /// None where the client polls.
+    pub(crate) stream: Option<TcpStream>,
+    /// Whether a client of revision 3 that polls can read bytes.
+    pub(crate) has_binary: bool,
 }
 
 impl Connection {
-    pub(crate) fn new(worker: &Rc<Worker>, handshake: Handshake, stream: TcpStream) -> Rc<Self> {
-        let slots = vec![Slot::Vacant; worker.config.namespaces.len()];
+    pub(crate) fn open(worker: &Rc<Worker>, opening: Opening) -> Rc<Self> {
+        let form = match opening.protocol {
+            Protocol::V4 => Form::V4,
+            Protocol::V3 => Form::V3 {
+                has_binary: opening.has_binary,
+            },
+        };
+        let is_upgrade_claimed = opening.stream.is_some();
+        let transport = match opening.stream {
+            Some(stream) => Transport::WebSocket(stream),
+            None => Transport::Polling(Box::new(Polling::new(form))),
+        };
+        let slots = vec![Slot::Vacant; worker.config().namespaces.len()];
         let connection = Rc::new(Self {
-            number: worker.number(),
+            sid: worker.new_sid(),
+            protocol: opening.protocol,
             worker: Rc::clone(worker),
-            handshake: Rc::new(handshake),
+            handshake: Rc::new(opening.handshake),
             io: RefCell::new(Io {
-                stream: Some(stream),
+                transport,
                 outbox: Outbox::default(),
+                backlog: None,
             }),
             slots: RefCell::new(slots.into_boxed_slice()),
             departed: RefCell::default(),
@@ -79,14 +126,23 @@ impl Connection {
             is_dirty: Cell::new(false),
             is_blocked: Cell::new(false),
             is_kicked: Cell::new(false),
+            is_upgrade_claimed: Cell::new(is_upgrade_claimed),
+            dead_at: Cell::new(None),
+            post: RefCell::default(),
+            handed_over: RefCell::default(),
             task: RefCell::default(),
+            _place: opening.place,
         });
         worker.admit(&connection);
         connection
     }
 
-    pub(crate) fn number(&self) -> u64 {
-        self.number
+    pub(crate) fn sid(&self) -> &Rc<str> {
+        &self.sid
+    }
+
+    pub(crate) fn protocol(&self) -> Protocol {
+        self.protocol
     }
 
     pub(crate) fn worker(&self) -> &Rc<Worker> {
@@ -99,83 +155,23 @@ impl Connection {
 
     pub(crate) fn namespace(&self, place: usize) -> &str {
         self.worker
-            .config
+            .config()
             .namespaces
             .get(place)
             .map_or("/", String::as_str)
     }
 
-    pub(crate) fn queued_bytes(&self) -> usize {
-        self.io.borrow().outbox.bytes()
+    pub(crate) fn is_websocket(&self) -> bool {
+        matches!(self.io.borrow().transport, Transport::WebSocket(_))
     }
 
-    // --- writing
-
-    /// Queues a whole WebSocket frame and puts the connection on the flusher's list.
-    pub(crate) fn queue(self: &Rc<Self>, frame: Bytes) {
-        if self.is_ending() {
-            return;
+    /// Bytes of one message of the client: less as long as nobody knows who it is.
+    pub(crate) fn payload_max(&self) -> usize {
+        let config = self.worker.config();
+        if self.slots.borrow().is_empty() || self.has_connected() {
+            return config.max_payload;
         }
-        let bytes_max = self.worker.config.queue_bytes_max;
-        // A burst within one turn is not the client's slowness: what the kernel takes now does not count.
-        if !self.io.borrow().outbox.has_room(&frame, bytes_max) {
-            self.write_out();
-            if !self.io.borrow().outbox.has_room(&frame, bytes_max) {
-                self.end(DisconnectReason::TooSlow.into());
-                return;
-            }
-        }
-        self.worker.stats.on_queued(frame.len());
-        self.push(frame);
-    }
-
-    /// Queues a Socket.IO packet.
-    pub(crate) fn queue_packet(self: &Rc<Self>, packet: &Packet<'_>) {
-        self.queue(websocket::text_frame(&[
-            engine::MESSAGE,
-            &packet.to_string(),
-        ]));
-    }
-
-    /// Queues the last frame, which the ending does not keep out.
-    pub(crate) fn queue_farewell(self: &Rc<Self>, frame: Bytes) {
-        self.push(frame);
-    }
-
-    fn push(self: &Rc<Self>, frame: Bytes) {
-        self.io.borrow_mut().outbox.push(frame);
-        if !self.is_blocked.get() && !self.is_dirty.replace(true) {
-            self.worker.on_dirty(Rc::clone(self));
-        }
-    }
-
-    /// Writes what is queued: the connection is off the flusher's list.
-    pub(crate) fn flush(&self) {
-        self.is_dirty.set(false);
-        self.write_out();
-    }
-
-    /// Writes as far as the kernel takes it; the rest goes out when the task finds the stream writable.
-    pub(crate) fn write_out(&self) {
-        let written = {
-            let mut io = self.io.borrow_mut();
-            let Io { stream, outbox } = &mut *io;
-            let Some(stream) = stream else { return };
-            outbox.write(Instant::now, |slices| try_write(stream, slices))
-        };
-        let was_blocked = self.is_blocked.replace(written == Written::Blocked);
-        match written {
-            Written::All => {}
-            Written::Blocked if was_blocked => {}
-            // The task has to watch for writability and for the write deadline.
-            Written::Blocked => self.kick(),
-            Written::Failed => self.end(DisconnectReason::TransportError.into()),
-        }
-    }
-
-    /// Since when the client has taken nothing of what waits for it.
-    pub(crate) fn stalled_since(&self) -> Option<Instant> {
-        self.io.borrow().outbox.stalled_since()
+        config.max_payload.min(config.unauthenticated_payload_max)
     }
 
     // --- ending
@@ -186,9 +182,13 @@ impl Connection {
             return;
         }
         self.ending.set(Some(ending));
+        let mut io = self.io.borrow_mut();
+        // A client that comes back gets what is left of a replay anew.
+        io.backlog = None;
         if ending.reason == DisconnectReason::TooSlow {
-            self.io.borrow_mut().outbox.drop_unsent();
+            io.outbox.drop_unsent();
         }
+        drop(io);
         self.kick();
     }
 
@@ -198,6 +198,11 @@ impl Connection {
 
     pub(crate) fn is_ending(&self) -> bool {
         self.ending.get().is_some()
+    }
+
+    /// From when on the client counts as gone.
+    pub(crate) fn set_dead_at(&self, at: Option<Instant>) {
+        self.dead_at.set(at);
     }
 
     /// Ends one namespace; the host hears of it from the task.
@@ -216,7 +221,7 @@ impl Connection {
 
     /// Ends every namespace.
     pub(crate) fn dismiss_all(&self, reason: DisconnectReason) {
-        for place in 0..self.worker.config.namespaces.len() {
+        for place in 0..self.worker.config().namespaces.len() {
             self.dismiss(place, reason);
         }
     }
@@ -238,9 +243,12 @@ impl Connection {
         self.dismiss_all(reason);
         self.departed.take();
         self.task.take();
+        self.post.take();
+        self.handed_over.take();
         self.io.replace(Io {
-            stream: None,
+            transport: Transport::Gone,
             outbox: Outbox::default(),
+            backlog: None,
         });
         self.worker.release(self, reason);
     }
@@ -291,19 +299,22 @@ impl Connection {
 
     /// Ready when a blocked connection takes bytes again; pending for ever while it is not blocked.
     pub(crate) fn poll_unblocked(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let io = self.io.borrow();
-        match &io.stream {
+        match &self.io.borrow().transport {
             // An error shows itself at the write that follows.
-            Some(stream) if self.is_blocked.get() => stream.poll_write_ready(cx).map(drop),
+            Transport::WebSocket(stream) if self.is_blocked.get() => {
+                stream.poll_write_ready(cx).map(drop)
+            }
             _ => Poll::Pending,
         }
     }
 
-    /// Reads into the worker's scratch buffer: how many bytes, 0 at the end of the stream.
+    /// Reads of a WebSocket into the worker's scratch buffer: how many bytes, 0 at the end of the stream.
     pub(crate) fn poll_read(&self, cx: &mut Context<'_>) -> Poll<std::io::Result<usize>> {
         let mut io = self.io.borrow_mut();
-        let Some(stream) = &mut io.stream else {
-            return Poll::Ready(Ok(0));
+        let stream = match &mut io.transport {
+            Transport::WebSocket(stream) => stream,
+            Transport::Polling(_) => return Poll::Pending,
+            Transport::Gone => return Poll::Ready(Ok(0)),
         };
         let mut scratch = self.worker.scratch.borrow_mut();
         let mut buffer = ReadBuf::new(&mut scratch);
@@ -311,30 +322,11 @@ impl Connection {
         Poll::Ready(Ok(buffer.filled().len()))
     }
 
-    /// Ready when everything queued is written.
-    pub(crate) fn poll_flushed(&self, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            self.write_out();
-            if self.io.borrow().outbox.is_empty() || !self.is_blocked.get() {
-                return Poll::Ready(());
-            }
-            ready!(self.poll_unblocked(cx));
-        }
-    }
-
-    /// Ends our half of the stream: the peer reads to its end and closes the other.
+    /// Ends our half of a WebSocket's stream: the peer reads to its end and closes the other.
     pub(crate) fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        match &mut self.io.borrow_mut().stream {
-            Some(stream) => Pin::new(stream).poll_shutdown(cx),
-            None => Poll::Ready(Ok(())),
+        match &mut self.io.borrow_mut().transport {
+            Transport::WebSocket(stream) => Pin::new(stream).poll_shutdown(cx),
+            Transport::Polling(_) | Transport::Gone => Poll::Ready(Ok(())),
         }
-    }
-}
-
-/// One frame needs no vector, and the plain call is the cheaper one.
-fn try_write(stream: &TcpStream, slices: &[IoSlice<'_>]) -> std::io::Result<usize> {
-    match slices {
-        [only] => stream.try_write(only),
-        all => stream.try_write_vectored(all),
     }
 }

@@ -1,10 +1,9 @@
-//! The task of one connection: it waits for bytes, deadlines, answers of the host and kicks, and acts on each in turn.
+//! The task of one session: it waits for bytes, bodies, deadlines, answers of the host and kicks, and acts on each in turn.
 //! It promises to wait in one place, to call the host outside of every borrow, to end in exactly one way, and to give
-//! all back when it does. What a packet means to namespaces is in `driver/namespaces.rs`.
-
-mod namespaces;
+//! all back when it does. What a message means is the application's.
 
 use std::{
+    convert::Infallible,
     mem,
     panic::AssertUnwindSafe,
     pin::Pin,
@@ -12,14 +11,17 @@ use std::{
     task::{Context, Poll},
 };
 
-use futures_util::{FutureExt, future::LocalBoxFuture};
+use bytes::Bytes;
+use futures_util::FutureExt;
 use tokio::time::{Duration, Instant, Sleep};
 
 use crate::{
+    application::Application,
     close::{Close, DisconnectReason, Ending, Farewell},
-    connection::Connection,
-    engine,
-    host::{Accepted, ConnectError, Host},
+    connection::{Connection, PostAnswer, PostBody, Posted},
+    engine::{self, Packet, payload},
+    heartbeat::{Beat, Heartbeat},
+    request::HandshakeError,
     websocket::{self, Incoming, Reader},
 };
 
@@ -30,100 +32,91 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Reads of one connection between two yields: half a MiB of one client's data.
 const READS_A_TURN: u32 = 8;
 
-/// Runs a connection to its end.
-pub(crate) async fn run<H: Host>(host: Rc<H>, connection: Rc<Connection>, already_read: Vec<u8>) {
-    let mut driver = Driver::new(host, connection);
+/// Runs a session to its end.
+pub(crate) async fn run<A: Application>(
+    application: A,
+    connection: Rc<Connection>,
+    already_read: Vec<u8>,
+) {
+    let mut driver = Driver::new(application, connection);
     let served = AssertUnwindSafe(driver.serve(already_read)).catch_unwind();
-    let ending = served.await.unwrap_or_else(|_| {
-        tracing::error!("the host panicked; its connection is closed");
-        DisconnectReason::HostPanicked.into()
-    });
+    let ending = match served.await {
+        Ok(Err(ending)) => ending,
+        Ok(Ok(never)) => match never {},
+        Err(_) => {
+            tracing::error!("the host panicked; its connection is closed");
+            DisconnectReason::HostPanicked.into()
+        }
+    };
     driver.say_farewell(ending);
-    driver.linger(ending.farewell).await;
+    driver.linger(ending).await;
 }
 
-/// A CONNECT that the host is looking at.
-struct Pending<S> {
-    place: usize,
-    answer: LocalBoxFuture<'static, Result<Accepted<S>, ConnectError>>,
-}
-
-/// Who has to speak next, and by when.
-enum Heartbeat {
-    PingAt(Instant),
-    PongBy(Instant),
-}
-
-/// What a connection waits for.
-enum Wake<S> {
+/// What a session waits for.
+enum Wake {
     Kicked,
     Deadline,
-    Answered(usize, Result<Accepted<S>, ConnectError>),
+    Worked(Result<(), Ending>),
     Writable,
     Read(std::io::Result<usize>),
+    Posted(Posted),
+    /// A poll was given up.
+    Abandoned,
 }
 
-struct Driver<H: Host> {
-    host: Rc<H>,
+struct Driver<A: Application> {
+    application: A,
     connection: Rc<Connection>,
     reader: Reader,
-    pending: Vec<Pending<H::Session>>,
     /// The answer to the latest ping of the WebSocket itself: an older one needs none (RFC 6455 §5.5.3).
-    pong: Option<bytes::Bytes>,
+    pong: Option<Bytes>,
     heartbeat: Heartbeat,
-    /// While no namespace is connected.
-    connect_by: Option<Instant>,
+    flood: Flood,
     /// One timer for all deadlines.
     timer: Pin<Box<Sleep>>,
 }
 
-impl<H: Host> Drop for Driver<H> {
+impl<A: Application> Drop for Driver<A> {
     /// However the task ends, also by the end of its runtime, nothing of the connection outlives it.
     fn drop(&mut self) {
         self.connection.release();
     }
 }
 
-impl<H: Host> Driver<H> {
-    fn new(host: Rc<H>, connection: Rc<Connection>) -> Self {
+impl<A: Application> Driver<A> {
+    fn new(application: A, connection: Rc<Connection>) -> Self {
         let now = Instant::now();
-        let config = &connection.worker().config;
+        let config = connection.worker().config();
+        let heartbeat = Heartbeat::begin(connection.protocol(), now, config);
+        connection.set_dead_at(heartbeat.dead_at());
         Self {
-            heartbeat: Heartbeat::PingAt(now + config.ping_interval),
-            connect_by: Some(now + config.connect_timeout),
-            timer: Box::pin(tokio::time::sleep_until(now + config.connect_timeout)),
-            host,
+            timer: Box::pin(tokio::time::sleep_until(heartbeat.next())),
+            flood: Flood::new(now, config.packets_per_second_max),
+            heartbeat,
+            application,
             connection,
             reader: Reader::default(),
-            pending: Vec::new(),
             pong: None,
         }
     }
 
-    /// Serves until the transport ends, and says how.
-    async fn serve(&mut self, already_read: Vec<u8>) -> Ending {
-        match self.serve_until_ended(already_read).await {
-            Err(ending) => ending,
-            Ok(never) => match never {},
-        }
-    }
-
-    async fn serve_until_ended(
-        &mut self,
-        mut already_read: Vec<u8>,
-    ) -> Result<std::convert::Infallible, Ending> {
+    async fn serve(&mut self, mut already_read: Vec<u8>) -> Result<Infallible, Ending> {
+        self.application.on_open();
         self.on_bytes(&mut already_read)?;
         drop(already_read);
         let mut reads = 0;
         loop {
             self.set_timer();
             match std::future::poll_fn(|cx| self.poll_wake(cx)).await {
-                Wake::Kicked => self.settle()?,
+                Wake::Kicked => self.on_kicked()?,
                 Wake::Deadline => self.on_deadline(Instant::now())?,
-                Wake::Answered(place, answer) => self.on_answer(place, answer)?,
+                Wake::Worked(done) => done.and_then(|()| self.settle())?,
                 Wake::Writable => self.connection.write_out(),
                 Wake::Read(Err(_)) => return Err(DisconnectReason::TransportError.into()),
-                Wake::Read(Ok(0)) => return Err(DisconnectReason::TransportClosed.into()),
+                Wake::Read(Ok(0)) | Wake::Abandoned | Wake::Posted(Posted::GivenUp) => {
+                    return Err(DisconnectReason::TransportClosed.into());
+                }
+                Wake::Posted(Posted::Body(body, answer)) => self.on_posted(body, answer)?,
                 Wake::Read(Ok(length)) => {
                     self.on_scratch(length)?;
                     reads += 1;
@@ -135,26 +128,34 @@ impl<H: Host> Driver<H> {
         }
     }
 
-    fn poll_wake(&mut self, cx: &mut Context<'_>) -> Poll<Wake<H::Session>> {
+    fn poll_wake(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
         if self.connection.poll_kicked(cx).is_ready() {
             return Poll::Ready(Wake::Kicked);
         }
         if self.timer.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Wake::Deadline);
         }
-        for index in 0..self.pending.len() {
-            let Some(pending) = self.pending.get_mut(index) else {
-                break;
-            };
-            if let Poll::Ready(answer) = pending.answer.as_mut().poll(cx) {
-                let pending = self.pending.swap_remove(index);
-                return Poll::Ready(Wake::Answered(pending.place, answer));
-            }
+        if let Poll::Ready(done) = self.application.poll_work(cx) {
+            return Poll::Ready(Wake::Worked(done));
+        }
+        if let Poll::Ready(posted) = self.connection.poll_posted(cx) {
+            return Poll::Ready(Wake::Posted(posted));
+        }
+        if self.connection.poll_abandoned(cx).is_ready() {
+            return Poll::Ready(Wake::Abandoned);
         }
         if self.connection.poll_unblocked(cx).is_ready() {
             return Poll::Ready(Wake::Writable);
         }
         self.connection.poll_read(cx).map(Wake::Read)
+    }
+
+    fn on_kicked(&mut self) -> Result<(), Ending> {
+        if let Some(reader) = self.connection.take_handed_over() {
+            self.reader = *reader;
+            self.on_bytes(&mut [])?;
+        }
+        self.settle()
     }
 
     // --- bytes
@@ -168,138 +169,166 @@ impl<H: Host> Driver<H> {
     }
 
     fn on_bytes(&mut self, data: &mut [u8]) -> Result<(), Ending> {
-        let limit = self.payload_max();
+        let limit = self.connection.payload_max();
         let mut reader = mem::take(&mut self.reader);
         let result = reader.read(data, limit, |incoming| self.on_incoming(incoming));
+        let frames = reader.take_frames();
         self.reader = reader;
         if let Some(pong) = self.pong.take() {
             self.connection.queue(pong);
         }
-        result
-    }
-
-    fn payload_max(&self) -> usize {
-        let config = &self.connection.worker().config;
-        if self.connect_by.is_none() {
-            return config.max_payload;
-        }
-        config.max_payload.min(config.unauthenticated_payload_max)
+        result?;
+        self.flood.count(frames, Instant::now)
     }
 
     fn on_incoming(&mut self, incoming: Incoming<'_>) -> Result<(), Ending> {
-        match incoming {
-            Incoming::Text(text) => self.on_text(text)?,
-            Incoming::Ping(payload) => self.pong = Some(websocket::pong_frame(payload)),
-            Incoming::Pong => {}
+        let protocol = self.connection.protocol();
+        let packet = match incoming {
+            Incoming::Text(text) => Packet::parse(text, protocol),
+            Incoming::Binary(bytes) => Packet::parse_binary(bytes, protocol),
+            Incoming::Ping(payload) => {
+                self.pong = Some(websocket::pong_frame(payload));
+                return Ok(());
+            }
+            Incoming::Pong => return Ok(()),
             Incoming::Close(code) => {
                 return Err(Ending {
                     reason: DisconnectReason::TransportClosed,
                     farewell: Farewell::Echo(code),
                 });
             }
-        }
-        self.settle()
+        };
+        self.on_packet(packet.ok_or(DisconnectReason::ProtocolError)?)
     }
 
-    fn on_text(&mut self, text: &str) -> Result<(), Ending> {
-        match engine::Packet::parse(text) {
-            Some(engine::Packet::Message(message)) => self.on_message(message),
-            Some(engine::Packet::Pong) => {
-                let interval = self.connection.worker().config.ping_interval;
-                self.heartbeat = Heartbeat::PingAt(Instant::now() + interval);
-                Ok(())
+    /// The body of a POST: it is answered with what became of it.
+    fn on_posted(
+        &mut self,
+        body: PostBody,
+        answer: tokio::sync::oneshot::Sender<PostAnswer>,
+    ) -> Result<(), Ending> {
+        let protocol = self.connection.protocol();
+        let (result, told) = match body {
+            PostBody::TooBig => {
+                let ending = DisconnectReason::TooBig.into();
+                (Err(ending), Err(HandshakeError::TooBig))
             }
-            Some(engine::Packet::Close) => Err(Ending {
-                reason: DisconnectReason::TransportClosed,
-                farewell: Farewell::Frame(Close::Normal.code()),
-            }),
-            None => Err(DisconnectReason::ProtocolError.into()),
+            PostBody::Received { bytes, is_binary } => {
+                let read = payload::decode(&bytes, is_binary, protocol, |packet| {
+                    self.flood.count(1, Instant::now)?;
+                    self.on_packet(packet)
+                });
+                let told = match read {
+                    Err(ending) if ending.is_fault() => Err(HandshakeError::BadRequest),
+                    _ => Ok(()),
+                };
+                (read, told)
+            }
+        };
+        if answer.send(told).is_err() {
+            tracing::trace!("the client of a POST is gone");
         }
+        result
+    }
+
+    fn on_packet(&mut self, packet: Packet<'_>) -> Result<(), Ending> {
+        let now = Instant::now();
+        let config = self.connection.worker().config();
+        self.heartbeat.on_packet(&packet, now, config);
+        self.connection.set_dead_at(self.heartbeat.dead_at());
+        match packet {
+            Packet::Message(message) => self.application.on_message(message)?,
+            Packet::Ping(data) => self.connection.queue(engine::pong_frame(data)),
+            Packet::Pong | Packet::Idle => {}
+            Packet::Close => {
+                return Err(Ending {
+                    reason: DisconnectReason::TransportClosed,
+                    farewell: Farewell::Agreed,
+                });
+            }
+        }
+        self.settle()
     }
 
     // --- time
 
     /// Sets the timer to the next of the deadlines.
     fn set_timer(&mut self) {
-        let (Heartbeat::PingAt(beat) | Heartbeat::PongBy(beat)) = self.heartbeat;
-        let next = [self.connect_by, self.write_by()]
+        let next = [self.application.deadline(), self.write_by()]
             .into_iter()
             .flatten()
-            .fold(beat, Instant::min);
+            .fold(self.heartbeat.next(), Instant::min);
         if self.timer.deadline() != next {
             self.timer.as_mut().reset(next);
         }
     }
 
     fn write_by(&self) -> Option<Instant> {
-        let timeout = self.connection.worker().config.ping_timeout;
+        let timeout = self.connection.worker().config().ping_timeout;
         self.connection.stalled_since().map(|since| since + timeout)
     }
 
     fn on_deadline(&mut self, now: Instant) -> Result<(), Ending> {
-        if self.connect_by.is_some_and(|by| by <= now) {
-            return Err(DisconnectReason::ConnectTimeout.into());
-        }
+        self.application.on_deadline(now)?;
         if self.write_by().is_some_and(|by| by <= now) {
             // Ended through the connection, so that what waits is dropped before the farewell.
             self.connection.end(DisconnectReason::TooSlow.into());
             return Err(DisconnectReason::TooSlow.into());
         }
-        match self.heartbeat {
-            Heartbeat::PongBy(by) if by <= now => Err(DisconnectReason::PingTimeout.into()),
-            Heartbeat::PingAt(at) if at <= now => {
-                self.connection.queue(engine::PING_FRAME);
-                let timeout = self.connection.worker().config.ping_timeout;
-                self.heartbeat = Heartbeat::PongBy(now + timeout);
-                Ok(())
-            }
-            Heartbeat::PongBy(_) | Heartbeat::PingAt(_) => Ok(()),
+        let config = self.connection.worker().config();
+        match self.heartbeat.on_time(now, config) {
+            Beat::Dead => return Err(DisconnectReason::PingTimeout.into()),
+            Beat::Ping => self.connection.queue_control(engine::PING_FRAME),
+            Beat::None => {}
         }
+        self.connection.set_dead_at(self.heartbeat.dead_at());
+        self.settle()
     }
 
     // --- the end
 
-    /// Tells the host what ended meanwhile, and goes no further if the transport is to end.
+    /// Lets the application catch up with what happened, and goes no further if the transport is to end.
     fn settle(&mut self) -> Result<(), Ending> {
-        while let Some((socket, reason)) = self.connection.take_departed() {
-            self.host.on_disconnected(&socket, reason);
-        }
-        if self.connect_by.is_none() && !self.connection.has_connected() {
-            let timeout = self.connection.worker().config.connect_timeout;
-            self.connect_by = Some(Instant::now() + timeout);
-        }
+        self.application.settle()?;
         self.connection.ending().map_or(Ok(()), Err)
     }
 
-    /// Tells the host and queues the last frame.
+    /// Tells the application and queues the last frame.
     fn say_farewell(&mut self, ending: Ending) {
         self.connection.end(ending);
-        self.pending.clear();
-        self.connection.dismiss_all(ending.reason);
-        while let Some((socket, reason)) = self.connection.take_departed() {
-            let told = AssertUnwindSafe(|| self.host.on_disconnected(&socket, reason));
-            if std::panic::catch_unwind(told).is_err() {
-                tracing::error!("the host panicked when it was told of a socket's end");
-            }
+        let told = AssertUnwindSafe(|| self.application.on_end(ending.reason));
+        if std::panic::catch_unwind(told).is_err() {
+            tracing::error!("the host panicked when it was told of an end");
         }
-        let code = match ending.farewell {
-            Farewell::Frame(code) => Some(code),
-            Farewell::Echo(code) => code,
+        let is_websocket = self.connection.is_websocket();
+        let frame = match ending.farewell {
             Farewell::Silent => return,
+            Farewell::Agreed if is_websocket => websocket::close_frame(Some(Close::Normal.code())),
+            Farewell::Agreed => engine::NOOP_FRAME,
+            Farewell::Frame(code) if is_websocket => websocket::close_frame(Some(code)),
+            Farewell::Frame(_) => engine::CLOSE_FRAME,
+            Farewell::Echo(code) => websocket::close_frame(code),
         };
-        self.connection.queue_farewell(websocket::close_frame(code));
+        self.connection.queue_control(frame);
     }
 
-    /// Sends what is queued. If the peer does not know of the end yet, ends our half and reads to its end: a
-    /// connection that is dropped with unread bytes is reset, and the reset can overtake the farewell.
-    async fn linger(&mut self, farewell: Farewell) {
-        if let Farewell::Silent = farewell {
-            return;
-        }
+    /// Sends what is queued. If the peer of a WebSocket does not know of the end yet, ends our half and reads to its
+    /// end: a connection that is dropped with unread bytes is reset, and the reset can overtake the farewell. A client
+    /// that polls is waited for only where it is to come back.
+    async fn linger(&mut self, ending: Ending) {
         let connection = &self.connection;
+        let is_websocket = connection.is_websocket();
+        let is_over = match ending.farewell {
+            Farewell::Silent => true,
+            Farewell::Echo(_) => false,
+            Farewell::Frame(_) | Farewell::Agreed => !is_websocket && !ending.is_awaited(),
+        };
+        if is_over {
+            return connection.write_out();
+        }
         let goodbye = async {
             std::future::poll_fn(|cx| connection.poll_flushed(cx)).await;
-            if let Farewell::Frame(_) = farewell {
+            if is_websocket && !matches!(ending.farewell, Farewell::Echo(_)) {
                 std::future::poll_fn(|cx| connection.poll_shutdown(cx)).await?;
                 while std::future::poll_fn(|cx| connection.poll_read(cx)).await? > 0 {}
             }
@@ -310,5 +339,37 @@ impl<H: Host> Driver<H> {
             Ok(Err(error)) => tracing::debug!(%error, "the connection broke while it was closed"),
             Err(_) => tracing::debug!("the client did not close its end in time"),
         }
+    }
+}
+
+/// How many packets a client may send: a fixed window, which is cheap and bounds any two seconds at three times.
+struct Flood {
+    most: u32,
+    seen: u32,
+    since: Instant,
+}
+
+impl Flood {
+    fn new(now: Instant, most: u32) -> Self {
+        Self {
+            most,
+            seen: 0,
+            since: now,
+        }
+    }
+
+    fn count(&mut self, packets: u32, now: impl FnOnce() -> Instant) -> Result<(), Ending> {
+        self.seen = self.seen.saturating_add(packets);
+        if self.most == 0 || self.seen <= self.most {
+            return Ok(());
+        }
+        // The clock is read only where it matters.
+        let now = now();
+        if now.duration_since(self.since) < Duration::from_secs(1) {
+            return Err(DisconnectReason::Flood.into());
+        }
+        self.since = now;
+        self.seen = packets;
+        Ok(())
     }
 }

@@ -15,14 +15,8 @@ const TURN: Duration = Duration::from_millis(2);
 /// Connections between two looks at the clock: at 5 microseconds a write, a tenth of [`TURN`].
 const CLOCK_EVERY: usize = 32;
 
-/// Starts the worker's flusher, unless it runs already.
-pub(crate) fn ensure(worker: &Rc<Worker>) {
-    if !worker.is_flusher_running.replace(true) {
-        worker.tasks.spawn_local(run(Rc::clone(worker)));
-    }
-}
-
-async fn run(worker: Rc<Worker>) {
+/// Writes until the worker stops.
+pub(crate) async fn run(worker: Rc<Worker>) {
     let mut batch = Vec::new();
     loop {
         tokio::select! {

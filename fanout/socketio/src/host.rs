@@ -4,12 +4,17 @@
 
 use std::{fmt, net::SocketAddr, rc::Rc};
 
-use futures_util::future::LocalBoxFuture;
+use actix_codec::Framed;
+use actix_http::{Request, h1};
+use actix_rt::net::TcpStream;
+use actix_web::{HttpRequest, HttpResponse, web};
+use bytes::Bytes;
+use futures_util::future::{FutureExt, LocalBoxFuture, ready};
 use http::{HeaderMap, StatusCode, Uri, header::HeaderName, header::HeaderValue};
-use serde::Serialize;
-use serde_json::value::RawValue;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, value::RawValue};
 
-use crate::{close::DisconnectReason, socket::Ack, socket::Socket};
+use crate::{close::DisconnectReason, engine::Protocol, socket::Ack, socket::Socket};
 
 /// The application on one worker thread. Its methods must not block.
 ///
@@ -44,6 +49,54 @@ pub trait Host: 'static {
     /// A connected socket has ended: exactly once for each [`Host::on_connected`], except where the runtime itself
     /// is dropped with connections open.
     fn on_disconnected(&self, socket: &Socket, reason: DisconnectReason);
+
+    /// A request of long polling for a session of another instance: its answer, or `None` where that instance is gone or
+    /// nobody knows it. The future is dropped when the client gives up.
+    fn forward(self: Rc<Self>, _request: Forward) -> LocalBoxFuture<'static, Option<HttpResponse>> {
+        ready(None).boxed_local()
+    }
+
+    /// A WebSocket for a session of another instance: spliced to it, or given back where that instance is gone or nobody
+    /// knows it.
+    fn splice(self: Rc<Self>, request: Splice) -> LocalBoxFuture<'static, Result<(), Splice>> {
+        ready(Err(request)).boxed_local()
+    }
+}
+
+/// A request of long polling for a session of another instance.
+pub struct Forward {
+    /// The instance, as in its [`Config::instance`](crate::Config::instance).
+    pub instance: String,
+    /// The request.
+    pub request: HttpRequest,
+    /// Its body, of which nothing was read.
+    pub body: web::Payload,
+}
+
+impl fmt::Debug for Forward {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Forward")
+            .field("instance", &self.instance)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A WebSocket handshake for a session of another instance, which nobody has answered yet.
+pub struct Splice {
+    /// The instance, as in its [`Config::instance`](crate::Config::instance).
+    pub instance: String,
+    /// The request.
+    pub request: Request,
+    /// Its stream.
+    pub framed: Framed<TcpStream, h1::Codec>,
+}
+
+impl fmt::Debug for Splice {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Splice")
+            .field("instance", &self.instance)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The HTTP request that opened a transport.
@@ -73,10 +126,18 @@ impl fmt::Debug for Handshake {
 pub struct ConnectRequest {
     /// The namespace, one of [`Config::namespaces`](crate::Config::namespaces).
     pub namespace: String,
+    /// The id that the socket will have unless [`Accepted::id`] gives it another.
+    pub id: String,
+    /// The revision of Engine.IO that the client speaks.
+    pub protocol: Protocol,
+    /// The client did not ask: Engine.IO 3 puts it into `/` by itself.
+    pub is_implicit: bool,
     /// What followed a `?` in the packet's namespace, as clients of version 2 send it; still percent-encoded.
     pub query: Option<String>,
     /// The payload, a JSON object: what clients call `auth`.
     pub auth: Option<Box<RawValue>>,
+    /// The session that the client would like to go on with.
+    pub recovery: Option<Recovery>,
     /// The request that opened the transport.
     pub handshake: Rc<Handshake>,
 }
@@ -92,19 +153,67 @@ impl fmt::Debug for ConnectRequest {
     }
 }
 
+/// What a client remembers of a connection that was interrupted.
+/// <https://socket.io/docs/v4/connection-state-recovery>
+#[derive(Clone, PartialEq, Eq)]
+pub struct Recovery {
+    /// The private id that it was given.
+    pub pid: String,
+    /// The last argument of the last event that it got, if that was a text.
+    pub offset: Option<String>,
+}
+
+impl Recovery {
+    /// Reads it from the payload of a CONNECT.
+    pub(crate) fn of(payload: &RawValue) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Fields {
+            pid: Option<Value>,
+            offset: Option<Value>,
+        }
+        let fields: Fields = serde_json::from_str(payload.get()).ok()?;
+        let text = |value| match value {
+            Some(Value::String(text)) => Some(text),
+            _ => None,
+        };
+        Some(Self {
+            pid: text(fields.pid)?,
+            offset: text(fields.offset),
+        })
+    }
+}
+
+/// Not the private id: whoever has it may take the session over.
+impl fmt::Debug for Recovery {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Recovery")
+            .field("offset", &self.offset)
+            .finish_non_exhaustive()
+    }
+}
+
 /// A CONNECT that the host admits.
+///
+/// A connection is recovered where `pid` is the one that the client came with: the host then also restores the socket's
+/// former `id`, and sends what the client has missed with [`Socket::replay`] before anything else.
 #[derive(Debug)]
 pub struct Accepted<S> {
     /// Handed to [`Host::on_connected`].
     pub session: S,
     /// The private id of connection state recovery, sent to the client beside the socket's id.
     pub pid: Option<String>,
+    /// The socket's former id; `None`: the new one of [`ConnectRequest::id`].
+    pub id: Option<String>,
 }
 
 impl<S> Accepted<S> {
     /// Admits without recovery.
     pub fn new(session: S) -> Self {
-        Self { session, pid: None }
+        Self {
+            session,
+            pid: None,
+            id: None,
+        }
     }
 }
 
@@ -176,10 +285,21 @@ impl std::error::Error for Refusal {}
 pub struct Event {
     /// Its name, the first element of the packet's array.
     pub name: String,
-    /// The other elements.
+    /// The other elements. In them `{"_placeholder":true,"num":N}` stands for an attachment.
     pub args: Vec<Box<RawValue>>,
+    /// The attachments, by their number.
+    pub attachments: Vec<Bytes>,
     /// Where the client asked for an acknowledgement.
     pub ack: Option<Ack>,
+}
+
+/// What a client answers to a question.
+#[derive(Debug, Clone, Default)]
+pub struct Reply {
+    /// The arguments, as in [`Event::args`].
+    pub args: Vec<Box<RawValue>>,
+    /// The attachments, by their number.
+    pub attachments: Vec<Bytes>,
 }
 
 /// The name and the number of arguments: what a user says has no place in a log.
@@ -189,7 +309,7 @@ impl fmt::Debug for Event {
             .field("name", &self.name)
             .field("args", &self.args.len())
             .field("has_ack", &self.ack.is_some())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -208,20 +328,46 @@ mod tests {
         });
         let request = ConnectRequest {
             namespace: "/".to_owned(),
+            id: "id".to_owned(),
+            protocol: Protocol::V4,
+            is_implicit: false,
             query: Some("token=hidden".to_owned()),
             auth: serde_json::value::to_raw_value("hidden").ok(),
+            recovery: Some(Recovery {
+                pid: "hidden".to_owned(),
+                offset: None,
+            }),
             handshake: Rc::clone(&handshake),
         };
         let event = Event {
             name: "refresh_token".to_owned(),
             args: vec![serde_json::value::to_raw_value("hidden").expect("a text has a JSON form")],
+            attachments: Vec::new(),
             ack: None,
         };
-        let log = format!("{handshake:?} {request:?} {event:?}");
+        let log = format!("{handshake:?} {request:?} {event:?} {:?}", request.recovery);
         assert!(
             log.contains("authorization") && log.contains("refresh_token"),
             "{log}"
         );
         assert!(!log.contains("hidden"), "{log}");
+    }
+
+    #[test]
+    fn a_recovery_is_a_private_id_and_perhaps_an_offset() {
+        let read = |json: &str| {
+            let payload: Box<RawValue> = serde_json::from_str(json).expect("test input is JSON");
+            Recovery::of(&payload).map(|recovery| (recovery.pid, recovery.offset))
+        };
+        let (pid, offset) = ("p".to_owned(), Some("1".to_owned()));
+        assert_eq!(
+            read(r#"{"token":"t","pid":"p","offset":"1"}"#),
+            Some((pid.clone(), offset))
+        );
+        assert_eq!(read(r#"{"pid":"p"}"#), Some((pid.clone(), None)));
+        assert_eq!(read(r#"{"pid":"p","offset":1}"#), Some((pid, None)));
+        for none in ["{}", r#"{"pid":1,"offset":"1"}"#, r#"{"offset":"1"}"#] {
+            assert_eq!(read(none), None, "{none}");
+        }
     }
 }

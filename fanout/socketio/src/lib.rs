@@ -1,38 +1,54 @@
-//! A Socket.IO server for actix-web: Engine.IO 4 and Socket.IO 5 on the raw stream of actix-http.
+//! A Socket.IO server for actix-web: Engine.IO 4 and 3 with long polling and WebSockets, and Socket.IO for the clients of
+//! all versions since 2, on the raw stream of actix-http.
 //!
-//! actix accepts the connection and reads the handshake; its upgrade service hands the stream over to an [`Upgrade`],
-//! which drops everything of actix and runs the connection as one task of that worker. The application is a [`Host`],
-//! one a worker thread. An event is encoded once, as a [`Frame`]; [`Socket::send`] only queues it, and one flusher a
-//! worker writes everything that is pending to a connection in one call.
+//! actix accepts a connection and reads its request. What is no WebSocket goes through the app to the routes of an
+//! [`Endpoint`]; a WebSocket is handed over by the upgrade service with its stream, and everything of actix is dropped: the
+//! connection is one task of its worker from then on. The application is a [`Host`], one a worker thread. An event is
+//! encoded once, as a [`Frame`]; sending only queues it, and one flusher a worker writes everything that is pending to a
+//! connection in one call.
 //!
-//! A server is composed of three things, as `examples/echo.rs` shows: an [`Upgrade`] a worker, an upgrade service that
-//! calls [`Upgrade::serve`], and an application with [`routes`] for requests that are no upgrade.
+//! A server is composed of a [`Server`] a process and, on each worker, an [`Endpoint`], an upgrade service that calls
+//! [`Endpoint::serve`], and an app with [`Endpoint::routes`]; `examples/echo.rs` shows all of it.
 
+mod application;
+mod bare;
 mod close;
 mod config;
 mod connection;
 mod driver;
+mod endpoint;
 mod engine;
 mod flusher;
 mod frame;
+mod heartbeat;
 mod host;
-mod http_error;
+mod namespaces;
+mod orders;
 mod outbox;
 mod packet;
+mod probe;
+mod request;
+mod rooms;
+mod server;
+mod service;
 mod sid;
 mod socket;
 mod stats;
-mod upgrade;
 mod websocket;
 mod worker;
 
+pub use bare::{EngineHost, EngineSession};
 pub use close::{Close, DisconnectReason};
 pub use config::Config;
+pub use endpoint::{Endpoint, refuse, switch_protocols};
+pub use engine::{Message, Protocol};
 pub use frame::Frame;
-pub use host::{Accepted, ConnectError, ConnectRequest, Event, Handshake, Host, Refusal};
+pub use host::{
+    Accepted, ConnectError, ConnectRequest, Event, Forward, Handshake, Host, Recovery, Refusal,
+    Reply, Splice,
+};
 /// The header map of the `http` version that actix is built on.
 pub use http::HeaderMap;
-pub use http_error::{http_answer, routes};
-pub use socket::{Ack, Socket, SocketKey};
+pub use server::{Congested, Server};
+pub use socket::{Ack, Socket, SocketKey, TooManyRooms, Unanswered};
 pub use stats::Stats;
-pub use upgrade::{Upgrade, refuse, switch_protocols};

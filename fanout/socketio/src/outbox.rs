@@ -66,6 +66,12 @@ impl Outbox {
         self.frames = begun.into_iter().collect();
     }
 
+    /// Takes everything out: for a poll, whose answer takes it whole.
+    pub(crate) fn take(&mut self) -> VecDeque<Bytes> {
+        self.bytes = 0;
+        std::mem::take(&mut self.frames)
+    }
+
     /// Writes until all is written or the kernel takes no more.
     pub(crate) fn write(
         &mut self,

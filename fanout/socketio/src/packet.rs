@@ -1,4 +1,4 @@
-//! Socket.IO packets, protocol revision 5: text to a borrowed packet, and a packet to text.
+//! Socket.IO packets, protocol revision 5 and, where it differs, 4: text to a borrowed packet, and a packet to text.
 //! It promises never to panic, whatever the text, and to refuse what the reference parser refuses.
 //! Source: <https://socket.io/docs/v4/socket-io-protocol/>. It knows nothing of namespaces that exist or of sockets.
 
@@ -8,10 +8,13 @@ use serde::{
     Deserialize, Deserializer,
     de::{self, SeqAccess, Visitor},
 };
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 
 /// Arguments of one event. The protocol has no bound; no known client comes near, and each costs an allocation.
 const ARGS_MAX: usize = 64;
+
+/// Binary attachments of one packet. Each is a message of its own that has to be held until the last has come.
+const ATTACHMENTS_MAX: usize = 64;
 
 /// Names that clients may not emit, as in the reference parser: they are local events of every client and server.
 const RESERVED_NAMES: [&str; 6] = [
@@ -34,19 +37,21 @@ pub(crate) enum Packet<'a> {
     },
     /// `1`: leaves a namespace.
     Disconnect { namespace: &'a str },
-    /// `2`: an event, a JSON array that begins with its name.
+    /// `2`: an event, a JSON array that begins with its name; `5`, with binary messages that follow it.
     Event {
         namespace: &'a str,
         ack: Option<u64>,
         array: &'a RawValue,
+        attachments: Option<usize>,
     },
-    /// `3`: the answer to an event, a JSON array.
+    /// `3`: the answer to an event, a JSON array; `6`, with binary messages that follow it.
     Ack {
         namespace: &'a str,
         id: u64,
         array: &'a RawValue,
+        attachments: Option<usize>,
     },
-    /// `4`: the answer to a CONNECT that is refused.
+    /// `4`: the answer to a CONNECT that is refused: a JSON object, in revision 4 a JSON text.
     ConnectError {
         namespace: &'a str,
         payload: &'a RawValue,
@@ -58,8 +63,8 @@ pub(crate) enum Packet<'a> {
 pub(crate) enum PacketError {
     #[error("unknown packet type")]
     Type,
-    #[error("binary packets are not supported")]
-    Binary,
+    #[error("the number of attachments is missing or too large")]
+    Attachments,
     #[error("an acknowledgement id is missing, misplaced or too large")]
     AckId,
     #[error("invalid payload")]
@@ -70,13 +75,16 @@ impl<'a> Packet<'a> {
     /// Reads one packet.
     pub(crate) fn parse(text: &'a str) -> Result<Self, PacketError> {
         let kind = text.bytes().next().ok_or(PacketError::Type)?;
-        match kind {
-            b'0'..=b'4' => {}
-            b'5' | b'6' => return Err(PacketError::Binary),
-            _ => return Err(PacketError::Type),
+        if !kind.is_ascii_digit() || kind > b'6' {
+            return Err(PacketError::Type);
         }
         // The first byte is ASCII, so that 1 is a boundary.
-        let (namespace, rest) = split_namespace(text.get(1..).unwrap_or_default());
+        let rest = text.get(1..).unwrap_or_default();
+        let (attachments, rest) = match kind {
+            b'5' | b'6' => split_attachments(rest)?,
+            _ => (None, rest),
+        };
+        let (namespace, rest) = split_namespace(rest);
         let (id, rest) = split_id(rest)?;
         match (kind, id) {
             (b'0', None) => {
@@ -93,23 +101,34 @@ impl<'a> Packet<'a> {
             }
             (b'1', None) if rest.is_empty() => Ok(Self::Disconnect { namespace }),
             (b'1', None) => Err(PacketError::Payload),
-            (b'2', ack) => Ok(Self::Event {
+            (b'2' | b'5', ack) => Ok(Self::Event {
                 namespace,
                 ack,
                 array: raw(rest, '[')?,
+                attachments,
             }),
-            (b'3', Some(id)) => Ok(Self::Ack {
+            (b'3' | b'6', Some(id)) => Ok(Self::Ack {
                 namespace,
                 id,
                 array: raw(rest, '[')?,
+                attachments,
             }),
             (b'4', None) => Ok(Self::ConnectError {
                 namespace,
-                payload: raw(rest, '{')?,
+                payload: raw(rest, '{').or_else(|_| raw(rest, '"'))?,
             }),
             _ => Err(PacketError::AckId),
         }
     }
+}
+
+/// `<number>-rest`.
+fn split_attachments(text: &str) -> Result<(Option<usize>, &str), PacketError> {
+    let (number, rest) = text.split_once('-').ok_or(PacketError::Attachments)?;
+    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    let number = number.parse().ok().filter(|_| is_number);
+    let number = number.filter(|&number| number <= ATTACHMENTS_MAX);
+    Ok((Some(number.ok_or(PacketError::Attachments)?), rest))
 }
 
 /// `/name,rest` is that namespace and the rest; anything else belongs to the main one.
@@ -160,19 +179,25 @@ impl fmt::Display for Packet<'_> {
             Self::Disconnect { namespace } => write!(out, "1{}", Prefix(namespace, None)),
             Self::Event {
                 namespace,
-                ack: None,
+                ack,
                 array,
-            } => write!(out, "2{}{array}", Prefix(namespace, None)),
-            Self::Event {
-                namespace,
-                ack: Some(id),
-                array,
-            } => write!(out, "2{}{id}{array}", Prefix(namespace, None)),
+                attachments,
+            } => {
+                out.write_str(if attachments.is_some() { "5" } else { "2" })?;
+                write!(out, "{}{}", Count(attachments), Prefix(namespace, None))?;
+                ack.map_or(Ok(()), |id| write!(out, "{id}"))?;
+                out.write_str(array.get())
+            }
             Self::Ack {
                 namespace,
                 id,
                 array,
-            } => write!(out, "3{}{id}{array}", Prefix(namespace, None)),
+                attachments,
+            } => {
+                out.write_str(if attachments.is_some() { "6" } else { "3" })?;
+                let prefix = Prefix(namespace, None);
+                write!(out, "{}{prefix}{id}{array}", Count(attachments))
+            }
             Self::ConnectError { namespace, payload } => {
                 write!(out, "4{}{payload}", Prefix(namespace, None))
             }
@@ -193,6 +218,18 @@ impl fmt::Display for Prefix<'_> {
     }
 }
 
+/// How the number of attachments stands after a packet's type.
+pub(crate) struct Count(pub(crate) Option<usize>);
+
+impl fmt::Display for Count {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(count) => write!(out, "{count}-"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// The content of an event's array: its name and its arguments.
 #[derive(Debug)]
 pub(crate) struct EventArray {
@@ -209,6 +246,41 @@ impl EventArray {
         }
         Ok(event)
     }
+}
+
+/// The elements of an acknowledgement's array.
+pub(crate) fn ack_args(array: &RawValue) -> Result<Vec<Box<RawValue>>, PacketError> {
+    let args: Vec<_> = serde_json::from_str(array.get()).map_err(|_| PacketError::Payload)?;
+    if args.len() > ARGS_MAX {
+        return Err(PacketError::Payload);
+    }
+    Ok(args)
+}
+
+/// Whether every placeholder in a payload stands for one of so many attachments.
+pub(crate) fn has_valid_placeholders(array: &RawValue, attachments: usize) -> bool {
+    let is_known = |number: Option<&Value>| {
+        let number = number.and_then(Value::as_u64);
+        number.is_some_and(|number| usize::try_from(number).is_ok_and(|n| n < attachments))
+    };
+    let mut left = match serde_json::from_str(array.get()) {
+        Ok(value) => vec![value],
+        Err(_) => return false,
+    };
+    while let Some(value) = left.pop() {
+        match value {
+            Value::Array(values) => left.extend(values),
+            Value::Object(object) => {
+                let is_placeholder = object.get("_placeholder") == Some(&Value::Bool(true));
+                if is_placeholder && !is_known(object.get("num")) {
+                    return false;
+                }
+                left.extend(object.into_iter().map(|(_, value)| value));
+            }
+            _ => {}
+        }
+    }
+    true
 }
 
 impl<'de> Deserialize<'de> for EventArray {
@@ -242,166 +314,4 @@ impl<'de> Deserialize<'de> for EventArray {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn every_kind_of_packet_reads_as_the_protocol_page_says() {
-        for (text, expected) in [
-            (
-                "0",
-                r#"Connect { namespace: "/", query: None, payload: None }"#,
-            ),
-            (
-                "0/admin",
-                r#"Connect { namespace: "/admin", query: None, payload: None }"#,
-            ),
-            (
-                r#"0{"token":"123"}"#,
-                r#"Connect { namespace: "/", query: None, payload: Some(RawValue({"token":"123"})) }"#,
-            ),
-            (
-                r#"0/discord?x=y,{"a":1}"#,
-                r#"Connect { namespace: "/discord", query: Some("x=y"), payload: Some(RawValue({"a":1})) }"#,
-            ),
-            ("1", r#"Disconnect { namespace: "/" }"#),
-            ("1/admin,", r#"Disconnect { namespace: "/admin" }"#),
-            (
-                r#"2["foo"]"#,
-                r#"Event { namespace: "/", ack: None, array: RawValue(["foo"]) }"#,
-            ),
-            (
-                r#"2/admin,12["foo",1]"#,
-                r#"Event { namespace: "/admin", ack: Some(12), array: RawValue(["foo",1]) }"#,
-            ),
-            (
-                "3/admin,13[]",
-                r#"Ack { namespace: "/admin", id: 13, array: RawValue([]) }"#,
-            ),
-            (
-                r#"4{"message":"no"}"#,
-                r#"ConnectError { namespace: "/", payload: RawValue({"message":"no"}) }"#,
-            ),
-        ] {
-            let packet = Packet::parse(text).expect(text);
-            assert_eq!(format!("{packet:?}"), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn what_the_reference_parser_refuses_is_refused() {
-        for (text, expected) in [
-            ("", PacketError::Type),
-            ("abc", PacketError::Type),
-            ("7", PacketError::Type),
-            ("é", PacketError::Type),
-            ("51-[\"x\"]", PacketError::Binary),
-            ("61-1[]", PacketError::Binary),
-            ("0[]", PacketError::Payload),
-            ("0\"x\"", PacketError::Payload),
-            ("0{", PacketError::Payload),
-            ("0/discord,1{}", PacketError::AckId),
-            ("1{}", PacketError::Payload),
-            ("2", PacketError::Payload),
-            ("2{}", PacketError::Payload),
-            ("2[\"x\"]]", PacketError::Payload),
-            ("2abc[\"x\"]", PacketError::Payload),
-            ("299999999999999999999[\"x\"]", PacketError::AckId),
-            ("3[]", PacketError::AckId),
-            ("31{}", PacketError::Payload),
-        ] {
-            assert_eq!(Packet::parse(text).expect_err(text), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn an_event_is_a_name_and_bounded_arguments() {
-        let read = |json: &str| {
-            let array: Box<RawValue> = serde_json::from_str(json).expect("test input is JSON");
-            EventArray::parse(&array).map(|event| (event.name, event.args.len()))
-        };
-        assert_eq!(read(r#"["a"]"#), Ok(("a".to_owned(), 0)));
-        assert_eq!(
-            read(r#"[ "\u0061", {}, [1], null ]"#),
-            Ok(("a".to_owned(), 3))
-        );
-        for refused in [
-            "[]",
-            "[1]",
-            "[null]",
-            "[{}]",
-            r#"["connect"]"#,
-            r#"["disconnecting",1]"#,
-        ] {
-            assert_eq!(read(refused), Err(PacketError::Payload), "{refused}");
-        }
-        let most = format!(r#"["a"{}]"#, ",1".repeat(ARGS_MAX));
-        assert_eq!(read(&most), Ok(("a".to_owned(), ARGS_MAX)));
-        let more = format!(r#"["a"{}]"#, ",1".repeat(ARGS_MAX + 1));
-        assert_eq!(read(&more), Err(PacketError::Payload));
-    }
-
-    /// Texts that a parser finds interesting more often than noise does.
-    fn packet_like() -> impl Strategy<Value = String> {
-        let part = prop_oneof![
-            Just("/discord,".to_owned()),
-            Just("/".to_owned()),
-            Just("?x=y".to_owned()),
-            Just("[\"e\",1]".to_owned()),
-            Just("{\"a\":\"é\"}".to_owned()),
-            "[0-9]{0,22}",
-            "\\PC{0,6}",
-        ];
-        ("[0-7]?", proptest::collection::vec(part, 0..5))
-            .prop_map(|(kind, parts)| kind + &parts.concat())
-    }
-
-    fn json(open: &'static str) -> impl Strategy<Value = Box<RawValue>> {
-        "[a-zé/,?0-9]{0,8}".prop_map(move |text| {
-            let text = serde_json::to_string(&text).expect("a text has a JSON form");
-            let json = if open == "[" {
-                format!("[{text}]")
-            } else {
-                format!("{{{text}:1}}")
-            };
-            RawValue::from_string(json).expect("built as JSON")
-        })
-    }
-
-    proptest! {
-        #[test]
-        fn no_text_makes_the_parser_panic_and_what_it_reads_it_prints(text in packet_like()) {
-            if let Ok(packet) = Packet::parse(&text) {
-                let printed = packet.to_string();
-                let again = Packet::parse(&printed).expect("a printed packet is a packet");
-                prop_assert_eq!(format!("{again:?}"), format!("{packet:?}"));
-            }
-        }
-
-        #[test]
-        fn every_packet_survives_the_round_trip(
-            namespace in "/([a-z/]{1,8})?",
-            query in proptest::option::of("[a-z=&]{0,8}"),
-            id in any::<u64>(),
-            object in json("{"),
-            array in json("["),
-        ) {
-            let namespace = namespace.as_str();
-            for packet in [
-                Packet::Connect { namespace, query: query.as_deref(), payload: None },
-                Packet::Connect { namespace, query: query.as_deref(), payload: Some(&object) },
-                Packet::Disconnect { namespace },
-                Packet::Event { namespace, ack: None, array: &array },
-                Packet::Event { namespace, ack: Some(id), array: &array },
-                Packet::Ack { namespace, id, array: &array },
-                Packet::ConnectError { namespace, payload: &object },
-            ] {
-                let text = packet.to_string();
-                let read = Packet::parse(&text).expect("a printed packet is a packet");
-                prop_assert_eq!(format!("{read:?}"), format!("{packet:?}"));
-            }
-        }
-    }
-}
+mod tests;

@@ -1,25 +1,28 @@
-//! A socket: one client's link in one namespace, as the host holds it; and the acknowledgement of an event.
+//! A socket: one client's link in one namespace, as the host holds it.
 //! It promises that sending only queues, that nothing is sent after the end, and that no call here calls the host.
+//! `ack.rs` has the acknowledgements of both directions.
+
+mod ack;
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     fmt,
     rc::Rc,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-use serde::Serialize;
-use serde_json::value::RawValue;
+use bytes::Bytes;
 
 use crate::{
     close::{Close, DisconnectReason},
     connection::Connection,
-    engine,
+    engine::Protocol,
     frame::Frame,
     host::Handshake,
-    packet::{Packet, Prefix},
-    websocket,
+    packet::Packet,
 };
+use ack::Questions;
+pub use ack::{Ack, Unanswered};
 
 /// A socket's number, unique in the process: a key for maps and sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -38,6 +41,11 @@ impl SocketKey {
     }
 }
 
+/// A socket is in as many rooms as [`Config::rooms_per_socket_max`](crate::Config::rooms_per_socket_max) allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the socket is in too many rooms")]
+pub struct TooManyRooms;
+
 /// One client in one namespace. Cheap to clone; it stays on its worker thread.
 #[derive(Clone)]
 pub struct Socket(Rc<Link>);
@@ -48,6 +56,8 @@ struct Link {
     namespace: usize,
     connection: Rc<Connection>,
     is_open: Cell<bool>,
+    rooms: RefCell<Vec<Rc<str>>>,
+    questions: RefCell<Option<Box<Questions>>>,
 }
 
 impl Socket {
@@ -58,6 +68,8 @@ impl Socket {
             namespace,
             connection,
             is_open: Cell::new(true),
+            rooms: RefCell::default(),
+            questions: RefCell::default(),
         }))
     }
 
@@ -76,9 +88,19 @@ impl Socket {
         self.0.connection.namespace(self.0.namespace)
     }
 
+    /// The revision of Engine.IO that the client speaks.
+    pub fn protocol(&self) -> Protocol {
+        self.0.connection.protocol()
+    }
+
     /// The request that opened its transport.
     pub fn handshake(&self) -> &Rc<Handshake> {
         self.0.connection.handshake()
+    }
+
+    /// Whether the transport is a WebSocket by now.
+    pub fn is_websocket(&self) -> bool {
+        self.0.connection.is_websocket()
     }
 
     /// Whether events still reach the client. False as soon as either side has ended it.
@@ -88,8 +110,26 @@ impl Socket {
 
     /// Queues an event. If too much waits for this client already, its transport is closed instead (1013).
     pub fn send(&self, frame: &Frame) {
+        self.queue(frame.bytes(self.namespace(), self.protocol()));
+    }
+
+    /// Queues events that the client has missed. They may be more than fits into its queue: they are written slice by
+    /// slice as the client takes them, and what is sent afterwards follows them. The caller bounds them.
+    pub fn replay(&self, frames: impl IntoIterator<Item = Frame>) {
+        if !self.is_connected() {
+            return;
+        }
+        let frames = frames.into_iter();
+        let bytes = frames.map(|frame| frame.bytes(self.namespace(), self.protocol()));
+        // Collected first: whoever makes the frames may look at this socket.
+        let bytes: Vec<_> = bytes.collect();
+        self.0.connection.queue_replay(bytes.into_iter());
+    }
+
+    /// Queues bytes that are encoded for this namespace and revision.
+    pub(crate) fn queue(&self, bytes: Bytes) {
         if self.is_connected() {
-            self.0.connection.queue(frame.bytes(self.namespace()));
+            self.0.connection.queue(bytes);
         }
     }
 
@@ -120,9 +160,52 @@ impl Socket {
         self.0.connection.queued_bytes()
     }
 
-    /// Ends the sending, once.
+    // --- rooms
+
+    /// Puts this socket into a room of its namespace, for [`Server::broadcast`](crate::Server::broadcast).
+    ///
+    /// # Errors
+    /// It is in too many rooms.
+    pub fn join(&self, room: &str) -> Result<(), TooManyRooms> {
+        let mut rooms = self.0.rooms.borrow_mut();
+        if !self.is_connected() || rooms.iter().any(|joined| **joined == *room) {
+            return Ok(());
+        }
+        let worker = self.0.connection.worker();
+        let most = worker.config().rooms_per_socket_max;
+        if most > 0 && rooms.len() >= most {
+            return Err(TooManyRooms);
+        }
+        let room: Rc<str> = room.into();
+        rooms.push(Rc::clone(&room));
+        worker.rooms.join(self.0.namespace, room, self);
+        Ok(())
+    }
+
+    /// Takes this socket out of a room.
+    pub fn leave(&self, room: &str) {
+        let mut rooms = self.0.rooms.borrow_mut();
+        if let Some(place) = rooms.iter().position(|joined| **joined == *room) {
+            rooms.swap_remove(place);
+            let worker = self.0.connection.worker();
+            worker.rooms.leave(self.0.namespace, room, self.0.key);
+        }
+    }
+
+    /// The rooms that it is in.
+    pub fn rooms(&self) -> Vec<Rc<str>> {
+        self.0.rooms.borrow().clone()
+    }
+
+    /// Ends the sending, once, and everything that waits for this socket.
     pub(crate) fn shut(&self) {
         self.0.is_open.set(false);
+        let rooms = &self.0.connection.worker().rooms;
+        for room in self.0.rooms.take() {
+            rooms.leave(self.0.namespace, &room, self.0.key);
+        }
+        rooms.exit(self.0.namespace, self.0.key);
+        self.0.questions.take();
     }
 }
 
@@ -141,53 +224,5 @@ impl fmt::Debug for Socket {
             .field("namespace", &self.namespace())
             .field("is_connected", &self.is_connected())
             .finish_non_exhaustive()
-    }
-}
-
-/// The acknowledgement that a client asked for. Dropped, it sends nothing.
-#[derive(Debug)]
-pub struct Ack {
-    socket: Socket,
-    id: u64,
-}
-
-impl Ack {
-    pub(crate) fn new(socket: Socket, id: u64) -> Self {
-        Self { socket, id }
-    }
-
-    /// Answers with arguments that are JSON already.
-    pub fn send(self, args: &[&RawValue]) {
-        let mut array = String::with_capacity(args.iter().map(|arg| arg.get().len() + 1).sum());
-        for (index, arg) in args.iter().enumerate() {
-            if index > 0 {
-                array.push(',');
-            }
-            array.push_str(arg.get());
-        }
-        self.send_array(&array);
-    }
-
-    /// Answers with one argument.
-    ///
-    /// # Errors
-    /// If it has no JSON form; then nothing is sent.
-    pub fn send_json(self, arg: &impl Serialize) -> Result<(), serde_json::Error> {
-        let array = serde_json::to_string(arg)?;
-        self.send_array(&array);
-        Ok(())
-    }
-
-    fn send_array(self, elements: &str) {
-        if !self.socket.is_connected() {
-            return;
-        }
-        let prefix = Prefix(self.socket.namespace(), None).to_string();
-        let id = self.id.to_string();
-        let parts = [engine::MESSAGE, "3", &prefix, &id, "[", elements, "]"];
-        self.socket
-            .0
-            .connection
-            .queue(websocket::text_frame(&parts));
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::close::{Close, DisconnectReason};
 
 /// The reasons that end a transport, in the order of [`Stats::closes`].
-const REASONS: [DisconnectReason; 9] = [
+const REASONS: [DisconnectReason; 10] = [
     DisconnectReason::Closed(Close::Normal),
     DisconnectReason::TransportClosed,
     DisconnectReason::TransportError,
@@ -14,17 +14,19 @@ const REASONS: [DisconnectReason; 9] = [
     DisconnectReason::TooSlow,
     DisconnectReason::TooBig,
     DisconnectReason::ProtocolError,
+    DisconnectReason::Flood,
     DisconnectReason::ConnectTimeout,
     DisconnectReason::HostPanicked,
 ];
 
-/// Counters of one [`Upgrade`](crate::Upgrade).
+/// Counters of one [`Endpoint`](crate::Endpoint).
 #[derive(Debug, Default)]
 pub struct Stats {
     opened: AtomicU64,
     connections: AtomicU64,
     sockets: AtomicU64,
     refused: AtomicU64,
+    upgraded: AtomicU64,
     events: AtomicU64,
     frames: AtomicU64,
     bytes: AtomicU64,
@@ -52,6 +54,11 @@ impl Stats {
         self.refused.load(Relaxed)
     }
 
+    /// Sessions that went on from long polling to a WebSocket so far.
+    pub fn upgraded(&self) -> u64 {
+        self.upgraded.load(Relaxed)
+    }
+
     /// Events received so far.
     pub fn events(&self) -> u64 {
         self.events.load(Relaxed)
@@ -75,6 +82,10 @@ impl Stats {
 
     pub(crate) fn on_refused(&self) {
         add(&self.refused, 1);
+    }
+
+    pub(crate) fn on_upgraded(&self) {
+        add(&self.upgraded, 1);
     }
 
     pub(crate) fn on_opened(&self) {
@@ -135,7 +146,7 @@ mod tests {
         }
         stats.on_opened();
         let closed: u64 = stats.closes().map(|(_, count)| count).sum();
-        assert_eq!((stats.opened(), stats.connections(), closed), (11, 1, 10));
+        assert_eq!((stats.opened(), stats.connections(), closed), (12, 1, 11));
         assert!(stats.closes().any(|close| close == ("closed", 2)));
     }
 }

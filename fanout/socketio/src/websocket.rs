@@ -2,7 +2,9 @@
 //! It promises never to panic, to hold no more than one message of the given limit, and to hold nothing while the
 //! wire is quiet. No extensions are negotiated, so reserved bits are errors; it knows nothing of what a text says.
 
-use bytes::{BufMut, Bytes, BytesMut};
+mod write;
+
+pub(crate) use write::{Payload, binary_frame, close_frame, payloads, pong_frame, text_frame};
 
 use crate::close::Close;
 
@@ -49,8 +51,6 @@ impl Opcode {
 pub(crate) enum Violation {
     #[error("invalid frame")]
     Frame,
-    #[error("binary messages are not supported")]
-    Binary,
     #[error("a text is not UTF-8")]
     Text,
     #[error("a message is over the limit")]
@@ -61,7 +61,6 @@ impl Violation {
     pub(crate) fn close(self) -> Close {
         match self {
             Self::Frame => Close::ProtocolError,
-            Self::Binary => Close::Unsupported,
             Self::Text => Close::InvalidText,
             Self::TooBig => Close::TooBig,
         }
@@ -72,6 +71,7 @@ impl Violation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Incoming<'a> {
     Text(&'a str),
+    Binary(&'a [u8]),
     Ping(&'a [u8]),
     Pong,
     /// With the client's code, if it gave one.
@@ -152,15 +152,29 @@ fn payload_length(short: u8, bytes: &[u8]) -> Result<Option<(usize, usize)>, Vio
 pub(crate) struct Reader {
     /// The beginning of a frame whose end has not arrived.
     leftover: Vec<u8>,
-    /// The fragments so far of a message, unmasked.
-    fragments: Option<Vec<u8>>,
+    /// The fragments so far of a message.
+    fragments: Option<Box<Fragments>>,
+    /// Frames read since somebody last took their number.
+    frames: u32,
 }
 
+/// A message in parts, unmasked.
+#[derive(Debug)]
+struct Fragments {
+    is_text: bool,
+    bytes: Vec<u8>,
+    count: u32,
+}
+
+/// Fragments of one message. Clients that fragment do so in pieces of kilobytes; more are an attack.
+const FRAGMENTS_MAX: u32 = 1024;
+
 impl Reader {
-    /// Takes bytes in and hands each thing that is complete to `on`, in order, until it fails.
+    /// Takes bytes in and hands each thing that is complete to `on`, in order, until it fails. What follows the
+    /// frame at which it failed is kept for another call.
     ///
     /// # Errors
-    /// A violation by the client, or what `on` gave back; nothing may be read afterwards.
+    /// A violation by the client, after which nothing may be read, or what `on` gave back.
     pub(crate) fn read<E: From<Violation>>(
         &mut self,
         data: &mut [u8],
@@ -168,20 +182,25 @@ impl Reader {
         mut on: impl FnMut(Incoming<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         if self.leftover.is_empty() {
-            let used = self.read_frames(data, limit, &mut on)?;
+            let (used, result) = self.read_frames(data, limit, &mut on);
             // Only what arrived is held, never what a header announces.
             self.leftover = data.get(used..).unwrap_or_default().to_vec();
-            return Ok(());
+            return result;
         }
         let mut buffer = std::mem::take(&mut self.leftover);
         buffer.extend_from_slice(data);
-        let used = self.read_frames(&mut buffer, limit, &mut on)?;
+        let (used, result) = self.read_frames(&mut buffer, limit, &mut on);
         self.leftover = match used {
             // The same frame goes on growing; moving it at each read would cost its square.
             0 => buffer,
             _ => buffer.split_off(used),
         };
-        Ok(())
+        result
+    }
+
+    /// Frames read since the last call.
+    pub(crate) fn take_frames(&mut self) -> u32 {
+        std::mem::take(&mut self.frames)
     }
 
     /// Handles every whole frame and says how many bytes they were.
@@ -190,35 +209,47 @@ impl Reader {
         mut data: &mut [u8],
         limit: usize,
         on: &mut impl FnMut(Incoming<'_>) -> Result<(), E>,
-    ) -> Result<usize, E> {
+    ) -> (usize, Result<(), E>) {
         let mut used = 0;
-        while let Some(header) = Header::parse(data)? {
-            let held = self.fragments.as_ref().map_or(0, Vec::len);
-            if !header.opcode.is_control() && header.length > limit.saturating_sub(held) {
-                return Err(Violation::TooBig.into());
-            }
-            if !header.opcode.is_control() {
-                self.check_order(header.opcode)?;
-            }
+        loop {
+            let header = match self.next_header(data, limit) {
+                Ok(Some(header)) => header,
+                Ok(None) => return (used, Ok(())),
+                Err(violation) => return (used, Err(violation.into())),
+            };
             let size = header.offset + header.length;
             let Some((frame, rest)) = data.split_at_mut_checked(size) else {
-                break;
+                return (used, Ok(()));
             };
             let payload = frame.get_mut(header.offset..).unwrap_or_default();
             unmask(payload, header.mask);
-            self.on_frame(header, payload, on)?;
             data = rest;
             used += size;
+            self.frames = self.frames.saturating_add(1);
+            if let Err(error) = self.on_frame(header, payload, on) {
+                return (used, Err(error));
+            }
         }
-        Ok(used)
     }
 
-    /// A fragmented message must end before another begins (RFC 6455 §5.4).
-    fn check_order(&self, opcode: Opcode) -> Result<(), Violation> {
-        match (opcode, &self.fragments) {
-            (Opcode::Binary, _) => Err(Violation::Binary),
-            (Opcode::Continuation, None) | (Opcode::Text, Some(_)) => Err(Violation::Frame),
-            _ => Ok(()),
+    /// The header of the next frame, if it is whole and its frame may come now.
+    fn next_header(&self, data: &[u8], limit: usize) -> Result<Option<Header>, Violation> {
+        let Some(header) = Header::parse(data)? else {
+            return Ok(None);
+        };
+        if header.opcode.is_control() {
+            return Ok(Some(header));
+        }
+        let held = self.fragments.as_ref().map_or(0, |held| held.bytes.len());
+        if header.length > limit.saturating_sub(held) {
+            return Err(Violation::TooBig);
+        }
+        // A fragmented message must end before another begins (RFC 6455 §5.4).
+        let is_continued = header.opcode == Opcode::Continuation;
+        match &self.fragments {
+            Some(held) if is_continued && held.count < FRAGMENTS_MAX => Ok(Some(header)),
+            None if !is_continued => Ok(Some(header)),
+            _ => Err(Violation::Frame),
         }
     }
 
@@ -228,18 +259,30 @@ impl Reader {
         payload: &[u8],
         on: &mut impl FnMut(Incoming<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
+        let is_text = header.opcode == Opcode::Text;
         match header.opcode {
             Opcode::Ping => on(Incoming::Ping(payload)),
             Opcode::Pong => on(Incoming::Pong),
             Opcode::Close => on(Incoming::Close(close_code(payload)?)),
-            Opcode::Text if header.is_final => on(Incoming::Text(text(payload)?)),
-            Opcode::Text | Opcode::Binary | Opcode::Continuation => {
-                let mut message = self.fragments.take().unwrap_or_default();
-                message.extend_from_slice(payload);
+            Opcode::Text | Opcode::Binary if header.is_final => on(message(is_text, payload)?),
+            Opcode::Text | Opcode::Binary => {
+                self.fragments = Some(Box::new(Fragments {
+                    is_text,
+                    bytes: payload.to_vec(),
+                    count: 1,
+                }));
+                Ok(())
+            }
+            Opcode::Continuation => {
+                let Some(mut held) = self.fragments.take() else {
+                    return Err(Violation::Frame.into());
+                };
+                held.bytes.extend_from_slice(payload);
+                held.count += 1;
                 if header.is_final {
-                    return on(Incoming::Text(text(&message)?));
+                    return on(message(held.is_text, &held.bytes)?);
                 }
-                self.fragments = Some(message);
+                self.fragments = Some(held);
                 Ok(())
             }
         }
@@ -248,7 +291,16 @@ impl Reader {
     /// Bytes held between reads.
     #[cfg(test)]
     fn held(&self) -> usize {
-        self.leftover.capacity() + self.fragments.as_ref().map_or(0, Vec::capacity)
+        let fragments = self.fragments.as_ref();
+        self.leftover.capacity() + fragments.map_or(0, |held| held.bytes.capacity())
+    }
+}
+
+fn message(is_text: bool, payload: &[u8]) -> Result<Incoming<'_>, Violation> {
+    if is_text {
+        text(payload).map(Incoming::Text)
+    } else {
+        Ok(Incoming::Binary(payload))
     }
 }
 
@@ -278,49 +330,6 @@ fn unmask(payload: &mut [u8], mask: [u8; 4]) {
             *byte ^= key;
         }
     }
-}
-
-/// A text message of one frame, its payload given in parts.
-pub(crate) fn text_frame(parts: &[&str]) -> Bytes {
-    let length: usize = parts.iter().map(|part| part.len()).sum();
-    let mut frame = BytesMut::with_capacity(length + 10);
-    frame.put_u8(FIN | 0x1);
-    match (u8::try_from(length), u16::try_from(length)) {
-        (Ok(short), _) if short < LENGTH_16 => frame.put_u8(short),
-        (_, Ok(medium)) => {
-            frame.put_u8(LENGTH_16);
-            frame.put_u16(medium);
-        }
-        _ => {
-            frame.put_u8(LENGTH_64);
-            frame.put_u64(length as u64);
-        }
-    }
-    for part in parts {
-        frame.put_slice(part.as_bytes());
-    }
-    frame.freeze()
-}
-
-/// A close frame; without a code it is empty.
-pub(crate) fn close_frame(code: Option<u16>) -> Bytes {
-    match code {
-        Some(code) => {
-            let [high, low] = code.to_be_bytes();
-            Bytes::copy_from_slice(&[FIN | 0x8, 2, high, low])
-        }
-        None => Bytes::from_static(&[FIN | 0x8, 0]),
-    }
-}
-
-/// The answer to a ping; a payload over [`CONTROL_MAX`] is cut, which no parsed ping has.
-pub(crate) fn pong_frame(payload: &[u8]) -> Bytes {
-    let payload = payload.get(..CONTROL_MAX).unwrap_or(payload);
-    let mut frame = BytesMut::with_capacity(payload.len() + 2);
-    frame.put_u8(FIN | 0xA);
-    frame.put_u8(u8::try_from(payload.len()).unwrap_or_default());
-    frame.put_slice(payload);
-    frame.freeze()
 }
 
 #[cfg(test)]

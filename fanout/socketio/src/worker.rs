@@ -15,6 +15,9 @@ use crate::{
     close::{Close, DisconnectReason},
     config::Config,
     connection::Connection,
+    rooms::Rooms,
+    server::{Mailbox, Order, Server, Shared},
+    sid,
     stats::Stats,
 };
 
@@ -26,56 +29,81 @@ const CLOSE_SLICE: usize = 256;
 
 /// The state of one worker.
 pub(crate) struct Worker {
-    pub(crate) config: Config,
+    pub(crate) shared: Arc<Shared>,
+    number: usize,
+    pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) stats: Arc<Stats>,
     pub(crate) tasks: TaskTracker,
     stop: CancellationToken,
     is_stopped: Cell<bool>,
     /// Where every connection reads into; its content is worth nothing after the turn that filled it.
     pub(crate) scratch: RefCell<Box<[u8]>>,
-    pub(crate) is_flusher_running: Cell<bool>,
     dirty: RefCell<Vec<Rc<Connection>>>,
     dirtied: Notify,
-    connections: RefCell<HashMap<u64, Rc<Connection>>>,
-    next_number: Cell<u64>,
+    connections: RefCell<HashMap<Rc<str>, Rc<Connection>>>,
+    pub(crate) rooms: Rooms,
     emptied: Notify,
 }
 
 impl Worker {
-    pub(crate) fn new(config: Config) -> Self {
+    /// # Panics
+    /// If the server has as many workers already as a session's id can tell apart.
+    pub(crate) fn new(server: &Server) -> Self {
+        let shared = Arc::clone(&server.0);
+        let (number, mailbox) = shared
+            .add_worker()
+            .expect("no machine runs 64 workers of one server");
         Self {
-            config,
+            shared,
+            number,
+            mailbox,
             stats: Arc::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             is_stopped: Cell::new(false),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
-            is_flusher_running: Cell::new(false),
             dirty: RefCell::default(),
             dirtied: Notify::new(),
             connections: RefCell::default(),
-            next_number: Cell::new(0),
+            rooms: Rooms::default(),
             emptied: Notify::new(),
         }
     }
 
-    /// The number of the next connection.
-    pub(crate) fn number(&self) -> u64 {
-        let number = self.next_number.get();
-        self.next_number.set(number + 1);
-        number
+    pub(crate) fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
+    /// The id of a new session.
+    pub(crate) fn new_sid(&self) -> Rc<str> {
+        sid::session(&self.config().instance, self.number).into()
+    }
+
+    /// The open session of this id.
+    pub(crate) fn find(&self, sid: &str) -> Option<Rc<Connection>> {
+        self.connections.borrow().get(sid).cloned()
+    }
+
+    /// Hands an order to the worker of this number: at once if it is this one. False if there is no such worker.
+    pub(crate) fn order(self: &Rc<Self>, worker: usize, order: Order) -> bool {
+        if worker == self.number {
+            self.obey(order);
+            return true;
+        }
+        let mailbox = self.shared.mailbox(worker);
+        mailbox.is_some_and(|mailbox| mailbox.push(order).is_ok())
     }
 
     pub(crate) fn admit(&self, connection: &Rc<Connection>) {
         self.stats.on_opened();
         let mut connections = self.connections.borrow_mut();
-        connections.insert(connection.number(), Rc::clone(connection));
+        connections.insert(Rc::clone(connection.sid()), Rc::clone(connection));
     }
 
     pub(crate) fn release(&self, connection: &Connection, reason: DisconnectReason) {
         let is_last = {
             let mut connections = self.connections.borrow_mut();
-            connections.remove(&connection.number());
+            connections.remove(connection.sid());
             connections.is_empty()
         };
         self.stats.on_closed(reason);
@@ -125,12 +153,13 @@ impl Worker {
         }
     }
 
-    /// Closes every connection at once and ends the flusher, when nobody is left to serve.
+    /// Closes every connection at once and ends the worker's own tasks, when nobody is left to serve.
     pub(crate) fn stop(&self, close: Close) {
         for connection in self.connections.borrow().values() {
             connection.end(DisconnectReason::Closed(close).into());
         }
         self.is_stopped.set(true);
+        self.mailbox.close();
         self.dirty.take();
         self.stop.cancel();
     }

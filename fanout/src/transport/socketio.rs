@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::door::bearer;
-use super::{Answer, Caller, Door, Link, Reply};
+use super::{Answer, Caller, Closed, Door, Link, Reply};
 use crate::address::FORWARDED_FOR;
 use crate::auth::AuthError;
 use crate::http::refusal;
@@ -52,7 +52,11 @@ impl SocketIo {
             transport: Rc::as_ptr(handshake).addr(),
         };
         let admitted = self.door.admit(&token, caller).await;
-        admitted.map_err(|closed| refused(&closed.into()))
+        admitted.map_err(|closed| match closed {
+            // Nobody asked for it: a header that is not valid there counts as none.
+            Closed::Auth(_) if request.is_implicit => refused(&AuthError::Required.into()),
+            closed => refused(&closed.into()),
+        })
     }
 }
 
@@ -101,7 +105,8 @@ impl Host for SocketIo {
     }
 }
 
-/// The payload's token, or else the bearer of the handshake.
+/// The payload's token, or that of the packet's own query, which clients of version 2 send in its place, or else the
+/// bearer of the handshake.
 fn token(request: &ConnectRequest) -> Result<String, AuthError> {
     let auth = request
         .auth
@@ -111,6 +116,12 @@ fn token(request: &ConnectRequest) -> Result<String, AuthError> {
         Some(Value::String(token)) if !token.is_empty() => return Ok(token),
         Some(Value::String(_) | Value::Null) | None => {}
         Some(_) => return Err(AuthError::Invalid),
+    }
+    let query = request.query.as_deref().unwrap_or_default();
+    let mut pairs = url::form_urlencoded::parse(query.as_bytes());
+    let queried = pairs.find_map(|(name, value)| (name == "token").then_some(value));
+    if let Some(token) = queried.filter(|token| !token.is_empty()) {
+        return Ok(token.into_owned());
     }
     bearer(request.handshake.headers.get(AUTHORIZATION)).ok_or(AuthError::Required)
 }

@@ -8,6 +8,7 @@ use super::*;
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Seen {
     Text(String),
+    Binary(Vec<u8>),
     Ping(Vec<u8>),
     Pong,
     Close(Option<u16>),
@@ -47,6 +48,7 @@ fn read_in_pieces(
         let result = reader.read(&mut piece.to_vec(), limit, |incoming| {
             seen.push(match incoming {
                 Incoming::Text(text) => Seen::Text(text.to_owned()),
+                Incoming::Binary(bytes) => Seen::Binary(bytes.to_vec()),
                 Incoming::Ping(payload) => Seen::Ping(payload.to_vec()),
                 Incoming::Pong => Seen::Pong,
                 Incoming::Close(code) => Seen::Close(code),
@@ -141,7 +143,6 @@ fn violations_have_their_close_codes() {
             vec![0x81, 0xFF, 0x80, 0, 0, 0, 0, 0, 0, 0],
             1002,
         ),
-        ("binary", client_frame(0x82, b"a", mask), 1003),
         ("not UTF-8", client_frame(0x81, &[0xC3, 0x28], mask), 1007),
         ("close of one byte", client_frame(0x88, &[3], mask), 1002),
         (
@@ -168,6 +169,58 @@ fn violations_have_their_close_codes() {
         let violation = read(&bytes, 10).expect_err(name);
         assert_eq!(violation.close().code(), code, "{name}");
     }
+}
+
+#[test]
+fn a_message_ends_before_another_begins_and_is_not_cut_too_small() {
+    let mask = [9, 8, 7, 6];
+    let fragment = client_frame(0x01, b"", mask);
+    let bytes = [fragment.clone(), client_frame(0x82, b"a", mask)].concat();
+    assert_eq!(read(&bytes, 10), Err(Violation::Frame));
+    let most = client_frame(0x00, b"", mask).repeat(1023);
+    let bytes = [fragment, most, client_frame(0x80, b"", mask)].concat();
+    assert_eq!(read(&bytes, 10), Err(Violation::Frame));
+}
+
+#[test]
+fn bytes_are_put_together_as_texts_are() {
+    let mask = [3, 1, 4, 1];
+    let stream = [
+        client_frame(0x82, &[0xFF, 0], mask),
+        client_frame(0x02, &[1], mask),
+        client_frame(0x80, &[2], mask),
+    ]
+    .concat();
+    assert_eq!(
+        read(&stream, 10),
+        Ok(vec![Seen::Binary(vec![0xFF, 0]), Seen::Binary(vec![1, 2])])
+    );
+}
+
+#[test]
+fn what_follows_the_frame_that_ends_a_reading_is_read_by_the_next() {
+    let mask = [1; 4];
+    let mut stream = [
+        client_frame(0x81, b"5", mask),
+        client_frame(0x81, b"4a", mask),
+    ]
+    .concat();
+    stream.extend_from_slice(&client_frame(0x81, b"4b", mask)[..3]);
+    let mut reader = Reader::default();
+    let stopped = reader.read(&mut stream, 10, |_| Err(Violation::Text));
+    assert_eq!((stopped, reader.take_frames()), (Err(Violation::Text), 1));
+    let mut seen = Vec::new();
+    let mut rest = client_frame(0x81, b"4b", mask)[3..].to_vec();
+    for data in [&mut [][..], &mut rest] {
+        let read = reader.read(data, 10, |incoming| {
+            if let Incoming::Text(text) = incoming {
+                seen.push(text.to_owned());
+            }
+            Ok::<(), Violation>(())
+        });
+        assert_eq!(read, Ok(()));
+    }
+    assert_eq!(seen, ["4a", "4b"]);
 }
 
 #[test]

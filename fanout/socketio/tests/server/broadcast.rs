@@ -42,7 +42,7 @@ async fn a_slow_reader_is_closed_without_delaying_others() {
     let mut sent = 0;
     let began = Instant::now();
     // Far more than any kernel holds for the slow one; the fast one gets each before the next is sent.
-    while server.closes("too_slow") == 0 && server.stats.sockets() == 2 {
+    while server.closes("slow") == 0 && server.stats.sockets() == 2 {
         server.order(Order::Broadcast(frame.clone()));
         assert_eq!(fast.text().await.len(), frame.json().len() + 2);
         sent += 1;
@@ -106,4 +106,58 @@ async fn a_peer_that_takes_nothing_is_closed_at_the_write_deadline() {
     server.assert_disconnected(DisconnectReason::TooSlow);
     server.until_empty().await;
     drop(stalled);
+}
+
+#[tokio::test]
+async fn a_room_is_told_on_every_worker_once_and_in_order_and_others_are_not() {
+    let server = TestServer::start(Config {
+        allow_eio3: true,
+        ..quick()
+    });
+    let mut inside = Vec::new();
+    for index in 0..40 {
+        let mut client = server
+            .connected(if index % 2 == 0 { "/" } else { "/discord" })
+            .await;
+        let prefix = if index % 2 == 0 { "" } else { "/discord," };
+        client.send(&format!(r#"42{prefix}1["join"]"#)).await;
+        client.send(&format!(r#"42{prefix}2["echo"]"#)).await;
+        assert_eq!(client.text().await, format!("43{prefix}2[]"));
+        inside.push((prefix, client));
+    }
+    let mut outside = server.connected("/").await;
+    let mut parted = server.connected("/").await;
+    for text in [r#"42["join"]"#, r#"42["part"]"#, r#"421["echo"]"#] {
+        parted.send(text).await;
+    }
+    assert_eq!(parted.text().await, "431[]");
+    for number in 0..10 {
+        let frame = Frame::event_json("tick", &number).unwrap();
+        let socketio = &server.running.server;
+        socketio.broadcast("/", Some("room"), &frame).unwrap();
+        socketio
+            .broadcast("/discord", Some("room"), &frame)
+            .unwrap();
+        socketio.broadcast("/", Some("empty"), &frame).unwrap();
+        socketio.broadcast("/unknown", None, &frame).unwrap();
+    }
+    let last = Frame::event_json("last", &()).unwrap();
+    server.running.server.broadcast("/", None, &last).unwrap();
+    server
+        .running
+        .server
+        .broadcast("/discord", None, &last)
+        .unwrap();
+    for (prefix, client) in &mut inside {
+        for number in 0..10 {
+            assert_eq!(
+                client.text().await,
+                format!(r#"42{prefix}["tick",{number}]"#)
+            );
+        }
+        assert_eq!(client.text().await, format!(r#"42{prefix}["last",null]"#));
+    }
+    for client in [&mut outside, &mut parted] {
+        assert_eq!(client.text().await, r#"42["last",null]"#);
+    }
 }

@@ -15,7 +15,7 @@ use tokio_tungstenite::{
 use crate::harness::PATIENCE;
 
 /// Waits for a future, but not for ever.
-async fn patiently<T>(what: impl Debug, future: impl Future<Output = T>) -> T {
+pub(crate) async fn patiently<T>(what: impl Debug, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future)
         .await
         .unwrap_or_else(|_| panic!("waited too long for {what:?}"))
@@ -74,6 +74,13 @@ impl Client {
         );
     }
 
+    /// Reads the answer and the welcome of a client that is put into `/` without asking.
+    pub(crate) async fn connect_eio3(&mut self) {
+        assert_eq!(self.text().await, "40");
+        let welcome = self.text().await;
+        assert!(welcome.starts_with(r#"42["welcome""#), "{welcome}");
+    }
+
     pub(crate) async fn send(&mut self, text: &str) {
         patiently(text, self.stream.send(Message::text(text)))
             .await
@@ -91,6 +98,16 @@ impl Client {
             .await
             .expect("the stream ended")
             .unwrap()
+    }
+
+    /// The next message, pings of Engine.IO left out.
+    pub(crate) async fn message(&mut self) -> Message {
+        loop {
+            match self.next().await {
+                Message::Text(text) if text.as_str() == "2" => {}
+                message => return message,
+            }
+        }
     }
 
     /// The next text, pings of Engine.IO left out.
@@ -133,6 +150,14 @@ pub(crate) struct Raw(pub(crate) TcpStream);
 impl Raw {
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
         patiently("sending", self.0.write_all(bytes)).await.unwrap();
+    }
+
+    /// A client that goes on reading where this one has.
+    pub(crate) async fn into_client(self) -> Client {
+        let role = tungstenite::protocol::Role::Client;
+        Client {
+            stream: WebSocketStream::from_raw_socket(self.0, role, None).await,
+        }
     }
 
     /// Everything to the end of the stream.

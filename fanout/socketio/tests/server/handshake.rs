@@ -13,7 +13,7 @@ async fn an_open_packet_names_the_session_and_its_bounds() {
     let mut client = Client::try_open(server.address, QUERY, &[]).await.unwrap();
     let open = client.text().await;
     let json: serde_json::Value = serde_json::from_str(open.strip_prefix('0').unwrap()).unwrap();
-    assert_eq!(json["sid"].as_str().unwrap().len(), 20);
+    assert_eq!(json["sid"].as_str().unwrap().len(), 23);
     assert_eq!(json["upgrades"], serde_json::json!([]));
     assert_eq!(
         (&json["pingInterval"], &json["pingTimeout"]),
@@ -70,7 +70,7 @@ async fn plain_requests_on_the_endpoint_get_the_errors_of_engine_io() {
     let server = TestServer::start(quick());
     for (request, body) in [
         (
-            "GET /socket.io/?EIO=4&transport=polling",
+            "GET /socket.io/?EIO=4&transport=webtransport",
             r#"{"code":0,"message":"Transport unknown"}"#,
         ),
         (

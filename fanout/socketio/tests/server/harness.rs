@@ -13,11 +13,11 @@ use std::{
 
 use actix_codec::Framed;
 use actix_http::{HttpService, Request, h1};
-use actix_server::{Server, ServerHandle};
+use actix_server::{Server as HttpServer, ServerHandle};
 use actix_service::{fn_service, map_config};
 use actix_socketio::{
-    Accepted, Close, Config, ConnectError, ConnectRequest, DisconnectReason, Event, Frame,
-    Handshake, Host, Refusal, Socket, SocketKey, Stats, Upgrade, refuse, routes,
+    Accepted, Close, Config, ConnectError, ConnectRequest, DisconnectReason, Endpoint, Event,
+    Frame, Handshake, Host, Refusal, Server, Socket, SocketKey, Stats, refuse,
 };
 use actix_web::{App, dev::AppConfig};
 use futures_util::future::{FutureExt, LocalBoxFuture, pending};
@@ -42,32 +42,25 @@ pub(crate) enum Told {
 pub(crate) enum Order {
     Broadcast(Frame),
     CloseAll(Close, Duration),
-    DropUpgrade,
+    Stop,
 }
 
 /// The application: its events are orders, so that a test can steer it from a client.
 struct Recorder {
-    told: mpsc::Sender<Told>,
+    told: Tellable<Told>,
     sockets: RefCell<BTreeMap<SocketKey, Socket>>,
 }
 
-impl Recorder {
-    fn tell(&self, told: Told) {
-        // A test that has seen enough has dropped its receiver.
-        drop(self.told.send(told));
-    }
-}
-
-struct TellDropped(mpsc::Sender<Told>);
+struct TellDropped(Tellable<Told>);
 
 impl Drop for TellDropped {
     fn drop(&mut self) {
-        drop(self.0.send(Told::ConnectDropped));
+        self.0.tell(Told::ConnectDropped);
     }
 }
 
 impl Host for Recorder {
-    type Session = String;
+    type Session = (String, Option<u64>);
 
     fn on_handshake(&self, handshake: &Handshake) -> Result<(), Refusal> {
         assert!(handshake.peer.is_some());
@@ -81,7 +74,7 @@ impl Host for Recorder {
     fn connect(
         self: Rc<Self>,
         request: ConnectRequest,
-    ) -> LocalBoxFuture<'static, Result<Accepted<String>, ConnectError>> {
+    ) -> LocalBoxFuture<'static, Result<Accepted<Self::Session>, ConnectError>> {
         let auth = request
             .auth
             .map_or_else(String::new, |auth| auth.get().to_owned());
@@ -94,10 +87,17 @@ impl Host for Recorder {
             }
             .boxed_local();
         }
-        let answer = if auth.contains("bad") {
+        let no_entry = request.handshake.headers.get("x-no-entry");
+        let is_barred = no_entry.is_some_and(|who| who != "implicit" || request.is_implicit);
+        let answer = if auth.contains("bad") || is_barred {
             Err(ConnectError::new("no entry").with_data(&serde_json::json!({"code": "BAD"})))
         } else {
+            assert_eq!(request.id.len(), 20);
             let pid = auth.contains("pid").then(|| "private".to_owned());
+            let recovery = request
+                .recovery
+                .filter(|recovery| recovery.pid == "private");
+            let offset = recovery.and_then(|recovery| recovery.offset?.parse().ok());
             let headers = &request.handshake.headers;
             let seen = |name: &str| {
                 headers
@@ -111,7 +111,11 @@ impl Host for Recorder {
                 seen("authorization"),
                 seen("x-unkept")
             );
-            Ok(Accepted { session, pid })
+            Ok(Accepted {
+                session: (session, offset),
+                pid,
+                id: offset.map(|_: u64| "restored".to_owned()),
+            })
         };
         async move {
             tokio::task::yield_now().await;
@@ -120,13 +124,17 @@ impl Host for Recorder {
         .boxed_local()
     }
 
-    fn on_connected(&self, socket: &Socket, session: String) {
+    fn on_connected(&self, socket: &Socket, (session, offset): Self::Session) {
         assert!(socket.is_connected());
+        if let Some(offset) = offset {
+            socket.replay((offset + 1..=offset + 3).map(missed));
+        }
         self.sockets
             .borrow_mut()
             .insert(socket.key(), socket.clone());
         socket.send(&Frame::event_json("welcome", &session).unwrap());
-        self.tell(Told::Connected(socket.namespace().to_owned()));
+        self.told
+            .tell(Told::Connected(socket.namespace().to_owned()));
     }
 
     fn on_event(&self, socket: &Socket, event: Event) {
@@ -138,10 +146,22 @@ impl Host for Recorder {
             .map(|arg| arg.get())
             .collect::<Vec<_>>()
             .join(" ");
-        self.tell(Told::Event(event.name.clone(), text));
+        self.told.tell(Told::Event(event.name.clone(), text));
         match (event.name.as_str(), event.ack) {
-            ("echo", Some(ack)) => ack.send(&args),
-            ("echo", None) => socket.send(&Frame::event("echo", &args)),
+            ("echo", Some(ack)) => ack.send_binary(&args, &event.attachments),
+            ("echo", None) => {
+                socket.send(&Frame::binary_event("echo", &args, event.attachments));
+            }
+            ("ask", _) => {
+                let question = Frame::binary_event("question", &args, event.attachments);
+                actix_rt::spawn(ask(socket.clone(), question, PATIENCE));
+            }
+            ("ask late", _) => {
+                let patience = Duration::from_millis(50);
+                actix_rt::spawn(ask(socket.clone(), Frame::event("question", &[]), patience));
+            }
+            ("join", _) => socket.join("room").unwrap(),
+            ("part", _) => socket.leave("room"),
             ("json", Some(ack)) => ack.send_json(&serde_json::json!({"ok": true})).unwrap(),
             ("leave", _) => {
                 socket.disconnect();
@@ -163,10 +183,32 @@ impl Host for Recorder {
 
     fn on_disconnected(&self, socket: &Socket, reason: DisconnectReason) {
         // Told in any case, so that a test sees a socket that ends twice.
-        self.tell(Told::Disconnected(socket.namespace().to_owned(), reason));
+        self.told
+            .tell(Told::Disconnected(socket.namespace().to_owned(), reason));
         assert!(!socket.is_connected());
         self.sockets.borrow_mut().remove(&socket.key());
     }
+}
+
+/// An event whose offset is its last argument.
+fn missed(number: u64) -> Frame {
+    let raw = |value| serde_json::value::to_raw_value(&value).unwrap();
+    let (number, offset) = (
+        raw(number.into()),
+        raw(serde_json::json!(number.to_string())),
+    );
+    Frame::event("missed", &[&number, &offset])
+}
+
+async fn ask(socket: Socket, question: Frame, patience: Duration) {
+    let frame = match socket.ask(&question, patience).await {
+        Ok(reply) => {
+            let args: Vec<&RawValue> = reply.args.iter().map(AsRef::as_ref).collect();
+            Frame::binary_event("answered", &args, reply.attachments)
+        }
+        Err(error) => Frame::event_json("unanswered", &error.to_string()).unwrap(),
+    };
+    socket.send(&frame);
 }
 
 /// One server of one worker.
@@ -175,57 +217,40 @@ pub(crate) struct TestServer {
     pub(crate) stats: Arc<Stats>,
     told: mpsc::Receiver<Told>,
     orders: UnboundedSender<Order>,
-    handle: ServerHandle,
-    thread: Option<JoinHandle<()>>,
+    pub(crate) running: Running,
 }
 
 pub(crate) fn quick() -> Config {
+    let mut handshake_headers = Config::default().handshake_headers;
+    handshake_headers.push(http::HeaderName::from_static("x-no-entry"));
     Config {
         namespaces: vec!["/".to_owned(), "/discord".to_owned()],
+        handshake_headers,
         ..Config::default()
     }
 }
 
 impl TestServer {
     pub(crate) fn start(config: Config) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let address = listener.local_addr().unwrap();
-        let (told_sender, told) = mpsc::channel();
+        let (tellable, told) = Tellable::new();
         let (orders, order_receiver) = unbounded_channel();
         let order_receiver = Arc::new(Mutex::new(Some(order_receiver)));
-        let (ready_sender, ready) = mpsc::channel();
-        let (handle_sender, handles) = mpsc::channel();
-        let thread = std::thread::spawn(move || {
-            actix_rt::System::new().block_on(async move {
-                let server = Server::build()
-                    .workers(1)
-                    .disable_signals()
-                    .shutdown_timeout(1)
-                    .listen("test", listener, move || {
-                        let host = Rc::new(Recorder {
-                            told: told_sender.clone(),
-                            sockets: RefCell::default(),
-                        });
-                        let upgrade = Rc::new(Upgrade::new(config.clone(), host));
-                        let orders = order_receiver.lock().unwrap().take().expect("one worker");
-                        ready_sender.send(upgrade.stats()).unwrap();
-                        let slot = Rc::new(RefCell::new(Some(upgrade)));
-                        actix_rt::spawn(obey(Rc::clone(&slot), orders));
-                        service(slot, &config)
-                    })
-                    .unwrap()
-                    .run();
-                handle_sender.send(server.handle()).unwrap();
-                server.await.unwrap();
+        let running = Running::start(Server::new(config), 1, move |server| {
+            let host = Rc::new(Recorder {
+                told: tellable.clone(),
+                sockets: RefCell::default(),
             });
+            let endpoint = server.endpoint(Rc::clone(&host));
+            let orders = order_receiver.lock().unwrap().take().expect("one worker");
+            actix_rt::spawn(obey(endpoint.clone(), host, orders));
+            endpoint
         });
         Self {
-            address,
-            stats: ready.recv_timeout(PATIENCE).unwrap(),
+            address: running.address,
+            stats: running.stats[0].clone(),
             told,
             orders,
-            handle: handles.recv_timeout(PATIENCE).unwrap(),
-            thread: Some(thread),
+            running,
         }
     }
 
@@ -284,57 +309,133 @@ impl TestServer {
     }
 }
 
-impl Drop for TestServer {
+/// Where an application writes what it is told, from whichever worker.
+pub(crate) struct Tellable<T>(mpsc::Sender<T>);
+
+impl<T> Tellable<T> {
+    pub(crate) fn new() -> (Self, mpsc::Receiver<T>) {
+        let (sender, receiver) = mpsc::channel();
+        (Self(sender), receiver)
+    }
+
+    pub(crate) fn tell(&self, told: T) {
+        // A test that has seen enough has dropped its receiver.
+        drop(self.0.send(told));
+    }
+}
+
+impl<T> Clone for Tellable<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+/// A server's threads. Dropped, they must have given every connection back.
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    pub(crate) stats: Vec<Arc<Stats>>,
+    pub(crate) server: Server,
+    stop: Arc<tokio::sync::Notify>,
+    handle: ServerHandle,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Running {
+    pub(crate) fn start(
+        server: Server,
+        workers: usize,
+        endpoint: impl Fn(&Server) -> Endpoint + Clone + Send + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (ready_sender, ready) = mpsc::channel();
+        let (handle_sender, handles) = mpsc::channel();
+        let (own, stop) = (server.clone(), Arc::new(tokio::sync::Notify::new()));
+        let stopped = stop.clone();
+        let thread = std::thread::spawn(move || {
+            actix_rt::System::new().block_on(async move {
+                let http = HttpServer::build()
+                    .workers(workers)
+                    .disable_signals()
+                    .shutdown_timeout(1)
+                    .listen("test", listener, move || {
+                        let endpoint = endpoint(&server);
+                        ready_sender.send(endpoint.stats()).unwrap();
+                        let (stopped, stopping) = (stopped.clone(), endpoint.clone());
+                        actix_rt::spawn(async move {
+                            stopped.notified().await;
+                            stopping.stop();
+                        });
+                        service(endpoint)
+                    })
+                    .unwrap()
+                    .run();
+                handle_sender.send(http.handle()).unwrap();
+                http.await.unwrap();
+            });
+        });
+        let stats = (0..workers).map(|_| ready.recv_timeout(PATIENCE).unwrap());
+        Self {
+            address,
+            stats: stats.collect(),
+            server: own,
+            stop,
+            handle: handles.recv_timeout(PATIENCE).unwrap(),
+            thread: Some(thread),
+        }
+    }
+
+    pub(crate) fn connections(&self) -> u64 {
+        self.stats.iter().map(|stats| stats.connections()).sum()
+    }
+}
+
+impl Drop for Running {
     fn drop(&mut self) {
-        // The worker drops its upgrade, which closes what a test has left open; then it must be empty.
-        drop(self.orders.send(Order::DropUpgrade));
+        // Every worker closes what a test has left open; then it must be empty.
         let deadline = Instant::now() + PATIENCE;
-        while self.stats.connections() > 0 && Instant::now() < deadline {
+        while self.connections() > 0 && Instant::now() < deadline {
+            self.stop.notify_waiters();
             std::thread::sleep(Duration::from_millis(2));
         }
         drop(self.handle.stop(false));
         let joined = self.thread.take().map(JoinHandle::join);
         if !std::thread::panicking() {
             assert!(matches!(joined, Some(Ok(()))), "the server's thread failed");
-            assert_eq!(self.stats.connections(), 0, "a connection leaked");
-            assert_eq!(self.stats.sockets(), 0, "a socket leaked");
-            let closed: u64 = self.stats.closes().map(|(_, count)| count).sum();
-            assert_eq!(self.stats.opened(), closed, "a transport has no outcome");
+            assert_eq!(self.server.connections(), 0, "a place leaked");
+            for stats in &self.stats {
+                assert_eq!(stats.connections(), 0, "a connection leaked");
+                assert_eq!(stats.sockets(), 0, "a socket leaked");
+                let closed: u64 = stats.closes().map(|(_, count)| count).sum();
+                assert_eq!(stats.opened(), closed, "a transport has no outcome");
+            }
         }
     }
 }
 
-type Shared = Rc<RefCell<Option<Rc<Upgrade<Recorder>>>>>;
-
-async fn obey(upgrade: Shared, mut orders: UnboundedReceiver<Order>) {
+async fn obey(endpoint: Endpoint, host: Rc<Recorder>, mut orders: UnboundedReceiver<Order>) {
     while let Some(order) = orders.recv().await {
-        let found = upgrade.borrow().clone();
-        match (order, found) {
-            (Order::Broadcast(frame), Some(found)) => {
-                for socket in found.host().sockets.borrow().values() {
+        match order {
+            Order::Broadcast(frame) => {
+                for socket in host.sockets.borrow().values() {
                     socket.send(&frame);
                 }
             }
-            (Order::CloseAll(close, over), Some(found)) => {
+            Order::CloseAll(close, over) => {
                 if over.is_zero() {
-                    found.close_all(close).await;
+                    endpoint.close_all(close).await;
                 } else {
-                    found.close_all_over(close, over).await;
+                    endpoint.close_all_over(close, over).await;
                 }
-                found.closed().await;
+                endpoint.closed().await;
             }
-            (Order::DropUpgrade, found) => {
-                drop(found);
-                upgrade.take();
-            }
-            (_, None) => {}
+            Order::Stop => endpoint.stop(),
         }
     }
 }
 
 fn service(
-    upgrade: Shared,
-    config: &Config,
+    endpoint: Endpoint,
 ) -> impl actix_service::ServiceFactory<
     actix_rt::net::TcpStream,
     Config = (),
@@ -342,14 +443,15 @@ fn service(
     Error = actix_http::error::DispatchError,
     InitError = (),
 > + use<> {
-    let app = App::new().configure(routes(config));
+    let app = App::new().configure(endpoint.routes());
     HttpService::build()
+        .h1_allow_half_closed(false)
         .upgrade(fn_service(
             move |(request, framed): (Request, Framed<actix_rt::net::TcpStream, h1::Codec>)| {
-                let upgrade = upgrade.borrow().clone();
+                let endpoint = endpoint.clone();
                 async move {
-                    if let Some(upgrade) = upgrade.filter(|upgrade| upgrade.handles(&request)) {
-                        return upgrade.serve(request, framed).await;
+                    if endpoint.handles(&request) {
+                        return endpoint.serve(request, framed).await;
                     }
                     refuse(framed, Refusal::new(http::StatusCode::NOT_FOUND, "{}")).await
                 }

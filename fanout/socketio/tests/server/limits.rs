@@ -100,7 +100,7 @@ async fn bytes_that_are_no_websocket_close_with_their_codes() {
         ("not UTF-8", masked(0x81, &[b'4', 0xC3, 0x28]), 1007),
         ("unmasked", b"\x81\x0240".to_vec(), 1002),
         ("reserved bit", masked(0xC1, b"3"), 1002),
-        ("binary", masked(0x82, b"4"), 1003),
+        ("bytes that belong to no packet", masked(0x82, b"4"), 1002),
         ("continuation of nothing", masked(0x80, b"3"), 1002),
     ] {
         let mut raw = server.connected("/").await.into_raw();

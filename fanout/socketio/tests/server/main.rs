@@ -11,6 +11,12 @@ mod handshake;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod http;
+#[cfg(test)]
 mod limits;
+#[cfg(test)]
+mod mirror;
+#[cfg(test)]
+mod protocol;
 #[cfg(test)]
 mod sockets;
