@@ -45,6 +45,7 @@ pub(crate) async fn run<H: Host>(host: Rc<H>, connection: Rc<Connection>, alread
 /// A CONNECT that the host is looking at.
 struct Pending<S> {
     place: usize,
+    id: Box<str>,
     answer: LocalBoxFuture<'static, Result<Accepted<S>, ConnectError>>,
 }
 
@@ -58,7 +59,7 @@ enum Heartbeat {
 enum Wake<S> {
     Kicked,
     Deadline,
-    Answered(usize, Result<Accepted<S>, ConnectError>),
+    Answered(usize, Box<str>, Result<Accepted<S>, ConnectError>),
     Writable,
     Read(std::io::Result<usize>),
 }
@@ -120,7 +121,7 @@ impl<H: Host> Driver<H> {
             match std::future::poll_fn(|cx| self.poll_wake(cx)).await {
                 Wake::Kicked => self.settle()?,
                 Wake::Deadline => self.on_deadline(Instant::now())?,
-                Wake::Answered(place, answer) => self.on_answer(place, answer)?,
+                Wake::Answered(place, id, answer) => self.on_answer(place, id, answer)?,
                 Wake::Writable => self.connection.write_out(),
                 Wake::Read(Err(_)) => return Err(DisconnectReason::TransportError.into()),
                 Wake::Read(Ok(0)) => return Err(DisconnectReason::TransportClosed.into()),
@@ -148,7 +149,7 @@ impl<H: Host> Driver<H> {
             };
             if let Poll::Ready(answer) = pending.answer.as_mut().poll(cx) {
                 let pending = self.pending.swap_remove(index);
-                return Poll::Ready(Wake::Answered(pending.place, answer));
+                return Poll::Ready(Wake::Answered(pending.place, pending.id, answer));
             }
         }
         if self.connection.poll_unblocked(cx).is_ready() {

@@ -77,8 +77,29 @@ pub struct ConnectRequest {
     pub query: Option<String>,
     /// The payload, a JSON object: what clients call `auth`.
     pub auth: Option<Box<RawValue>>,
+    /// The id that the socket will have, unless [`Accepted::id`] names another one.
+    pub id: String,
+    /// The session that the client wants to go on with, if it had one.
+    pub recovery: Option<Recovery>,
     /// The request that opened the transport.
     pub handshake: Rc<Handshake>,
+}
+
+/// What a client says of the session that it lost (connection state recovery): `pid` and `offset` of its `auth`.
+#[derive(Clone, serde::Deserialize)]
+pub struct Recovery {
+    /// The private id that it was given.
+    pub pid: String,
+    /// The offset of the last event that it has seen.
+    #[serde(default)]
+    pub offset: Option<String>,
+}
+
+/// A private id has no place in a log.
+impl fmt::Debug for Recovery {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Recovery").finish_non_exhaustive()
+    }
 }
 
 /// Whether there is a payload, not what it says: it is a secret.
@@ -99,12 +120,18 @@ pub struct Accepted<S> {
     pub session: S,
     /// The private id of connection state recovery, sent to the client beside the socket's id.
     pub pid: Option<String>,
+    /// The id that the socket had before; none: it keeps the one of the request.
+    pub id: Option<String>,
 }
 
 impl<S> Accepted<S> {
     /// Admits without recovery.
     pub fn new(session: S) -> Self {
-        Self { session, pid: None }
+        Self {
+            session,
+            pid: None,
+            id: None,
+        }
     }
 }
 
@@ -210,6 +237,8 @@ mod tests {
             namespace: "/".to_owned(),
             query: Some("token=hidden".to_owned()),
             auth: serde_json::value::to_raw_value("hidden").ok(),
+            id: "hidden".to_owned(),
+            recovery: None,
             handshake: Rc::clone(&handshake),
         };
         let event = Event {

@@ -29,7 +29,7 @@ mod worker;
 pub use close::{Close, DisconnectReason};
 pub use config::Config;
 pub use frame::Frame;
-pub use host::{Accepted, ConnectError, ConnectRequest, Event, Handshake, Host, Refusal};
+pub use host::{Accepted, ConnectError, ConnectRequest, Event, Handshake, Host, Recovery, Refusal};
 /// The header map of the `http` version that actix is built on.
 pub use http::HeaderMap;
 pub use http_error::{http_answer, routes};

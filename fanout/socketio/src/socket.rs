@@ -93,6 +93,11 @@ impl Socket {
         }
     }
 
+    /// Queues events that the client has missed.
+    pub fn replay(&self, frames: impl IntoIterator<Item = Frame>) {
+        frames.into_iter().for_each(|frame| self.send(&frame));
+    }
+
     /// Ends this socket with a DISCONNECT packet, after which official clients do not come back.
     pub fn disconnect(&self) {
         if !self.is_connected() {

@@ -81,13 +81,16 @@ impl<H: Host> Driver<H> {
             }
         };
         self.connection.set_slot(place, Slot::Pending);
+        let id = sid::random();
         let answer = Rc::clone(&self.host).connect(ConnectRequest {
             namespace: namespace.to_owned(),
             query: query.map(str::to_owned),
             auth: payload.map(ToOwned::to_owned),
+            id: id.as_ref().to_owned(),
+            recovery: payload.and_then(|auth| serde_json::from_str(auth.get()).ok()),
             handshake: Rc::clone(self.connection.handshake()),
         });
-        self.pending.push(Pending { place, answer });
+        self.pending.push(Pending { place, id, answer });
         Ok(())
     }
 
@@ -95,6 +98,7 @@ impl<H: Host> Driver<H> {
     pub(super) fn on_answer(
         &mut self,
         place: usize,
+        id: Box<str>,
         answer: Result<Accepted<H::Session>, ConnectError>,
     ) -> Result<(), Ending> {
         self.connection.set_slot(place, Slot::Vacant);
@@ -102,8 +106,13 @@ impl<H: Host> Driver<H> {
         let namespace = connection.namespace(place);
         match answer {
             Err(error) => self.refuse(namespace, error),
-            Ok(Accepted { session, pid }) => {
-                let socket = Socket::new(sid::random(), place, Rc::clone(&connection));
+            Ok(Accepted {
+                session,
+                pid,
+                id: former,
+            }) => {
+                let id = former.map_or(id, String::into_boxed_str);
+                let socket = Socket::new(id, place, Rc::clone(&connection));
                 connection.set_slot(place, Slot::Connected(socket.clone()));
                 connection.worker().stats.on_connected();
                 self.connect_by = None;

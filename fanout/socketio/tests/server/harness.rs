@@ -111,7 +111,11 @@ impl Host for Recorder {
                 seen("authorization"),
                 seen("x-unkept")
             );
-            Ok(Accepted { session, pid })
+            Ok(Accepted {
+                session,
+                pid,
+                id: None,
+            })
         };
         async move {
             tokio::task::yield_now().await;
