@@ -26,6 +26,8 @@ use crate::feed::Feed;
 use crate::hub::Hub;
 use crate::instance::Instance;
 use crate::limit::{LimitSettings, Limits};
+use crate::past::Runs;
+use crate::recovery::Recovery;
 use crate::session::{Session, ViewerKey};
 use crate::transport::recorder::Recorder;
 use crate::transport::{Link, Reply};
@@ -42,6 +44,8 @@ pub(super) const SEND: u64 = 1 << 11;
 pub(super) const HISTORY: u64 = 1 << 16;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
+/// In which a viewer can come back.
+const WINDOW: Duration = Duration::from_secs(60);
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Everything that a hub needs, and the hub.
@@ -49,6 +53,7 @@ pub(super) struct Bench {
     pub(super) hub: Rc<Hub>,
     pub(super) broker: Arc<Embedded>,
     pub(super) instance: Arc<Instance>,
+    pub(super) recovery: Recovery,
     keys: Keys,
     stop: CancellationToken,
     published: std::cell::Cell<u64>,
@@ -102,19 +107,24 @@ impl Bench {
         let mut settings = Settings::default();
         settings.set("JWT_SECRET", SECRET);
         let keys = Keys::from_settings(&settings).unwrap();
+        let registry = Registry::in_process();
+        let runs = Runs::new(broker.clone(), handle.clone());
+        let recovery = Recovery::new(registry.clone(), WINDOW, runs);
         let hub = Hub::new(
             handle,
             store,
             broker.clone(),
             instance.clone(),
             Authority::new(keys.clone()),
-            Limits::new(Registry::in_process(), &limits),
+            Limits::new(registry.clone(), &limits),
+            recovery.clone(),
         );
         actix_rt::spawn(hub.clone().run());
         let bench = Self {
             hub,
             broker,
             instance,
+            recovery,
             keys,
             stop,
             published: std::cell::Cell::new(0),
