@@ -38,6 +38,8 @@ pub(super) const TEXT: u64 = 300;
 /// Nobody sees it but who has the role [`KEY_ROLE`].
 pub(super) const HIDDEN: u64 = 301;
 pub(super) const KEY_ROLE: u64 = 201;
+/// Nobody looks at it.
+const TOUCHED: u64 = 399;
 
 pub(super) const VIEW: u64 = 1 << 10;
 pub(super) const SEND: u64 = 1 << 11;
@@ -198,6 +200,17 @@ impl Bench {
     /// Publishes an event of the guild's directory, and waits until the hub has handled it.
     pub(super) async fn settle(&self, event: Event) {
         let sequence = self.publish(None, event).await;
+        self.handled(sequence).await;
+    }
+
+    /// Something happens that changes nothing and comes to every hub: it has handled everything before it.
+    pub(super) async fn touch_guild(&self) {
+        let upserted = Event::ChannelUpserted(channel(TOUCHED, "touched"));
+        self.settle(upserted).await;
+    }
+
+    /// The hub has handled everything up to a sequence that it is told of.
+    pub(super) async fn handled(&self, sequence: u64) {
         eventually("the hub handles it", || {
             (self.hub.position().sequence >= sequence).then_some(())
         })
@@ -215,14 +228,18 @@ impl Bench {
         self.connect_as(self.principal(user, &json!({})))
     }
 
-    pub(super) fn connect_as(&self, principal: Principal) -> Watcher {
-        let link = Recorder::default();
-        let session = Session {
+    pub(super) fn session(&self, principal: Principal) -> Session {
+        Session {
             principal,
             is_unresolved: false,
             address: ClientAddress::Unknown,
             seat: None,
-        };
+        }
+    }
+
+    pub(super) fn connect_as(&self, principal: Principal) -> Watcher {
+        let link = Recorder::default();
+        let session = self.session(principal);
         let key = self.hub.on_connected(session, Link::Recorder(link.clone()));
         Watcher { key, link }
     }
