@@ -296,3 +296,68 @@ impl Reading {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proto::GuildId;
+    use proto::event::{Event, MessageDeleted};
+
+    fn past(sequence: u64, bytes: usize) -> Past {
+        let offset = Offset {
+            generation: 1,
+            sequence,
+        };
+        let opened = Opened {
+            guild: GuildId::new(1).unwrap(),
+            channel: ChannelId::new(2),
+            event: Event::MessageDeleted(MessageDeleted {
+                message_id: sequence,
+            }),
+            received_ms: 0,
+        };
+        Past {
+            delivery: Arc::new(Delivery::new(offset, opened).unwrap()),
+            bytes,
+        }
+    }
+
+    fn run(sequences: std::ops::RangeInclusive<u64>, bytes: usize) -> Run {
+        Run {
+            after: sequences.start() - 1,
+            until: *sequences.end(),
+            too_much_after: 0,
+            events: sequences.map(|sequence| past(sequence, bytes)).collect(),
+        }
+    }
+
+    #[test]
+    fn a_run_answers_for_what_lies_within_it() {
+        let run = run(11..=20, 1);
+        for (after, until, answers) in [
+            (10, 20, true),
+            (15, 16, true),
+            (20, 20, true),
+            (9, 20, false),
+            (10, 21, false),
+        ] {
+            assert_eq!(run.answers(after, until), answers, "{after} {until}");
+        }
+        assert!(!Run::default().answers(0, 0));
+        assert_eq!(run.after(18).len(), 2);
+        assert_eq!(run.after(20).len(), 0);
+    }
+
+    #[test]
+    fn what_is_too_much_is_forgotten_from_its_beginning_and_known_to_be_too_much() {
+        let sizes = [(6_000, 1, 5_000), (9, 500_000, 8)];
+        for (count, bytes, kept) in sizes {
+            let mut run = run(11..=10 + count, bytes);
+            run.trim();
+            assert_eq!(run.events.len(), kept);
+            let first = run.events[0].delivery.offset.sequence;
+            assert!(run.is_too_much_after(first - 2) && !run.is_too_much_after(first - 1));
+            assert!(run.answers(first - 1, 10 + count));
+        }
+    }
+}

@@ -93,3 +93,61 @@ impl Joined {
         self.page.is_some_and(|page| (page, self.turn) <= last)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use prost::Message as _;
+
+    use super::*;
+    use crate::offset::Offset;
+
+    fn seen(sequence: u64, turn: u8) -> Bookmark {
+        let generation = 1;
+        Bookmark {
+            offset: Offset {
+                generation,
+                sequence,
+            },
+            turn,
+        }
+    }
+
+    #[test]
+    fn a_page_is_seen_by_who_has_its_offset_or_a_later_one() {
+        let channel = ChannelId::new(5).unwrap();
+        let joined = Joined::with_page(channel, seen(7, 2), None);
+        for (sequence, turn, is_seen) in [
+            (6, 0, false),
+            (6, 9, false),
+            // The event of its position, and the page before it.
+            (7, 0, false),
+            (7, 1, false),
+            (7, 2, true),
+            (7, 3, true),
+            (8, 0, true),
+        ] {
+            let at = seen(sequence, turn);
+            assert_eq!(joined.is_seen(at), is_seen, "{sequence} {turn}");
+        }
+        assert!(!Joined::without_page(channel).is_seen(seen(u64::MAX, 9)));
+    }
+
+    #[test]
+    fn a_record_is_small() {
+        let ids = (0..50).filter_map(|id| ChannelId::new(1_300_000_000_000_000_000 + id));
+        let channels = ids.map(|id| Joined::with_page(id, seen(1 << 40, 1), Some(100)));
+        let record = Record::new("a".repeat(20), u64::MAX, channels.collect());
+        let bytes = record.encode_to_vec();
+        assert!(bytes.len() < 1_500, "{}", bytes.len());
+        assert_eq!(Record::decode(&*bytes).unwrap(), record);
+        assert!(record.is_ours());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _read = Record::decode(&*bytes);
+        }
+    }
+}

@@ -1,5 +1,8 @@
 //! Clients that come back: to what they had joined, with what they have missed, or to nothing.
 
+use std::sync::Arc;
+
+use proto::ChannelId;
 use proto::event::{Channel, Event};
 use serde_json::{Value, json};
 
@@ -8,6 +11,8 @@ use super::bench::{
     with_bench,
 };
 use crate::hub::Arrival;
+use crate::offset::Offset;
+use crate::past::Run;
 use crate::recovery::{Kept, NotRecovered};
 use crate::session::ViewerKey;
 use crate::transport::Link;
@@ -156,12 +161,7 @@ async fn who_is_cut_gets_what_was_missed_of_all_channels_in_order_and_then_live_
         assert!(link.all("messages_bulk").is_empty());
         assert_eq!(link.all("user_info").len(), 1);
         let offsets = link.offsets();
-        assert!(
-            offsets.is_sorted_by_key(|offset| offset
-                .parse::<crate::offset::Offset>()
-                .unwrap()
-                .sequence)
-        );
+        assert!(offsets.is_sorted_by_key(|offset| offset.parse::<Offset>().unwrap().sequence));
     })
     .await;
 }
@@ -527,6 +527,50 @@ async fn offsets_never_go_back() {
                 .collect();
             assert!(offsets.is_sorted_by(|one, next| one < next), "{offsets:?}");
         }
+    })
+    .await;
+}
+
+/// A crowd that comes back at once asks the broker as one.
+#[tokio::test]
+async fn what_many_have_missed_is_read_once_and_goes_on_from_what_is_known() {
+    with_bench(async |bench| {
+        let _watching = Client::start(bench, 2, &[TEXT]).await;
+        let began = bench.hub.position();
+        for id in 1..=3 {
+            say(bench, TEXT, id).await;
+        }
+        let (runs, text) = (bench.recovery.runs(), ChannelId::new(TEXT).unwrap());
+        let middle = bench.hub.position();
+        let asking = (0..50).map(|_| runs.of(text, began, middle));
+        let found = futures_util::future::try_join_all(asking).await.unwrap();
+        assert!(found.iter().all(|run| Arc::ptr_eq(run, &found[0])));
+        let ids = |run: &Run, after: u64| -> Vec<u64> {
+            let events = run.after(after).iter();
+            let ids = events.filter_map(|past| match &past.delivery.event {
+                Event::MessageCreated(message) => Some(message.id),
+                _ => None,
+            });
+            ids.collect()
+        };
+        assert_eq!(ids(&found[0], began.sequence), [1, 2, 3]);
+        say(bench, TEXT, 4).await;
+        let end = bench.hub.position();
+        let later = runs.of(text, middle, end).await.unwrap();
+        assert_eq!(ids(&later, middle.sequence), [4]);
+        assert_eq!(
+            ids(&later, began.sequence),
+            [1, 2, 3, 4],
+            "grown at its end"
+        );
+        let whole = runs.of(text, began, end).await.unwrap();
+        assert!(Arc::ptr_eq(&whole, &later));
+        let start = Offset {
+            sequence: 0,
+            ..began
+        };
+        let earlier = runs.of(text, start, end).await.unwrap();
+        assert_eq!(ids(&earlier, 0), [1, 2, 3, 4], "and at its beginning");
     })
     .await;
 }
