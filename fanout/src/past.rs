@@ -80,7 +80,7 @@ pub struct Run {
 pub struct Runs {
     broker: Arc<dyn Broker>,
     feed: FeedHandle,
-    runs: Cache<(u64, ChannelId), Arc<Run>>,
+    by_channel: Cache<(u64, ChannelId), Arc<Run>>,
 }
 
 impl Runs {
@@ -88,12 +88,16 @@ impl Runs {
     pub fn new(broker: Arc<dyn Broker>, feed: FeedHandle) -> Self {
         let weigh =
             |_: &(u64, ChannelId), run: &Arc<Run>| u32::try_from(run.weight()).unwrap_or(u32::MAX);
-        let runs = Cache::builder()
+        let by_channel = Cache::builder()
             .weigher(weigh)
             .max_capacity(RUNS_BYTES_MAX)
             .time_to_idle(IDLE)
             .build();
-        Self { broker, feed, runs }
+        Self {
+            broker,
+            feed,
+            by_channel,
+        }
     }
 
     /// What happened in a channel after one offset and up to another of the same generation, and perhaps more. The
@@ -108,7 +112,7 @@ impl Runs {
         until: Offset,
     ) -> Result<Arc<Run>, NotWhole> {
         let asked = self
-            .runs
+            .by_channel
             .entry((after.generation, channel))
             .and_try_compute_with(async move |known| {
                 let known = known.map(moka::Entry::into_value).unwrap_or_default();
@@ -253,8 +257,10 @@ impl Run {
             kept += 1;
         }
         let forgotten = self.events.len() - kept;
-        let events = self.events.drain(..forgotten);
-        if let Some(last) = events.last() {
+        let mut events = self.events.drain(..forgotten);
+        let last = events.next_back();
+        drop(events);
+        if let Some(last) = last {
             self.after = last.delivery.offset.sequence;
             self.too_much_after = self.too_much_after.max(self.after.saturating_sub(1));
         }

@@ -125,9 +125,7 @@ impl Fanout {
         let accounts = self.accounts(&registry, &limits)?;
         let revocations = accounts.authority.revocations().clone();
         let sources = accounts.sources.clone();
-        let runs = Runs::new(self.broker.clone(), handle.clone());
-        let window = self.settings.recovery_window;
-        let recovery = Recovery::new(registry.clone(), window, runs);
+        let recovery = self.recovery(&registry, &handle);
         let told = metrics::Parts::new(&instance, &handle, &limits, &recovery, &registry);
         self.metrics.collect(move |scrape| told.collect(scrape));
         let parts = Parts {
@@ -185,6 +183,12 @@ impl Fanout {
             .spawn("server", async move { end.after(server).await });
         tracing::info!(%address, "fanout listens");
         Ok(address)
+    }
+
+    /// What clients come back to, for all workers.
+    fn recovery(&self, registry: &Registry, feed: &FeedHandle) -> Recovery {
+        let runs = Runs::new(self.broker.clone(), feed.clone());
+        Recovery::new(registry.clone(), self.settings.recovery_window, runs)
     }
 
     /// What tells tokens, for all workers: one list of revocations, one registry.

@@ -103,14 +103,14 @@ impl Door {
         offset: Option<&str>,
     ) -> Result<(Session, Result<Taken, NotRecovered>), Closed> {
         let opened = self.authority.open(token, now_ms() / 1000).await;
-        let taken = match &opened {
+        let found = match &opened {
             Ok(principal) => self.recovery.take(principal, pid, offset).await,
             Err(_) => Err(NotRecovered::Unknown),
         };
-        if taken.is_err() && !self.seats.is_taken(caller.transport) {
+        if found.is_err() && !self.seats.is_taken(caller.transport) {
             self.limits.shake_hands(caller.address).await?;
         }
-        Ok((self.seated(opened?, caller).await?, taken))
+        Ok((self.seated(opened?, caller).await?, found))
     }
 
     /// The session of somebody whose ticket is their token, with their places.

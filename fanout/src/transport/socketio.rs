@@ -79,11 +79,11 @@ impl SocketIo {
     ) -> Result<Result<Arrival, Session>, Closed> {
         let Recovery { pid, offset } = wanted;
         let offset = offset.as_deref();
-        let (session, taken) = self.door.admit_again(token, caller, pid, offset).await?;
-        let arrived = match taken {
-            Ok(taken) => {
+        let (session, found) = self.door.admit_again(token, caller, pid, offset).await?;
+        let arrived = match found {
+            Ok(found) => {
                 let hub = &self.door.hub;
-                hub.arrive(session.clone(), caller.transport, taken).await
+                hub.arrive(session.clone(), caller.transport, found).await
             }
             Err(why) => Err(why),
         };

@@ -47,7 +47,7 @@ pub(super) const HISTORY: u64 = 1 << 16;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 /// In which a viewer can come back.
-const WINDOW: Duration = Duration::from_secs(60);
+const WINDOW: Duration = Duration::from_mins(1);
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Everything that a hub needs, and the hub.
@@ -228,18 +228,9 @@ impl Bench {
         self.connect_as(self.principal(user, &json!({})))
     }
 
-    pub(super) fn session(&self, principal: Principal) -> Session {
-        Session {
-            principal,
-            is_unresolved: false,
-            address: ClientAddress::Unknown,
-            seat: None,
-        }
-    }
-
     pub(super) fn connect_as(&self, principal: Principal) -> Watcher {
         let link = Recorder::default();
-        let session = self.session(principal);
+        let session = session(principal);
         let key = self.hub.on_connected(session, Link::Recorder(link.clone()));
         Watcher { key, link }
     }
@@ -305,6 +296,16 @@ impl Watcher {
             Some(self.link.all(name)).filter(|all| all.len() >= count)
         })
         .await
+    }
+}
+
+/// The session of somebody whose memberships are known.
+pub(super) fn session(principal: Principal) -> Session {
+    Session {
+        principal,
+        is_unresolved: false,
+        address: ClientAddress::Unknown,
+        seat: None,
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::bench::{
     Bench, GUILD, HIDDEN, TEXT, VIEW, Watcher, channel, eventually, member, message, overwrite,
-    with_bench,
+    session, with_bench,
 };
 use crate::hub::Arrival;
 use crate::offset::Offset;
@@ -101,7 +101,7 @@ async fn arrive(
     offset: Option<&str>,
 ) -> Result<Arrival, NotRecovered> {
     let taken = bench.recovery.take(&principal, pid, offset).await?;
-    let session = bench.session(principal);
+    let session = session(principal);
     bench.hub.arrive(session, 1, taken).await
 }
 
@@ -246,7 +246,7 @@ async fn what_can_not_be_gone_on_from_is_refused_with_its_reason() {
         let me = || bench.principal(2, &json!({}));
         let pid = client.pid.as_str();
         let other = "0123456789abcdef0123456789abcdef";
-        let ahead = format!("{}999", offset);
+        let ahead = format!("{offset}999");
         let table = [
             (pid, None, NotRecovered::NoOffset),
             (pid, Some("nonsense"), NotRecovered::NoOffset),
