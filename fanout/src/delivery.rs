@@ -76,6 +76,23 @@ impl Delivery {
         })
     }
 
+    /// The same, without the text that it quotes.
+    pub(crate) fn unquoting(&self) -> Self {
+        let mut event = self.event.clone();
+        if let Event::MessageCreated(message) | Event::MessageUpdated(message) = &mut event {
+            preview::blank(message, |_| true);
+        }
+        Self {
+            offset: self.offset,
+            guild: self.guild,
+            channel: self.channel,
+            event,
+            received_ms: self.received_ms,
+            frames: OnceLock::new(),
+            step: Step::default(),
+        }
+    }
+
     /// The same, as a step of its trace.
     pub(crate) fn traced(self, step: Step) -> Self {
         Self { step, ..self }

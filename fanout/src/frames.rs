@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::offset::Offset;
+use crate::offset::Bookmark;
 use crate::transport::websocket;
 
 /// An event with its object and, where it has one, its offset. Cheap to clone: all clones share what is encoded.
@@ -20,7 +20,7 @@ pub struct Frames(Arc<Forms>);
 struct Forms {
     name: &'static str,
     data: Box<RawValue>,
-    offset: Option<Offset>,
+    offset: Option<Bookmark>,
     socketio: OnceLock<Frame>,
     websocket: OnceLock<Bytes>,
     stream: OnceLock<Bytes>,
@@ -33,11 +33,21 @@ impl Frames {
     }
 
     /// An event that a viewer can resume from.
-    pub fn with_offset(name: &'static str, data: Box<RawValue>, offset: Offset) -> Self {
-        Self::new(name, data, Some(offset))
+    pub fn with_offset(
+        name: &'static str,
+        data: Box<RawValue>,
+        offset: impl Into<Bookmark>,
+    ) -> Self {
+        Self::new(name, data, Some(offset.into()))
     }
 
-    fn new(name: &'static str, data: Box<RawValue>, offset: Option<Offset>) -> Self {
+    /// The same event, that a viewer resumes elsewhere from.
+    #[must_use]
+    pub fn at(&self, offset: Bookmark) -> Self {
+        Self::with_offset(self.0.name, self.0.data.clone(), offset)
+    }
+
+    fn new(name: &'static str, data: Box<RawValue>, offset: Option<Bookmark>) -> Self {
         Self(Arc::new(Forms {
             name,
             data,
@@ -113,6 +123,7 @@ pub fn json(value: &impl Serialize) -> Option<Box<RawValue>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::offset::Offset;
 
     fn data() -> Box<RawValue> {
         json(&serde_json::json!({ "content": "two\nlines and a \"quote\"" })).unwrap()

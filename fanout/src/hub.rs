@@ -26,10 +26,12 @@ use crate::instance::Instance;
 use crate::limit::Limits;
 use crate::offset::Offset;
 use crate::pace::Paced;
+use crate::recovery::Recovery;
 use crate::room::{Outcome, Room};
 use crate::session::{Viewer, ViewerKey};
 pub use line::Waiting;
 use reactions::Place;
+pub use recovering::Arrival;
 use standing::Standings;
 use turns::{TURN_TIME_MAX, Turns};
 
@@ -37,9 +39,11 @@ mod channels;
 mod counts;
 mod expiry;
 mod joining;
+mod keeping;
 mod line;
 mod membership;
 mod reactions;
+mod recovering;
 mod resuming;
 mod review;
 mod standing;
@@ -66,6 +70,7 @@ pub struct Hub {
     instance: Arc<Instance>,
     authority: Authority,
     limits: Limits,
+    recovery: Recovery,
     worker: Cell<usize>,
     next_key: Cell<u64>,
     begun: watch::Sender<bool>,
@@ -79,6 +84,8 @@ pub struct Hub {
     updated: Notify,
     /// Reactions are to be looked up.
     unstated: Notify,
+    /// What somebody has joined is to be written down.
+    unkept: Notify,
     state: RefCell<State>,
 }
 
@@ -103,6 +110,8 @@ struct State {
     unlisted: BTreeSet<ViewerKey>,
     /// Users who are to be asked about.
     unverified: BTreeSet<UserId>,
+    /// Who has joined or left something that is not written down.
+    unkept: BTreeSet<ViewerKey>,
     /// How long what is known of members holds.
     standings: Standings,
     /// Counts what makes members unverified: guilds' snapshots, and the feed's beginnings.
@@ -120,6 +129,7 @@ impl Hub {
         instance: Arc<Instance>,
         authority: Authority,
         limits: Limits,
+        recovery: Recovery,
     ) -> Rc<Self> {
         let position = feed.position();
         Rc::new(Self {
@@ -129,6 +139,7 @@ impl Hub {
             instance,
             authority,
             limits,
+            recovery,
             worker: Cell::new(0),
             next_key: Cell::new(0),
             begun: watch::Sender::new(false),
@@ -137,6 +148,7 @@ impl Hub {
             reactions_wait: Notify::new(),
             updated: Notify::new(),
             unstated: Notify::new(),
+            unkept: Notify::new(),
             state: RefCell::new(State {
                 directory: Directory::default(),
                 position,
@@ -150,6 +162,7 @@ impl Hub {
                 updated: BTreeSet::new(),
                 unlisted: BTreeSet::new(),
                 unverified: BTreeSet::new(),
+                unkept: BTreeSet::new(),
                 standings: Standings::default(),
                 snapshots: 0,
                 epoch: 0,
@@ -174,6 +187,7 @@ impl Hub {
             actix_rt::spawn(self.clone().tell_counts()),
             actix_rt::spawn(self.clone().watch_expiry()),
             actix_rt::spawn(self.clone().review()),
+            actix_rt::spawn(self.clone().keep_sessions()),
         ];
         while let Some(item) = inbox.items.recv().await {
             self.on_item(item);
@@ -272,6 +286,9 @@ impl Hub {
                 .for_each(|join| join.reply.refuse(&joining::unavailable(None)));
         }
         for viewer in state.viewers.values_mut() {
+            if let Some(kept) = &mut viewer.kept {
+                kept.freeze();
+            }
             viewer.joining.clear();
             for channel in std::mem::take(&mut viewer.joined) {
                 self.instance.on_left(channel, viewer.watcher());

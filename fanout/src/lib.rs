@@ -24,6 +24,8 @@ pub mod object;
 pub mod offset;
 pub mod origin;
 pub mod pace;
+pub mod past;
+pub mod recovery;
 pub mod replay;
 pub mod request;
 pub mod room;

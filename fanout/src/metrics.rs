@@ -9,6 +9,7 @@ use runtime::metrics::{Scrape, level};
 use crate::feed::FeedHandle;
 use crate::instance::Instance;
 use crate::limit::{Limit, Limits};
+use crate::recovery::Recovery;
 
 /// Who holds the numbers.
 #[derive(Debug)]
@@ -16,6 +17,7 @@ pub(crate) struct Parts {
     instance: Arc<Instance>,
     feed: FeedHandle,
     limits: Limits,
+    recovery: Recovery,
     registry: Registry,
 }
 
@@ -25,12 +27,14 @@ impl Parts {
         instance: &Arc<Instance>,
         feed: &FeedHandle,
         limits: &Limits,
+        recovery: &Recovery,
         registry: &Registry,
     ) -> Self {
         Self {
             instance: instance.clone(),
             feed: feed.clone(),
             limits: limits.clone(),
+            recovery: recovery.clone(),
             registry: registry.clone(),
         }
     }
@@ -42,6 +46,7 @@ impl Parts {
         states(&self.instance, scrape);
         following(&self.feed, scrape);
         limits(&self.limits, scrape);
+        recoveries(&self.recovery, scrape);
         shared(self.registry.stats(), scrape);
         scrape.gauge(
             "discord_stream_loop_delay_seconds",
@@ -134,6 +139,17 @@ fn limits(limits: &Limits, scrape: &mut Scrape<'_>) {
         "Refusals, by limit",
         ["limit"],
         Limit::ALL.map(|limit| ([limit.label()], limits.refused(limit))),
+    );
+}
+
+fn recoveries(recovery: &Recovery, scrape: &mut Scrape<'_>) {
+    scrape.counters(
+        "discord_stream_recoveries_total",
+        "Clients that came back with a private id: recovered, or why not",
+        ["outcome"],
+        recovery
+            .answers()
+            .map(|(outcome, count)| ([outcome], count)),
     );
 }
 

@@ -1,144 +1,68 @@
-//! What a viewer has missed of a channel: its events after an offset, up to where they enter the room, read from
-//! the stream.
+//! What a viewer has missed: the events of channels after an offset, up to where they enter the rooms, in the
+//! stream's order, so that a replay that is cut is gone on with from any of its offsets.
 //!
 //! A replay is whole or there is none. What was deleted since is applied first: nobody is sent the text of a
-//! message that is gone (decisions.md, "Replays know what was deleted"). Pure but for [`read`].
+//! message that is gone (decisions.md, "Replays know what was deleted"). Pure: [`Runs`](crate::past::Runs) reads.
 
 use std::collections::{BTreeMap, HashSet};
-use std::time::Duration;
+use std::sync::Arc;
 
-use broker::{Broker, Catchup, Freshness};
-use proto::envelope::Opened;
+use proto::ChannelId;
 use proto::event::{Event, Reaction};
-use proto::{ChannelId, Subject};
-use tokio::time::Instant;
 
 use crate::delivery::Delivery;
 use crate::history::preview;
-use crate::offset::Offset;
+use crate::past::{BYTES_MAX, EVENTS_MAX, NotWhole, Run};
 
-/// A longer replay is a page (decisions.md, "Recovery sessions").
-const EVENTS_MAX: usize = 5_000;
-
-/// The same, in bytes of the stream.
-const BYTES_MAX: usize = 4 * 1024 * 1024;
-
-/// Events a read.
-const READ_EVENTS: usize = 500;
-
-/// Between two reads that did not reach the end.
-const PAUSE: Duration = Duration::from_millis(20);
-
-/// After this long a replica's word is not enough: the stream's leader is asked.
-const REPLICA_PATIENCE: Duration = Duration::from_secs(1);
-
-/// What was missed of one channel.
+/// What was missed.
 #[derive(Debug, Default)]
 pub struct Replay {
     /// Messages posted, changed and deleted, in the stream's order.
-    pub events: Vec<Delivery>,
+    pub events: Vec<Arc<Delivery>>,
     /// The last known reactions of messages whose reactions changed.
-    pub reactions: BTreeMap<u64, Vec<Reaction>>,
+    pub reactions: BTreeMap<(ChannelId, u64), Vec<Reaction>>,
 }
 
-/// Why there is no replay: the viewer gets a page.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum NotWhole {
-    /// The stream no longer holds everything after the offset.
-    #[error("the stream no longer holds what was missed")]
-    Gone,
-    /// More than 5,000 events or 4 MiB.
-    #[error("too much was missed")]
-    TooMuch,
-    /// The broker is away.
-    #[error("the broker is away")]
-    Away,
-}
-
-/// Reads what happened in a channel after one offset and up to another of the same generation. The caller bounds
-/// the time.
-///
-/// # Errors
-/// It can't be whole.
-pub async fn read(
-    broker: &dyn Broker,
-    channel: ChannelId,
-    after: Offset,
-    until: Offset,
-) -> Result<Replay, NotWhole> {
-    let began = Instant::now();
-    let mut missed = Missed::default();
-    let mut complete_to = after.sequence;
-    while complete_to < until.sequence {
-        let freshness = if began.elapsed() < REPLICA_PATIENCE {
-            Freshness::Any
-        } else {
-            Freshness::Leader
-        };
-        let subject = Some(Subject::Channel(channel));
-        let read = broker.read(complete_to + 1, subject, READ_EVENTS, freshness);
-        let catchup = read.await.map_err(|_| NotWhole::Away)?;
-        if catchup.complete_to <= complete_to {
-            tokio::time::sleep(PAUSE).await;
-            continue;
-        }
-        complete_to = catchup.complete_to;
-        missed.add(catchup, until)?;
-    }
-    // Asked last: the stream's beginning may have passed the offset while it was read.
-    let state = broker.state().await.map_err(|_| NotWhole::Away)?;
-    if state.generation != after.generation || state.first > after.sequence + 1 {
-        return Err(NotWhole::Gone);
-    }
-    Ok(missed.into_replay())
-}
-
-/// What has been read so far.
-#[derive(Debug, Default)]
-struct Missed {
-    deliveries: Vec<Delivery>,
-    bytes: usize,
-}
-
-impl Missed {
-    fn add(&mut self, catchup: Catchup, until: Offset) -> Result<(), NotWhole> {
-        let events = catchup.events.into_iter();
-        for stored in events.take_while(|stored| stored.sequence <= until.sequence) {
-            self.bytes += stored.payload.len();
-            if self.deliveries.len() >= EVENTS_MAX || self.bytes > BYTES_MAX {
+impl Replay {
+    /// What happened after one sequence and up to another in the channels of these runs.
+    ///
+    /// # Errors
+    /// It is too much.
+    pub fn of<'r>(
+        runs: impl IntoIterator<Item = &'r Run>,
+        after: u64,
+        until: u64,
+    ) -> Result<Self, NotWhole> {
+        let (mut missed, mut count, mut bytes) = (Vec::new(), 0, 0);
+        for past in runs.into_iter().flat_map(|run| run.after(after)) {
+            if past.delivery.offset.sequence <= until {
+                count += 1;
+                bytes += past.bytes;
+            }
+            if count > EVENTS_MAX || bytes > BYTES_MAX {
                 return Err(NotWhole::TooMuch);
             }
-            let offset = Offset {
-                generation: until.generation,
-                sequence: stored.sequence,
-            };
-            // What can't be read is passed, as it is by the feed.
-            let opened = Opened::decode(stored.payload).ok();
-            self.deliveries
-                .extend(opened.and_then(|opened| Delivery::new(offset, opened)));
+            missed.push(past.delivery.clone());
         }
-        Ok(())
+        missed.sort_unstable_by_key(|delivery| delivery.offset.sequence);
+        Ok(Self::of_missed(missed, until))
     }
 
-    /// Leaves out what is void by what came after it.
-    fn into_replay(self) -> Replay {
+    /// Leaves out what is void by what came after it, and what lies beyond the last sequence.
+    fn of_missed(missed: Vec<Arc<Delivery>>, until: u64) -> Self {
         let mut created = HashSet::new();
         let mut deleted = HashSet::new();
-        for delivery in &self.deliveries {
+        for delivery in &missed {
             match &delivery.event {
                 Event::MessageCreated(message) => created.insert(message.id),
                 Event::MessageDeleted(gone) => deleted.insert(gone.message_id),
                 _ => false,
             };
         }
-        let mut replay = Replay::default();
+        let mut replay = Self::default();
         let (mut told, mut told_gone) = (HashSet::new(), HashSet::new());
-        for mut delivery in self.deliveries {
-            if let Event::MessageCreated(message) | Event::MessageUpdated(message) =
-                &mut delivery.event
-            {
-                preview::blank(message, |original| deleted.contains(&original));
-            }
+        let missed = missed.into_iter();
+        for delivery in missed.take_while(|delivery| delivery.offset.sequence <= until) {
             let is_told = match &delivery.event {
                 Event::MessageCreated(message) => {
                     !deleted.contains(&message.id) && told.insert(message.id)
@@ -149,25 +73,39 @@ impl Missed {
                     !created.contains(&gone.message_id) && told_gone.insert(gone.message_id)
                 }
                 Event::ReactionsChanged(changed) if !deleted.contains(&changed.message_id) => {
-                    let reactions = changed.reactions.clone();
-                    replay.reactions.insert(changed.message_id, reactions);
+                    let place = (delivery.channel, changed.message_id);
+                    replay.reactions.insert(place, changed.reactions.clone());
                     false
                 }
                 _ => false,
             };
             if is_told {
-                replay.events.push(delivery);
+                replay.events.push(without_deleted(delivery, &deleted));
             }
         }
         replay
     }
 }
 
+/// The event, which quotes nothing that is gone.
+fn without_deleted(delivery: Arc<Delivery>, deleted: &HashSet<u64>) -> Arc<Delivery> {
+    let quoted = match &delivery.event {
+        Event::MessageCreated(message) | Event::MessageUpdated(message) => preview::quoted(message),
+        _ => None,
+    };
+    if quoted.is_some_and(|original| deleted.contains(&original)) {
+        return Arc::new(delivery.unquoting());
+    }
+    delivery
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::offset::Offset;
     use proptest::prelude::*;
     use proto::GuildId;
+    use proto::envelope::Opened;
     use proto::event::{Message, MessageDeleted, ReactionsChanged, Reply, User};
 
     const GENERATION: u64 = 7;
@@ -214,18 +152,14 @@ mod tests {
                 event,
                 received_ms: 0,
             };
-            Delivery::new(offset, opened)
+            Delivery::new(offset, opened).map(Arc::new)
         });
-        let missed = Missed {
-            deliveries: deliveries.collect(),
-            bytes: 0,
-        };
-        missed.into_replay()
+        Replay::of_missed(deliveries.collect(), u64::MAX)
     }
 
     fn told(events: Vec<Event>) -> Vec<Event> {
         let events = replay(events).events.into_iter();
-        events.map(|delivery| delivery.event).collect()
+        events.map(|delivery| delivery.event.clone()).collect()
     }
 
     #[test]
@@ -292,7 +226,7 @@ mod tests {
         let counts: Vec<_> = replay
             .reactions
             .iter()
-            .map(|(id, reactions)| (*id, reactions[0].count))
+            .map(|((_, id), reactions)| (*id, reactions[0].count))
             .collect();
         assert_eq!(counts, [(1, 3)]);
     }

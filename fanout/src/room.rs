@@ -10,13 +10,14 @@ use std::sync::Arc;
 use proto::event::{Event, Reaction};
 use proto::{ChannelId, GuildId};
 use serde::Serialize;
+use tokio::sync::oneshot;
 
 use crate::access::Directory;
 use crate::delivery::Delivery;
 use crate::frames::{Frames, json};
 use crate::history::{Applied, History, Messages};
 use crate::object::{MessageObject, message_object};
-use crate::offset::Offset;
+use crate::offset::{Bookmark, Offset};
 use crate::session::ViewerKey;
 use crate::transport::{Hold, Link, Reply};
 
@@ -74,13 +75,15 @@ struct Log {
     messages: Messages,
     /// The channel's last event is at or before this sequence.
     last: u64,
-    /// The encoded pages, by their limit, until the next event.
-    pages: HashMap<u32, Frames>,
+    /// The encoded pages, by their limit, until the next event, and where they were last sent.
+    pages: HashMap<u32, (Bookmark, Frames)>,
 }
 
 #[derive(Debug, Default)]
 struct Loading {
     waiting: Vec<Join>,
+    /// Who wants to know when the load is done.
+    attending: Vec<oneshot::Sender<()>>,
     buffered: Vec<Arc<Delivery>>,
 }
 
@@ -126,7 +129,7 @@ impl<'a> PageObject<'a> {
     }
 
     /// The page as an event, at this position.
-    pub fn frames(&self, position: Offset) -> Option<Frames> {
+    pub fn frames(&self, position: Bookmark) -> Option<Frames> {
         let page = json(self)?;
         Some(Frames::with_offset("messages_bulk", page, position))
     }
@@ -163,6 +166,19 @@ impl Room {
         self.log
             .as_ref()
             .is_some_and(|log| !log.messages.has_more || log.messages.len() >= limit as usize)
+    }
+
+    /// The room gets its channel's events, and members get them from it.
+    pub fn is_loaded(&self) -> bool {
+        self.log.is_some()
+    }
+
+    /// Tells when the room is loaded; dropped if that fails. And whether the load has to be begun.
+    pub fn attend(&mut self) -> (oneshot::Receiver<()>, bool) {
+        let (sender, loaded) = oneshot::channel();
+        let begins = self.loading.is_none();
+        self.loading.get_or_insert_default().attending.push(sender);
+        (loaded, begins)
     }
 
     /// Lets a join wait for the room. True if the load has to be begun.
@@ -211,6 +227,11 @@ impl Room {
             last,
             pages: HashMap::new(),
         });
+        for attending in loading.attending {
+            if attending.send(()).is_err() {
+                tracing::trace!("nobody waits for this room any more");
+            }
+        }
         (loading.waiting, true)
     }
 
@@ -285,17 +306,21 @@ impl Room {
         log.is_some_and(|log| log.messages.get(message).is_some())
     }
 
-    /// The page of the newest messages at this position, encoded once for all who ask between two events.
+    /// The page of the newest messages at this position, encoded once for all who ask between two events. It
+    /// carries the position at which it is sent: an older one would take back what was sent of other channels.
     pub fn page(
         &mut self,
         channel: ChannelId,
         limit: u32,
-        position: Offset,
+        position: Bookmark,
         directory: &Directory,
         guild: GuildId,
     ) -> Option<Frames> {
         let log = self.log.as_mut()?;
-        if let Some(frames) = log.pages.get(&limit) {
+        if let Some((sent_at, frames)) = log.pages.get_mut(&limit) {
+            if *sent_at != position {
+                (*sent_at, *frames) = (position, frames.at(position));
+            }
             return Some(frames.clone());
         }
         let page = PageObject::new(channel, &log.messages, limit, guild, directory);
@@ -303,7 +328,7 @@ impl Room {
         if log.pages.len() >= PAGES_MAX {
             log.pages.clear();
         }
-        log.pages.insert(limit, frames.clone());
+        log.pages.insert(limit, (position, frames.clone()));
         Some(frames)
     }
 

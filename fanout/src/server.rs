@@ -30,6 +30,8 @@ use crate::hub::Hub;
 use crate::instance::{self, Instance, Worker};
 use crate::limit::Limits;
 use crate::metrics;
+use crate::past::Runs;
+use crate::recovery::Recovery;
 use crate::settings::FanoutSettings;
 use crate::transport::socketio::SocketIo;
 use crate::transport::websocket::{Bounds, WebSockets};
@@ -64,6 +66,7 @@ pub struct Fanout {
 struct Parts {
     settings: FanoutSettings,
     limits: Limits,
+    recovery: Recovery,
     accounts: Accounts,
     broker: Arc<dyn Broker>,
     store: Store,
@@ -123,11 +126,13 @@ impl Fanout {
         let accounts = self.accounts(&registry, &limits)?;
         let revocations = accounts.authority.revocations().clone();
         let sources = accounts.sources.clone();
-        let told = metrics::Parts::new(&instance, &handle, &limits, &registry);
+        let recovery = self.recovery(&registry, &handle);
+        let told = metrics::Parts::new(&instance, &handle, &limits, &recovery, &registry);
         self.metrics.collect(move |scrape| told.collect(scrape));
         let parts = Parts {
             settings: self.settings.clone(),
             limits: limits.clone(),
+            recovery,
             accounts,
             broker: self.broker.clone(),
             store: self.store.clone(),
@@ -189,6 +194,12 @@ impl Fanout {
             refusal_headers: self.settings.headers.all(None),
             ..self.settings.socketio.clone()
         })
+    }
+
+    /// What clients come back to, for all workers.
+    fn recovery(&self, registry: &Registry, feed: &FeedHandle) -> Recovery {
+        let runs = Runs::new(self.broker.clone(), feed.clone());
+        Recovery::new(registry.clone(), self.settings.recovery_window, runs)
     }
 
     /// What tells tokens, for all workers: one list of revocations, one registry.
@@ -322,6 +333,7 @@ impl Parts {
             self.instance.clone(),
             self.accounts.authority.clone(),
             self.limits.clone(),
+            self.recovery.clone(),
         );
         let door = Rc::new(Door {
             hub: hub.clone(),
@@ -331,6 +343,7 @@ impl Parts {
             limits: self.limits.clone(),
             proxies: self.settings.proxies.clone(),
             seats: Seats::default(),
+            recovery: self.recovery.clone(),
         });
         let host = SocketIo::new(door.clone());
         let bounds = Bounds::from(&self.settings.socketio);

@@ -11,6 +11,7 @@ use crate::address::ClientAddress;
 use crate::audience::Watcher;
 use crate::auth::{AuthError, Principal};
 use crate::hub::Waiting;
+use crate::recovery::Kept;
 use crate::request::{Asked, Code, Refusal};
 use crate::transport::{Link, Seat};
 
@@ -63,6 +64,8 @@ pub struct Viewer {
     pub is_served: bool,
     /// Their token has expired; unless they send another one by then (seconds since 1970), they go.
     pub grace_ends: Option<i64>,
+    /// What they can come back to; none where nothing is kept of them.
+    pub kept: Option<Kept>,
     /// A hash of the channel list that they were last sent.
     listed: u64,
     /// The guilds of that list.
@@ -81,6 +84,7 @@ impl Viewer {
             line: VecDeque::new(),
             is_served: false,
             grace_ends: None,
+            kept: None,
             listed: 0,
             guilds: BTreeSet::new(),
         }

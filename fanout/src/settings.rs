@@ -18,6 +18,9 @@ use crate::origin::Origins;
 /// The default of `JWT_EXPIRES_IN`.
 const EXPIRES: Duration = Duration::from_hours(7 * 24);
 
+/// The default of `RECOVERY_WINDOW_MS`, the reference server's.
+const RECOVERY_WINDOW: Duration = Duration::from_mins(2);
+
 /// Everything that a fanout is told.
 #[derive(Debug, Clone)]
 pub struct FanoutSettings {
@@ -51,6 +54,8 @@ pub struct FanoutSettings {
     pub environment: String,
     /// Not ready for so long before closing begins.
     pub shutdown_grace: Duration,
+    /// For so long a connection can be recovered; nothing: none can.
+    pub recovery_window: Duration,
     /// Over so long the sockets are closed.
     pub drain: Duration,
 }
@@ -79,6 +84,7 @@ impl FanoutSettings {
             ops_token: settings.secret("OPS_TOKEN"),
             environment: settings.text("APP_ENV").unwrap_or("development").to_owned(),
             shutdown_grace: settings.milliseconds("SHUTDOWN_GRACE_MS", Duration::from_secs(5))?,
+            recovery_window: settings.milliseconds("RECOVERY_WINDOW_MS", RECOVERY_WINDOW)?,
             drain: Duration::from_secs(settings.number("DRAIN_SECONDS", 20)?),
         })
     }

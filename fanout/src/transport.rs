@@ -49,6 +49,9 @@ pub enum Link {
     Stream(Rc<StreamLink>),
     /// What waits until a replay is written.
     Held(Rc<Hold>),
+    /// A transport, named by what [`Link::transport`] says of it, whose CONNECT is not answered yet: what is for it
+    /// waits in a hold.
+    Coming(usize),
     /// Nobody listens: a request of plain HTTP, which is answered and nothing else.
     Nowhere,
     /// A test's.
@@ -64,7 +67,7 @@ impl Link {
             Self::WebSocket(pipe) => pipe.push(frames.websocket().clone()),
             Self::Stream(stream) => stream.send(frames),
             Self::Held(hold) => hold.send(frames),
-            Self::Nowhere => {}
+            Self::Coming(_) | Self::Nowhere => {}
             #[cfg(test)]
             Self::Recorder(recorder) => recorder.on_sent(frames),
         }
@@ -75,6 +78,7 @@ impl Link {
         match self {
             Self::WebSocket(pipe) => pipe.push_replay(frames.iter().map(|f| f.websocket().clone())),
             Self::Stream(stream) => stream.replay(frames),
+            Self::SocketIo(socket) => socket.replay(frames.iter().map(|f| f.socketio().clone())),
             // What is queued here is bounded as anything else is.
             _ => frames.iter().for_each(|frame| self.send(frame)),
         }
@@ -106,7 +110,7 @@ impl Link {
             Self::WebSocket(pipe) => pipe.queued_bytes(),
             Self::Stream(stream) => stream.queued_bytes(),
             Self::Held(hold) => return hold.link.is_laden(),
-            Self::Nowhere => 0,
+            Self::Coming(_) | Self::Nowhere => 0,
             #[cfg(test)]
             Self::Recorder(_) => 0,
         };
@@ -120,7 +124,7 @@ impl Link {
             Self::WebSocket(pipe) => pipe.end(close),
             Self::Stream(stream) => stream.end(close),
             Self::Held(hold) => hold.link.close(close),
-            Self::Nowhere => {}
+            Self::Coming(_) | Self::Nowhere => {}
             #[cfg(test)]
             Self::Recorder(recorder) => recorder.on_closed(close),
         }
@@ -133,6 +137,7 @@ impl Link {
             Self::WebSocket(pipe) => Rc::as_ptr(pipe).addr(),
             Self::Stream(stream) => Rc::as_ptr(stream).addr(),
             Self::Held(hold) => hold.link.transport(),
+            Self::Coming(transport) => *transport,
             Self::Nowhere => 0,
             #[cfg(test)]
             Self::Recorder(recorder) => recorder.transport(),
@@ -146,7 +151,7 @@ impl Link {
             Self::WebSocket(pipe) => pipe.end(Close::Policy),
             Self::Stream(stream) => stream.end(Close::Policy),
             Self::Held(hold) => hold.link.disconnect(),
-            Self::Nowhere => {}
+            Self::Coming(_) | Self::Nowhere => {}
             #[cfg(test)]
             Self::Recorder(recorder) => recorder.on_disconnected(),
         }

@@ -23,6 +23,7 @@ const FANOUT: &[&str] = &[
     "discord_stream_limited_total",
     "discord_stream_loop_delay_seconds",
     "discord_stream_merged_total",
+    "discord_stream_recoveries_total",
     "discord_stream_redis_busy_total",
     "discord_stream_redis_failures_total",
     "discord_stream_redis_fallbacks_total",

@@ -27,7 +27,7 @@ struct Listed<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct ChannelLeft {
+pub(super) struct ChannelLeft {
     channel_id: String,
     reason: &'static str,
 }
@@ -87,25 +87,31 @@ impl Hub {
         if let Some(room) = state.rooms.get_mut(&channel) {
             room.leave(key);
         }
-        let reason = if state.directory.has_channel(channel) {
-            "access_revoked"
-        } else {
-            "channel_deleted"
-        };
+        let left = state.channel_left(channel);
         if let Some(viewer) = state.viewers.get_mut(&key)
             && viewer.joined.remove(&channel)
         {
             self.instance.on_left(channel, viewer.watcher());
-            let left = ChannelLeft {
-                channel_id: channel.to_string(),
-                reason,
-            };
             viewer.link.emit("channel_left", &left);
+            self.touch(state, key);
         }
     }
 }
 
 impl State {
+    /// That a viewer is out of a channel which they do not see.
+    pub(super) fn channel_left(&self, channel: ChannelId) -> ChannelLeft {
+        let reason = if self.directory.has_channel(channel) {
+            "access_revoked"
+        } else {
+            "channel_deleted"
+        };
+        ChannelLeft {
+            channel_id: channel.to_string(),
+            reason,
+        }
+    }
+
     /// Who is in a channel that they no longer see. A change of one channel touches the rooms at and below it,
     /// a change of one member what that member has joined.
     fn hidden_by(&self, change: Change) -> Vec<(ViewerKey, ChannelId)> {

@@ -50,6 +50,7 @@ impl Hub {
             Err(refusal) => return reply.refuse(&refusal),
         }
         reply.done(&Refreshed { success: true });
+        self.rename_session(state, key);
         for channel in state.hidden_of(key) {
             self.put_out(state, key, channel);
         }

@@ -105,11 +105,12 @@ impl Hub {
         if let Some(viewer) = state.viewers.get_mut(&key) {
             viewer.joining.insert(channel);
         }
+        self.touch(state, key);
     }
 
     /// Loads a room and serves the joins that waited for it, unless the feed broke meanwhile: then they were
     /// refused, and what was loaded belongs to a feed that is no more.
-    async fn load(self: Rc<Self>, channel: ChannelId, epoch: u64) {
+    pub(super) async fn load(self: Rc<Self>, channel: ChannelId, epoch: u64) {
         let loading = self.load_history(channel);
         let history = timeout(LOAD_TIME_MAX, loading).await.ok().flatten();
         let state = &mut *self.state.borrow_mut();
@@ -124,11 +125,13 @@ impl Hub {
             if let Some(viewer) = state.viewers.get_mut(&join.viewer) {
                 viewer.joining.remove(&channel);
             }
+            let key = join.viewer;
             if is_loaded {
                 self.admit(state, channel, join);
             } else {
                 join.reply.refuse(&unavailable(Some(channel)));
             }
+            self.touch(state, key);
         }
     }
 
@@ -179,35 +182,64 @@ impl Hub {
         }
         if viewer.link.is_laden() {
             viewer.joining.insert(channel);
-            actix_rt::spawn(self.clone().admit_later(channel, join, state.epoch));
+            let room_made = tokio::time::sleep(LADEN_PAUSE);
+            let admitting = self
+                .clone()
+                .admit_after_all(room_made, channel, join, state.epoch);
+            actix_rt::spawn(admitting);
+            return;
+        }
+        if !viewer.is_kept_in(channel) {
+            viewer.joining.insert(channel);
+            let (hub, key) = (self.clone(), join.viewer);
+            let kept = async move { hub.keep(key).await };
+            actix_rt::spawn(
+                self.clone()
+                    .admit_after_all(kept, channel, join, state.epoch),
+            );
             return;
         }
         if let Some(after) = join.after.filter(|_| !is_again) {
             return self.admit_after(state, channel, after, join);
         }
         let limit = page_limit(join.limit);
+        let place = viewer.place(state.position);
         let page = if access.can_read_history {
-            room.page(channel, limit, state.position, &state.directory, guild)
+            room.page(channel, limit, place, &state.directory, guild)
         } else {
-            PageObject::empty(channel).frames(state.position)
+            PageObject::empty(channel).frames(place)
         };
         let Some(page) = page else {
             return join.reply.refuse(&unavailable(Some(channel)));
         };
         viewer.link.send(&page);
         viewer.joined.insert(channel);
+        if let Some(kept) = &mut viewer.kept {
+            kept.on_page(channel, place, join.limit);
+        }
         if room.enter(join.viewer, viewer.link.clone()) {
             self.instance.on_joined(channel, viewer.watcher());
         }
         join.reply.done(&joined(channel, is_again));
+        self.touch(state, join.viewer);
     }
 
-    /// A viewer with a slow line gets one page after the other: all of them at once would overflow their queue.
-    async fn admit_later(self: Rc<Self>, channel: ChannelId, join: Join, epoch: u64) {
-        tokio::time::sleep(LADEN_PAUSE).await;
+    /// Admits a viewer when something is done: when what they join is written down, so that they do not lose it
+    /// with their connection, or when their slow line has room, as all pages at once would overflow their queue.
+    async fn admit_after_all(
+        self: Rc<Self>,
+        done: impl Future<Output = ()>,
+        channel: ChannelId,
+        join: Join,
+        epoch: u64,
+    ) {
+        done.await;
         let state = &mut *self.state.borrow_mut();
-        let viewer = state.viewers.get_mut(&join.viewer);
-        let is_wanted = viewer.is_some_and(|viewer| viewer.joining.remove(&channel));
+        let key = join.viewer;
+        let is_wanted = state.viewers.get_mut(&key).is_some_and(|viewer| {
+            // Two who wait to join the same channel are both answered.
+            viewer.joining.remove(&channel) || viewer.joined.contains(&channel)
+        });
         if !is_wanted || state.epoch != epoch {
             return join.reply.refuse(&not_joined());
         }
@@ -216,6 +248,7 @@ impl Hub {
         } else {
             join.reply.refuse(&unavailable(Some(channel)));
         }
+        self.touch(state, key);
     }
 
     pub(super) fn leave(&self, key: ViewerKey, channel: ChannelId, reply: Reply) {
@@ -230,9 +263,13 @@ impl Hub {
         };
         let was_joining = viewer.joining.remove(&channel);
         let was_joined = viewer.joined.remove(&channel);
+        if let Some(kept) = &mut viewer.kept {
+            kept.on_left(channel);
+        }
         if was_joined {
             self.instance.on_left(channel, viewer.watcher());
         }
+        self.touch(state, key);
         if !was_joined && !was_joining {
             return reply.refuse(&not_joined());
         }

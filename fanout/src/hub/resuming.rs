@@ -11,10 +11,10 @@ use tokio::time::timeout;
 
 use super::joining::{LOAD_TIME_MAX, joined, not_joined, unavailable};
 use super::{Hub, State};
-use crate::delivery::reaction_update;
 use crate::frames::Frames;
 use crate::offset::Offset;
-use crate::replay::{self, Replay};
+use crate::past::NotWhole;
+use crate::replay::Replay;
 use crate::room::Join;
 use crate::session::ViewerKey;
 use crate::transport::{Hold, Link, Reply};
@@ -106,15 +106,12 @@ impl Hub {
         self.admit(state, channel, join);
     }
 
-    /// Another instance was further: this one comes there too, unless the offset is of no use. What a client says is
-    /// believed as far as the stream goes: the feed waits for no event that nobody has published.
-    async fn admit_when_reached(
-        self: Rc<Self>,
-        channel: ChannelId,
-        after: Offset,
-        join: Join,
-        epoch: u64,
-    ) {
+    /// Another instance was further: this one comes there too. False if the offset is of no use: what a client says
+    /// is believed as far as the stream goes, and the feed waits for no event that nobody has published.
+    pub(super) async fn come_to(&self, after: Offset) -> bool {
+        if after.sequence <= self.position().sequence {
+            return true;
+        }
         let reaching = async {
             let stream = self.broker.state().await.ok()?;
             if after.sequence > stream.last {
@@ -123,6 +120,18 @@ impl Hub {
             self.reach(after.sequence).await
         };
         let reached = timeout(REACH_PATIENCE, reaching).await;
+        matches!(reached, Ok(Some(_)))
+    }
+
+    /// The join goes on when this instance is as far as another one was.
+    async fn admit_when_reached(
+        self: Rc<Self>,
+        channel: ChannelId,
+        after: Offset,
+        join: Join,
+        epoch: u64,
+    ) {
+        let is_reached = self.come_to(after).await;
         let state = &mut *self.state.borrow_mut();
         let viewer = state.viewers.get_mut(&join.viewer);
         if !viewer.is_some_and(|viewer| viewer.joining.remove(&channel)) {
@@ -131,7 +140,7 @@ impl Hub {
         if state.epoch != epoch {
             return join.reply.refuse(&unavailable(Some(channel)));
         }
-        if matches!(reached, Ok(Some(_))) {
+        if is_reached {
             self.admit(state, channel, join);
         } else {
             self.admit_afresh(state, channel, join);
@@ -139,13 +148,10 @@ impl Hub {
     }
 
     async fn replay(self: Rc<Self>, missed: Missed, join: Join) {
-        let read = replay::read(&*self.broker, missed.channel, missed.after, missed.until);
-        let replay = match timeout(LOAD_TIME_MAX, read).await {
-            Ok(read) => read
-                .inspect_err(|why| tracing::debug!(%why, "no replay"))
-                .ok(),
-            Err(_) => None,
-        };
+        let reading = timeout(LOAD_TIME_MAX, self.read_missed(&missed));
+        let read = reading.await.unwrap_or(Err(NotWhole::Away));
+        let read = read.inspect_err(|why| tracing::debug!(%why, "no replay"));
+        let replay = read.ok();
         let is_laden = !self.is_unladen(join.viewer).await;
         let state = &mut *self.state.borrow_mut();
         if state.epoch != missed.epoch {
@@ -168,6 +174,12 @@ impl Hub {
         }
     }
 
+    async fn read_missed(&self, missed: &Missed) -> Result<Replay, NotWhole> {
+        let Missed { after, until, .. } = *missed;
+        let run = self.recovery.runs().of(missed.channel, after, until);
+        Replay::of([&*run.await?], after.sequence, until.sequence)
+    }
+
     /// Several replays of one viewer go out one after the other: each may be larger than the queue's bound. False if
     /// they do not read.
     async fn is_unladen(&self, viewer: ViewerKey) -> bool {
@@ -185,7 +197,7 @@ impl Hub {
         false
     }
 
-    /// What is written: the events that were missed, the reactions as they are, and what was held meanwhile.
+    /// What is written: what was missed, and what was held meanwhile.
     fn frames(
         &self,
         state: &mut State,
@@ -195,28 +207,7 @@ impl Hub {
     ) -> Option<Vec<Frames>> {
         let (access, _) = state.access(viewer, missed.channel)?;
         let held = missed.hold.take().filter(|_| access.can_read_history)?;
-        let room = state.rooms.get(&missed.channel)?;
-        let mut frames = Vec::with_capacity(replay.events.len() + held.len());
-        for delivery in &replay.events {
-            frames.extend(room.frames(delivery, &state.directory));
-        }
-        for (id, reactions) in &replay.reactions {
-            let current = room.reactions(*id).unwrap_or(reactions);
-            let update = reaction_update(missed.channel, *id, current, state.directory.cdn());
-            frames.extend(update);
-        }
-        // An update says nothing of reactions: those of older messages are looked up and follow.
-        let updated = replay
-            .events
-            .iter()
-            .filter_map(crate::delivery::Delivery::updated);
-        let unknown = updated.filter(|id| room.reactions(*id).is_none());
-        let unknown: Vec<_> = unknown
-            .filter(|id| !replay.reactions.contains_key(id))
-            .collect();
-        for id in unknown {
-            self.state_reactions(state, (missed.channel, id));
-        }
+        let mut frames = self.replayed(state, replay, &[missed.channel].into());
         frames.extend(held);
         Some(frames)
     }

@@ -6,5 +6,6 @@ mod counts;
 mod members;
 mod previews;
 mod reactions;
+mod recovery;
 mod tokens;
 mod typing;

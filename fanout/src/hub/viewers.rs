@@ -49,6 +49,20 @@ impl Hub {
             // The feed broke while they were authenticated: there is nothing to show, and they come back.
             link.close(Close::GoingAway);
         }
+        self.settle_in(state, key, session, link);
+        state.list(key);
+        state.introduce(key);
+        key
+    }
+
+    /// A viewer is here.
+    pub(super) fn settle_in(
+        &self,
+        state: &mut State,
+        key: ViewerKey,
+        session: Session,
+        link: Link,
+    ) {
         if let Grant::User(user) = session.principal.grant {
             state.viewers_of.entry(user).or_default().push(key);
             if session.is_unresolved {
@@ -57,17 +71,15 @@ impl Hub {
             }
         }
         state.viewers.insert(key, Viewer::new(session, link));
-        state.list(key);
-        state.introduce(key);
-        key
     }
 
     /// A viewer is gone.
     pub fn on_disconnected(&self, key: ViewerKey) {
         let state = &mut *self.state.borrow_mut();
-        let Some(viewer) = state.viewers.remove(&key) else {
+        let Some(mut viewer) = state.viewers.remove(&key) else {
             return;
         };
+        self.leave_session(state, &mut viewer);
         if let Grant::User(user) = viewer.session.principal.grant
             && let Some(others) = state.viewers_of.get_mut(&user)
         {
@@ -113,7 +125,7 @@ impl Hub {
 
 impl State {
     /// `user_info`: what is not known is null.
-    fn introduce(&self, key: ViewerKey) {
+    pub(super) fn introduce(&self, key: ViewerKey) {
         let Some(viewer) = self.viewers.get(&key) else {
             return;
         };

@@ -12,6 +12,7 @@ use crate::auth::{AuthError, Authority, Principal};
 use crate::hub::Hub;
 use crate::limit::{Limited, Limits};
 use crate::origin::Origins;
+use crate::recovery::{NotRecovered, Recovery, Taken};
 use crate::request::{Code, Refusal};
 use crate::session::Session;
 
@@ -35,6 +36,8 @@ pub struct Door {
     pub proxies: Proxies,
     /// The places of the worker's transports.
     pub seats: Seats,
+    /// What clients come back to.
+    pub recovery: Recovery,
 }
 
 /// Who knocks.
@@ -85,6 +88,29 @@ impl Door {
         }
         let principal = self.authority.open(token, now_ms() / 1000).await?;
         self.seated(principal, caller).await
+    }
+
+    /// As [`Self::admit`], for somebody who wants to go on with what is kept under a private id, and that. Who finds
+    /// something there was counted when they first came.
+    ///
+    /// # Errors
+    /// A row of the contract's table.
+    pub async fn admit_again(
+        &self,
+        token: &str,
+        caller: Caller,
+        pid: &str,
+        offset: Option<&str>,
+    ) -> Result<(Session, Result<Taken, NotRecovered>), Closed> {
+        let opened = self.authority.open(token, now_ms() / 1000).await;
+        let found = match &opened {
+            Ok(principal) => self.recovery.take(principal, pid, offset).await,
+            Err(_) => Err(NotRecovered::Unknown),
+        };
+        if found.is_err() && !self.seats.is_taken(caller.transport) {
+            self.limits.shake_hands(caller.address).await?;
+        }
+        Ok((self.seated(opened?, caller).await?, found))
     }
 
     /// The session of somebody whose ticket is their token, with their places.

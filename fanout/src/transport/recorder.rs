@@ -15,6 +15,8 @@ pub struct Recorder(Rc<RefCell<Record>>);
 #[derive(Debug, Default)]
 struct Record {
     events: Vec<(&'static str, Value)>,
+    /// The offsets of those that have one, as a client of Socket.IO sees them.
+    offsets: Vec<String>,
     closed: Option<Close>,
     is_disconnected: bool,
 }
@@ -23,7 +25,13 @@ impl Recorder {
     pub(super) fn on_sent(&self, frames: &Frames) {
         let name = frames.name();
         let data = serde_json::from_str(frames.data().get()).expect("an event is JSON");
-        self.0.borrow_mut().events.push((name, data));
+        let record = &mut *self.0.borrow_mut();
+        record.events.push((name, data));
+        let packet: Vec<Value> =
+            serde_json::from_str(frames.socketio().json()).expect("a packet is JSON");
+        if let Some(Value::String(offset)) = packet.into_iter().next_back() {
+            record.offsets.push(offset);
+        }
     }
 
     pub(super) fn on_closed(&self, close: Close) {
@@ -45,6 +53,11 @@ impl Recorder {
         named.map(|(_, data)| data.clone()).collect()
     }
 
+    /// All events and their objects, oldest first.
+    pub fn events(&self) -> Vec<(&'static str, Value)> {
+        self.0.borrow().events.clone()
+    }
+
     /// The names of all events, oldest first.
     pub fn names(&self) -> Vec<&'static str> {
         self.0
@@ -55,9 +68,15 @@ impl Recorder {
             .collect()
     }
 
+    /// All offsets, oldest first.
+    pub fn offsets(&self) -> Vec<String> {
+        self.0.borrow().offsets.clone()
+    }
+
     /// Forgets what was sent so far.
     pub fn clear(&self) {
         self.0.borrow_mut().events.clear();
+        self.0.borrow_mut().offsets.clear();
     }
 
     /// How the transport was closed.

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use actix_socketio::{
-    Accepted, ConnectError, ConnectRequest, DisconnectReason, Event, Handshake, Host, Refusal,
-    Socket, SocketKey,
+    Accepted, ConnectError, ConnectRequest, DisconnectReason, Event, Handshake, Host, Protocol, Recovery,
+    Refusal, Socket, SocketKey,
 };
 use actix_web::http::StatusCode;
 use actix_web::http::header::AUTHORIZATION;
@@ -19,6 +19,8 @@ use super::{Answer, Caller, Closed, Door, Link, Reply};
 use crate::address::FORWARDED_FOR;
 use crate::auth::AuthError;
 use crate::http::refusal;
+use crate::hub::Arrival;
+use crate::recovery::{Claim, Kept};
 use crate::session::{Session, ViewerKey};
 
 /// One worker's Socket.IO side.
@@ -42,7 +44,10 @@ impl SocketIo {
         })
     }
 
-    async fn authenticate(&self, request: ConnectRequest) -> Result<Session, ConnectError> {
+    async fn authenticate(
+        &self,
+        request: ConnectRequest,
+    ) -> Result<Accepted<Coming>, ConnectError> {
         let token = token(&request).map_err(|error| refused(&error.into()))?;
         let handshake = &request.handshake;
         let forwarded = handshake.headers.get_all(FORWARDED_FOR);
@@ -51,17 +56,91 @@ impl SocketIo {
             address: self.door.proxies.client(peer, forwarded),
             transport: Rc::as_ptr(handshake).addr(),
         };
-        let admitted = self.door.admit(&token, caller).await;
-        admitted.map_err(|closed| match closed {
+        let admitted = match &request.recovery {
+            Some(wanted) => self.admit_again(&token, caller, wanted).await,
+            None => self.door.admit(&token, caller).await.map(Err),
+        };
+        let admitted = admitted.map_err(|closed| match closed {
             // Nobody asked for it: a header that is not valid there counts as none.
             Closed::Auth(_) if request.is_implicit => refused(&AuthError::Required.into()),
             closed => refused(&closed.into()),
-        })
+        });
+        let coming = match admitted? {
+            Ok(arrival) => Coming::Back(arrival),
+            Err(session) => {
+                // Clients of Engine.IO 3 know nothing of it.
+                let claim = match request.protocol {
+                    Protocol::V4 => self.door.recovery.begin(&session.principal),
+                    Protocol::V3 => None,
+                };
+                Coming::Anew(session, claim)
+            }
+        };
+        Ok(coming.accepted(request.id))
+    }
+
+    /// Somebody who is back, or else the session of somebody who comes anew.
+    async fn admit_again(
+        &self,
+        token: &str,
+        caller: Caller,
+        wanted: &Recovery,
+    ) -> Result<Result<Arrival, Session>, Closed> {
+        let Recovery { pid, offset } = wanted;
+        let offset = offset.as_deref();
+        let (session, found) = self.door.admit_again(token, caller, pid, offset).await?;
+        let arrived = match found {
+            Ok(found) => {
+                let hub = &self.door.hub;
+                hub.arrive(session.clone(), caller.transport, found).await
+            }
+            Err(why) => Err(why),
+        };
+        // It may have been taken back while they were brought back.
+        let authority = &self.door.authority;
+        let principal = authority.still(session.principal.clone())?;
+        self.door
+            .recovery
+            .on_answered(arrived.as_ref().map(drop).map_err(|why| *why));
+        Ok(arrived.map_err(|why| {
+            tracing::debug!(%why, "not recovered");
+            Session {
+                principal,
+                ..session
+            }
+        }))
+    }
+}
+
+/// Who is let in, until their socket is there.
+#[derive(Debug)]
+pub enum Coming {
+    /// Somebody new, and where what they join is kept.
+    Anew(Session, Option<Claim>),
+    /// Somebody who goes on where they were.
+    Back(Arrival),
+}
+
+impl Coming {
+    /// The answer to a CONNECT whose socket would have this id.
+    fn accepted(self, id: String) -> Accepted<Self> {
+        let (id, pid) = match &self {
+            Self::Anew(_, claim) => (id, claim.as_ref().map(|claim| claim.pid.clone())),
+            Self::Back(arrival) => {
+                let (id, pid) = arrival.ids();
+                (id, Some(pid))
+            }
+        };
+        Accepted {
+            session: self,
+            pid,
+            id: Some(id),
+        }
     }
 }
 
 impl Host for SocketIo {
-    type Session = Session;
+    type Session = Coming;
 
     fn on_handshake(&self, handshake: &Handshake) -> Result<(), Refusal> {
         let peer = handshake.peer.map(|peer| peer.ip());
@@ -75,15 +154,22 @@ impl Host for SocketIo {
     fn connect(
         self: Rc<Self>,
         request: ConnectRequest,
-    ) -> LocalBoxFuture<'static, Result<Accepted<Session>, ConnectError>> {
-        Box::pin(async move { self.authenticate(request).await.map(Accepted::new) })
+    ) -> LocalBoxFuture<'static, Result<Accepted<Coming>, ConnectError>> {
+        Box::pin(async move { self.authenticate(request).await })
     }
 
-    fn on_connected(&self, socket: &Socket, session: Session) {
-        let key = self
-            .door
-            .hub
-            .on_connected(session, Link::SocketIo(socket.clone()));
+    fn on_connected(&self, socket: &Socket, coming: Coming) {
+        let (hub, link) = (&self.door.hub, Link::SocketIo(socket.clone()));
+        let key = match coming {
+            Coming::Back(arrival) => hub.on_recovered(arrival, &link),
+            Coming::Anew(session, claim) => {
+                let key = hub.on_connected(session, link);
+                if let Some(claim) = claim {
+                    hub.keep_as(key, Kept::new(claim, socket.id().to_owned()));
+                }
+                key
+            }
+        };
         self.viewers.borrow_mut().insert(socket.key(), key);
     }
 
@@ -100,9 +186,20 @@ impl Host for SocketIo {
     fn on_disconnected(&self, socket: &Socket, reason: DisconnectReason) {
         tracing::debug!(reason = reason.label(), "a socket has ended");
         if let Some(key) = self.viewers.borrow_mut().remove(&socket.key()) {
+            if is_final(reason) {
+                self.door.hub.end_session(key);
+            }
             self.door.hub.on_disconnected(key);
         }
     }
+}
+
+/// Who leaves, or is put out, does not come back to this; whose transport ends may.
+fn is_final(reason: DisconnectReason) -> bool {
+    matches!(
+        reason,
+        DisconnectReason::ClientLeft | DisconnectReason::ServerLeft
+    )
 }
 
 /// The payload's token, or that of the packet's own query, which clients of version 2 send in its place, or else the

@@ -79,8 +79,13 @@ impl Node {
 
     /// Another instance beside this one.
     pub(crate) async fn beside(&self) -> Self {
+        self.beside_with(&[]).await
+    }
+
+    /// Another instance beside this one, with these settings.
+    pub(crate) async fn beside_with(&self, more: &[(&'static str, &str)]) -> Self {
         let (broker, store) = (self.broker.clone(), self.store.clone());
-        let (node, health) = Self::over(broker, store, self.folder.clone(), &[]);
+        let (node, health) = Self::over(broker, store, self.folder.clone(), more);
         node.ready(&health).await;
         node
     }

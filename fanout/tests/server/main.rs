@@ -9,6 +9,10 @@ mod harness;
 mod limits;
 mod login;
 mod pages;
+mod recovery;
+#[expect(dead_code, reason = "the registry's own tests use all of it")]
+#[path = "../../registry/tests/contract/redis_server.rs"]
+mod redis_server;
 mod session;
 mod stream;
 mod websocket;

@@ -26,6 +26,8 @@ use crate::feed::Feed;
 use crate::hub::Hub;
 use crate::instance::Instance;
 use crate::limit::{LimitSettings, Limits};
+use crate::past::Runs;
+use crate::recovery::Recovery;
 use crate::session::{Session, ViewerKey};
 use crate::transport::recorder::Recorder;
 use crate::transport::{Link, Reply};
@@ -36,12 +38,16 @@ pub(super) const TEXT: u64 = 300;
 /// Nobody sees it but who has the role [`KEY_ROLE`].
 pub(super) const HIDDEN: u64 = 301;
 pub(super) const KEY_ROLE: u64 = 201;
+/// Nobody looks at it.
+const TOUCHED: u64 = 399;
 
 pub(super) const VIEW: u64 = 1 << 10;
 pub(super) const SEND: u64 = 1 << 11;
 pub(super) const HISTORY: u64 = 1 << 16;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
+/// In which a viewer can come back.
+const WINDOW: Duration = Duration::from_mins(1);
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Everything that a hub needs, and the hub.
@@ -49,6 +55,7 @@ pub(super) struct Bench {
     pub(super) hub: Rc<Hub>,
     pub(super) broker: Arc<Embedded>,
     pub(super) instance: Arc<Instance>,
+    pub(super) recovery: Recovery,
     keys: Keys,
     stop: CancellationToken,
     published: std::cell::Cell<u64>,
@@ -102,19 +109,24 @@ impl Bench {
         let mut settings = Settings::default();
         settings.set("JWT_SECRET", SECRET);
         let keys = Keys::from_settings(&settings).unwrap();
+        let registry = Registry::in_process();
+        let runs = Runs::new(broker.clone(), handle.clone());
+        let recovery = Recovery::new(registry.clone(), WINDOW, runs);
         let hub = Hub::new(
             handle,
             store,
             broker.clone(),
             instance.clone(),
             Authority::new(keys.clone()),
-            Limits::new(Registry::in_process(), &limits),
+            Limits::new(registry.clone(), &limits),
+            recovery.clone(),
         );
         actix_rt::spawn(hub.clone().run());
         let bench = Self {
             hub,
             broker,
             instance,
+            recovery,
             keys,
             stop,
             published: std::cell::Cell::new(0),
@@ -188,6 +200,17 @@ impl Bench {
     /// Publishes an event of the guild's directory, and waits until the hub has handled it.
     pub(super) async fn settle(&self, event: Event) {
         let sequence = self.publish(None, event).await;
+        self.handled(sequence).await;
+    }
+
+    /// Something happens that changes nothing and comes to every hub: it has handled everything before it.
+    pub(super) async fn touch_guild(&self) {
+        let upserted = Event::ChannelUpserted(channel(TOUCHED, "touched"));
+        self.settle(upserted).await;
+    }
+
+    /// The hub has handled everything up to a sequence that it is told of.
+    pub(super) async fn handled(&self, sequence: u64) {
         eventually("the hub handles it", || {
             (self.hub.position().sequence >= sequence).then_some(())
         })
@@ -207,12 +230,7 @@ impl Bench {
 
     pub(super) fn connect_as(&self, principal: Principal) -> Watcher {
         let link = Recorder::default();
-        let session = Session {
-            principal,
-            is_unresolved: false,
-            address: ClientAddress::Unknown,
-            seat: None,
-        };
+        let session = session(principal);
         let key = self.hub.on_connected(session, Link::Recorder(link.clone()));
         Watcher { key, link }
     }
@@ -278,6 +296,16 @@ impl Watcher {
             Some(self.link.all(name)).filter(|all| all.len() >= count)
         })
         .await
+    }
+}
+
+/// The session of somebody whose memberships are known.
+pub(super) fn session(principal: Principal) -> Session {
+    Session {
+        principal,
+        is_unresolved: false,
+        address: ClientAddress::Unknown,
+        seat: None,
     }
 }
 
