@@ -24,6 +24,7 @@ pub mod object;
 pub mod offset;
 pub mod origin;
 pub mod pace;
+pub mod peer;
 pub mod replay;
 pub mod request;
 pub mod room;

@@ -9,6 +9,7 @@ use runtime::metrics::{Scrape, level};
 use crate::feed::FeedHandle;
 use crate::instance::Instance;
 use crate::limit::{Limit, Limits};
+use crate::peer::Peers;
 
 /// Who holds the numbers.
 #[derive(Debug)]
@@ -17,6 +18,7 @@ pub(crate) struct Parts {
     feed: FeedHandle,
     limits: Limits,
     registry: Registry,
+    peers: Peers,
 }
 
 impl Parts {
@@ -26,12 +28,14 @@ impl Parts {
         feed: &FeedHandle,
         limits: &Limits,
         registry: &Registry,
+        peers: &Peers,
     ) -> Self {
         Self {
             instance: instance.clone(),
             feed: feed.clone(),
             limits: limits.clone(),
             registry: registry.clone(),
+            peers: peers.clone(),
         }
     }
 
@@ -43,6 +47,7 @@ impl Parts {
         following(&self.feed, scrape);
         limits(&self.limits, scrape);
         shared(self.registry.stats(), scrape);
+        others(&self.peers, scrape);
         scrape.gauge(
             "discord_stream_loop_delay_seconds",
             "By how much the slowest worker was late at its last heartbeat",
@@ -173,6 +178,37 @@ fn shared(stats: &Stats, scrape: &mut Scrape<'_>) {
     ] {
         scrape.counter(name, help, count.load(Relaxed));
     }
+}
+
+/// The other instances.
+fn others(peers: &Peers, scrape: &mut Scrape<'_>) {
+    let counts = peers.counts();
+    scrape.counters(
+        "discord_stream_forwarded_total",
+        "Requests and upgrades whose session lives on another instance, by how they ended",
+        ["outcome"],
+        counts
+            .forwarded()
+            .map(|(outcome, count)| ([outcome], count)),
+    );
+    scrape.gauge(
+        "discord_stream_splices",
+        "WebSockets of other instances' sessions that go through this one",
+        level(peers.splices() as u64),
+    );
+    scrape.counters(
+        "discord_stream_peer_connections_total",
+        "Connections to the port between instances: taken, or refused for want of a preface",
+        ["outcome"],
+        counts
+            .connections()
+            .map(|(outcome, count)| ([outcome], count)),
+    );
+    scrape.counter(
+        "discord_stream_unenrolled_total",
+        "Times that the broker did not take this instance's address",
+        counts.unenrolled(),
+    );
 }
 
 fn following(feed: &FeedHandle, scrape: &mut Scrape<'_>) {

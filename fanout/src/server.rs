@@ -3,13 +3,13 @@
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix_codec::Framed;
-use actix_http::{HttpService, Request, h1};
+use actix_http::error::DispatchError;
+use actix_http::{HttpService, Protocol, Request, h1};
 use actix_rt::net::TcpStream;
 use actix_server::Server;
-use actix_service::{fn_service, map_config};
+use actix_service::{ServiceFactory, ServiceFactoryExt as _, fn_service, map_config};
 use actix_socketio::{Close, Upgrade, refuse};
 use actix_web::App;
 use actix_web::dev::AppConfig;
@@ -27,9 +27,10 @@ use crate::auth::{Authority, OAuth, Sources, Tickets};
 use crate::feed::{Feed, FeedHandle, WORKERS_MAX};
 use crate::http::{self, Accounts, SecurityHeaders, Web, refusal};
 use crate::hub::Hub;
-use crate::instance::{Instance, Worker};
+use crate::instance::Instance;
 use crate::limit::Limits;
 use crate::metrics;
+use crate::peer::{FromPeer, Peers, Port};
 use crate::settings::FanoutSettings;
 use crate::transport::socketio::SocketIo;
 use crate::transport::websocket::{Bounds, WebSockets};
@@ -37,16 +38,13 @@ use crate::transport::{Door, Open, Seats};
 use crate::typing;
 
 mod end;
+mod heart;
+mod listen;
 mod monitor;
+mod peers;
 
-/// Between two heartbeats of a worker.
-const HEARTBEAT: Duration = Duration::from_millis(500);
-
-/// Connections that may wait to be accepted: a crowd that comes back after a restart waits here.
-const BACKLOG: i32 = 4_096;
-
-/// A peer who acknowledges nothing of what was sent for so long is gone: the default of `SOCKET_PING_TIMEOUT`.
-const STALL_MAX: Duration = Duration::from_mins(1);
+use self::heart::beat;
+use self::listen::listen;
 
 /// What a fanout is made of.
 #[derive(Debug)]
@@ -71,6 +69,16 @@ struct Parts {
     instance: Arc<Instance>,
     health: Health,
     drain: CancellationToken,
+    peers: Peers,
+    /// Where the other instances come in.
+    port: Option<Port>,
+}
+
+/// What one worker serves, on each of its ports.
+struct Services {
+    upgrade: Rc<Upgrade<SocketIo>>,
+    websockets: Rc<WebSockets>,
+    door: Rc<Door>,
 }
 
 impl Fanout {
@@ -119,10 +127,13 @@ impl Fanout {
             drained.clone(),
         );
         let instance = Arc::new(Instance::default());
+        let drain = CancellationToken::new();
+        let peers = self.peers(drain.clone());
+        let port = self.join(&peers, &drained)?;
         let accounts = self.accounts(&registry, &limits)?;
         let revocations = accounts.authority.revocations().clone();
         let sources = accounts.sources.clone();
-        let told = metrics::Parts::new(&instance, &handle, &limits, &registry);
+        let told = metrics::Parts::new(&instance, &handle, &limits, &registry, &peers);
         self.metrics.collect(move |scrape| told.collect(scrape));
         let parts = Parts {
             settings: self.settings.clone(),
@@ -133,7 +144,9 @@ impl Fanout {
             feed: handle.clone(),
             instance: instance.clone(),
             health: self.health.clone(),
-            drain: CancellationToken::new(),
+            drain,
+            peers: peers.clone(),
+            port,
         };
         let server = serve(listener, &parts)?;
         let feed = feed.with_cdn(self.settings.cdn.clone());
@@ -168,6 +181,7 @@ impl Fanout {
             life: self.life.clone(),
             health: self.health,
             instance,
+            peers,
             handle: server.handle(),
             drain: parts.drain,
             drained,
@@ -211,21 +225,6 @@ fn open_registry(settings: &FanoutSettings) -> std::io::Result<Registry> {
     Registry::redis(redis).map_err(std::io::Error::other)
 }
 
-fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = socket2::Socket::new(
-        socket2::Domain::for_address(address),
-        socket2::Type::STREAM,
-        Some(socket2::Protocol::TCP),
-    )?;
-    socket.set_reuse_address(true)?;
-    // Inherited by every connection: an answer that streams to a peer who takes nothing ends by itself.
-    socket.set_tcp_user_timeout(Some(STALL_MAX))?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    socket.set_nonblocking(true)?;
-    Ok(socket.into())
-}
-
 /// One listening socket for all workers; each builds its own hub, app and upgrade on its own thread.
 fn serve(listener: TcpListener, parts: &Parts) -> std::io::Result<Server> {
     let parts = parts.clone();
@@ -234,42 +233,16 @@ fn serve(listener: TcpListener, parts: &Parts) -> std::io::Result<Server> {
         .workers(workers())
         .shutdown_timeout(1)
         .listen("fanout", listener, move || {
-            let (upgrade, websockets, door) = parts.worker();
-            let headers = parts.settings.headers.clone();
-            let (origins, secured) = (parts.settings.origins.clone(), headers.clone());
-            let web = Web {
-                health: parts.health.clone(),
-                instance: parts.instance.clone(),
-                feed: parts.feed.clone(),
-                ops_token: parts.settings.ops_token.clone(),
-                environment: parts.settings.environment.clone(),
-            };
-            let app = App::new()
-                .wrap(http::cors(origins.clone()))
-                .wrap(from_fn(move |request, next| {
-                    http::of_our_pages(origins.clone(), request, next)
-                }))
-                .wrap(from_fn(move |request, next| {
-                    http::secured(secured.clone(), request, next)
-                }))
-                .configure(actix_socketio::routes(upgrade.config()))
-                .configure(http::accounts(parts.accounts.clone()))
-                .configure(http::routes(web, door, websockets.bounds()));
-            HttpService::build()
-                .upgrade(fn_service(
-                    move |(request, framed): (Request, Framed<TcpStream, h1::Codec>)| {
-                        let headers = headers.clone();
-                        take_over(
-                            upgrade.clone(),
-                            websockets.clone(),
-                            headers,
-                            request,
-                            framed,
-                        )
-                    },
-                ))
-                .finish(map_config(app, |()| AppConfig::default()))
-                .tcp()
+            let services = parts.worker();
+            if let Some(port) = &parts.port {
+                let pipeline = parts.pipeline(&services, Some(FromPeer));
+                actix_rt::spawn(port.clone().serve(pipeline));
+            }
+            fn_service(|stream: TcpStream| async move {
+                let peer = stream.peer_addr().ok();
+                Ok((stream, Protocol::Http1, peer))
+            })
+            .and_then(parts.pipeline(&services, None))
         })?;
     Ok(server.run())
 }
@@ -300,8 +273,61 @@ async fn take_over(
 }
 
 impl Parts {
+    /// What serves a connection, public or of a peer, from a worker's parts.
+    fn pipeline(
+        &self,
+        services: &Services,
+        mark: Option<FromPeer>,
+    ) -> impl ServiceFactory<
+        (TcpStream, Protocol, Option<SocketAddr>),
+        Config = (),
+        Response = (),
+        Error = DispatchError,
+        InitError = (),
+    > + use<> {
+        let headers = self.settings.headers.clone();
+        let (origins, secured) = (self.settings.origins.clone(), headers.clone());
+        let (upgrade, websockets) = (services.upgrade.clone(), services.websockets.clone());
+        let web = Web {
+            health: self.health.clone(),
+            instance: self.instance.clone(),
+            feed: self.feed.clone(),
+            ops_token: self.settings.ops_token.clone(),
+            environment: self.settings.environment.clone(),
+        };
+        let app = App::new()
+            .wrap(http::cors(origins.clone()))
+            .wrap(from_fn(move |request, next| {
+                http::of_our_pages(origins.clone(), request, next)
+            }))
+            .wrap(from_fn(move |request, next| {
+                http::secured(secured.clone(), request, next)
+            }))
+            .configure(actix_socketio::routes(upgrade.config()))
+            .configure(http::accounts(self.accounts.clone()))
+            .configure(http::routes(
+                web,
+                services.door.clone(),
+                websockets.bounds(),
+            ));
+        let mut service = HttpService::build();
+        if let Some(mark) = mark {
+            service = service.on_connect_ext(move |_: &TcpStream, data| {
+                data.insert(mark);
+            });
+        }
+        service
+            .upgrade(fn_service(
+                move |(request, framed): (Request, Framed<TcpStream, h1::Codec>)| {
+                    let (upgrade, websockets) = (upgrade.clone(), websockets.clone());
+                    take_over(upgrade, websockets, headers.clone(), request, framed)
+                },
+            ))
+            .finish(map_config(app, |()| AppConfig::default()))
+    }
+
     /// Builds what one worker is, on its thread.
-    fn worker(&self) -> (Rc<Upgrade<SocketIo>>, Rc<WebSockets>, Rc<Door>) {
+    fn worker(&self) -> Services {
         let hub = Hub::new(
             self.feed.clone(),
             self.store.clone(),
@@ -318,6 +344,7 @@ impl Parts {
             limits: self.limits.clone(),
             proxies: self.settings.proxies.clone(),
             seats: Seats::default(),
+            peers: self.peers.clone(),
         });
         let host = SocketIo::new(door.clone());
         let bounds = Bounds::from(&self.settings.socketio);
@@ -349,7 +376,11 @@ impl Parts {
                 );
             }
         });
-        (upgrade, websockets, door)
+        Services {
+            upgrade,
+            websockets,
+            door,
+        }
     }
 }
 
@@ -365,14 +396,5 @@ async fn end_revoked(hub: Rc<Hub>, authority: Authority) {
             }
             Err(RecvError::Closed) => return,
         }
-    }
-}
-
-/// Shows that a worker's loop goes round, and how late it is.
-async fn beat(worker: Arc<Worker>) {
-    loop {
-        let due = tokio::time::Instant::now() + HEARTBEAT;
-        tokio::time::sleep_until(due).await;
-        worker.beat(due.elapsed());
     }
 }

@@ -12,6 +12,7 @@ use crate::auth::{AuthError, Authority, Principal};
 use crate::hub::Hub;
 use crate::limit::{Limited, Limits};
 use crate::origin::Origins;
+use crate::peer::Peers;
 use crate::request::{Code, Refusal};
 use crate::session::Session;
 
@@ -35,6 +36,8 @@ pub struct Door {
     pub proxies: Proxies,
     /// The places of the worker's transports.
     pub seats: Seats,
+    /// The other instances, whose sessions may be asked for here.
+    pub peers: Peers,
 }
 
 /// Who knocks.

@@ -9,6 +9,7 @@ mod harness;
 mod limits;
 mod login;
 mod pages;
+mod peers;
 mod session;
 mod stream;
 mod websocket;
