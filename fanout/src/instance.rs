@@ -60,20 +60,6 @@ struct Heartbeat {
     delay: Duration,
 }
 
-/// The characters of an instance's id: safe in a URL and in a key of NATS.
-const ID_ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
-
-/// An id for this process, which no other will have: 40 random bits among as many instances as ever run at a time.
-pub fn random_id() -> String {
-    let bytes: [u8; 8] = rand::random();
-    let character = |byte: u8| ID_ALPHABET.get(usize::from(byte & 31)).copied();
-    bytes
-        .into_iter()
-        .filter_map(character)
-        .map(char::from)
-        .collect()
-}
-
 impl Instance {
     /// A worker begins.
     pub fn add_worker(&self, stats: Arc<Stats>) -> Arc<Worker> {

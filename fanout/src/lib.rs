@@ -25,6 +25,7 @@ pub mod offset;
 pub mod origin;
 pub mod pace;
 pub mod past;
+pub mod peer;
 pub mod recovery;
 pub mod replay;
 pub mod request;

@@ -9,6 +9,7 @@ use runtime::metrics::{Scrape, level};
 use crate::feed::FeedHandle;
 use crate::instance::Instance;
 use crate::limit::{Limit, Limits};
+use crate::peer::Peers;
 use crate::recovery::Recovery;
 
 /// Who holds the numbers.
@@ -19,6 +20,7 @@ pub(crate) struct Parts {
     limits: Limits,
     recovery: Recovery,
     registry: Registry,
+    peers: Peers,
 }
 
 impl Parts {
@@ -29,6 +31,7 @@ impl Parts {
         limits: &Limits,
         recovery: &Recovery,
         registry: &Registry,
+        peers: &Peers,
     ) -> Self {
         Self {
             instance: instance.clone(),
@@ -36,6 +39,7 @@ impl Parts {
             limits: limits.clone(),
             recovery: recovery.clone(),
             registry: registry.clone(),
+            peers: peers.clone(),
         }
     }
 
@@ -48,6 +52,7 @@ impl Parts {
         limits(&self.limits, scrape);
         recoveries(&self.recovery, scrape);
         shared(self.registry.stats(), scrape);
+        others(&self.peers, scrape);
         scrape.gauge(
             "discord_stream_loop_delay_seconds",
             "By how much the slowest worker was late at its last heartbeat",
@@ -189,6 +194,37 @@ fn shared(stats: &Stats, scrape: &mut Scrape<'_>) {
     ] {
         scrape.counter(name, help, count.load(Relaxed));
     }
+}
+
+/// The other instances.
+fn others(peers: &Peers, scrape: &mut Scrape<'_>) {
+    let counts = peers.counts();
+    scrape.counters(
+        "discord_stream_forwarded_total",
+        "Requests and upgrades whose session lives on another instance, by how they ended",
+        ["outcome"],
+        counts
+            .forwarded()
+            .map(|(outcome, count)| ([outcome], count)),
+    );
+    scrape.gauge(
+        "discord_stream_splices",
+        "WebSockets of other instances' sessions that go through this one",
+        level(peers.splices() as u64),
+    );
+    scrape.counters(
+        "discord_stream_peer_connections_total",
+        "Connections to the port between instances: taken, or refused for want of a preface",
+        ["outcome"],
+        counts
+            .connections()
+            .map(|(outcome, count)| ([outcome], count)),
+    );
+    scrape.counter(
+        "discord_stream_unenrolled_total",
+        "Times that the broker did not take this instance's address",
+        counts.unenrolled(),
+    );
 }
 
 fn following(feed: &FeedHandle, scrape: &mut Scrape<'_>) {

@@ -3,13 +3,13 @@
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix_codec::Framed;
-use actix_http::{HttpService, Request, h1};
+use actix_http::error::DispatchError;
+use actix_http::{HttpService, Protocol, Request, h1};
 use actix_rt::net::TcpStream;
 use actix_server::Server as HttpServer;
-use actix_service::{fn_service, map_config};
+use actix_service::{ServiceFactory, ServiceFactoryExt as _, fn_service, map_config};
 use actix_socketio::{Close, Config, Endpoint, Server, refuse};
 use actix_web::App;
 use actix_web::dev::AppConfig;
@@ -27,10 +27,11 @@ use crate::auth::{Authority, OAuth, Sources, Tickets};
 use crate::feed::{Feed, FeedHandle, WORKERS_MAX};
 use crate::http::{self, Accounts, SecurityHeaders, Web, refusal};
 use crate::hub::Hub;
-use crate::instance::{self, Instance, Worker};
+use crate::instance::Instance;
 use crate::limit::Limits;
 use crate::metrics;
 use crate::past::Runs;
+use crate::peer::{FromPeer, Peers, Port};
 use crate::recovery::Recovery;
 use crate::settings::FanoutSettings;
 use crate::transport::socketio::SocketIo;
@@ -39,16 +40,13 @@ use crate::transport::{Door, Open, Seats};
 use crate::typing;
 
 mod end;
+mod heart;
+mod listen;
 mod monitor;
+mod peers;
 
-/// Between two heartbeats of a worker.
-const HEARTBEAT: Duration = Duration::from_millis(500);
-
-/// Connections that may wait to be accepted: a crowd that comes back after a restart waits here.
-const BACKLOG: i32 = 4_096;
-
-/// A peer who acknowledges nothing of what was sent for so long is gone: the default of `SOCKET_PING_TIMEOUT`.
-const STALL_MAX: Duration = Duration::from_mins(1);
+use self::heart::beat;
+use self::listen::listen;
 
 /// What a fanout is made of.
 #[derive(Debug)]
@@ -75,6 +73,16 @@ struct Parts {
     socketio: Server,
     health: Health,
     drain: CancellationToken,
+    peers: Peers,
+    /// Where the other instances come in.
+    port: Option<Port>,
+}
+
+/// What one worker serves, on each of its ports.
+struct Services {
+    endpoint: Endpoint,
+    websockets: Rc<WebSockets>,
+    door: Rc<Door>,
 }
 
 impl Fanout {
@@ -123,11 +131,14 @@ impl Fanout {
             drained.clone(),
         );
         let instance = Arc::new(Instance::default());
+        let drain = CancellationToken::new();
+        let peers = self.peers(drain.clone());
+        let port = self.join(&peers, &drained)?;
         let accounts = self.accounts(&registry, &limits)?;
         let revocations = accounts.authority.revocations().clone();
         let sources = accounts.sources.clone();
         let recovery = self.recovery(&registry, &handle);
-        let told = metrics::Parts::new(&instance, &handle, &limits, &recovery, &registry);
+        let told = metrics::Parts::new(&instance, &handle, &limits, &recovery, &registry, &peers);
         self.metrics.collect(move |scrape| told.collect(scrape));
         let parts = Parts {
             settings: self.settings.clone(),
@@ -138,9 +149,11 @@ impl Fanout {
             store: self.store.clone(),
             feed: handle.clone(),
             instance: instance.clone(),
-            socketio: self.socketio(),
+            socketio: self.socketio(&peers),
             health: self.health.clone(),
-            drain: CancellationToken::new(),
+            drain,
+            peers: peers.clone(),
+            port,
         };
         let server = serve(listener, &parts)?;
         let feed = feed.with_cdn(self.settings.cdn.clone());
@@ -175,6 +188,7 @@ impl Fanout {
             life: self.life.clone(),
             health: self.health,
             instance,
+            peers,
             handle: server.handle(),
             drain: parts.drain,
             drained,
@@ -188,9 +202,9 @@ impl Fanout {
     }
 
     /// Socket.IO, for all workers.
-    fn socketio(&self) -> Server {
+    fn socketio(&self, peers: &Peers) -> Server {
         Server::new(Config {
-            instance: instance::random_id(),
+            instance: peers.instance().to_owned(),
             refusal_headers: self.settings.headers.all(None),
             ..self.settings.socketio.clone()
         })
@@ -233,21 +247,6 @@ fn open_registry(settings: &FanoutSettings) -> std::io::Result<Registry> {
     Registry::redis(redis).map_err(std::io::Error::other)
 }
 
-fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = socket2::Socket::new(
-        socket2::Domain::for_address(address),
-        socket2::Type::STREAM,
-        Some(socket2::Protocol::TCP),
-    )?;
-    socket.set_reuse_address(true)?;
-    // Inherited by every connection: an answer that streams to a peer who takes nothing ends by itself.
-    socket.set_tcp_user_timeout(Some(STALL_MAX))?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    socket.set_nonblocking(true)?;
-    Ok(socket.into())
-}
-
 /// One listening socket for all workers; each builds its own hub, app and upgrade on its own thread.
 fn serve(listener: TcpListener, parts: &Parts) -> std::io::Result<actix_server::Server> {
     let parts = parts.clone();
@@ -256,44 +255,16 @@ fn serve(listener: TcpListener, parts: &Parts) -> std::io::Result<actix_server::
         .workers(workers())
         .shutdown_timeout(1)
         .listen("fanout", listener, move || {
-            let (endpoint, websockets, door) = parts.worker();
-            let headers = parts.settings.headers.clone();
-            let (origins, secured) = (parts.settings.origins.clone(), headers.clone());
-            let web = Web {
-                health: parts.health.clone(),
-                instance: parts.instance.clone(),
-                feed: parts.feed.clone(),
-                ops_token: parts.settings.ops_token.clone(),
-                environment: parts.settings.environment.clone(),
-            };
-            let app = App::new()
-                .wrap(http::cors(origins.clone()))
-                .wrap(from_fn(move |request, next| {
-                    http::of_our_pages(origins.clone(), request, next)
-                }))
-                .wrap(from_fn(move |request, next| {
-                    http::secured(secured.clone(), request, next)
-                }))
-                .configure(endpoint.routes())
-                .configure(http::accounts(parts.accounts.clone()))
-                .configure(http::routes(web, door, websockets.bounds()));
-            HttpService::build()
-                // A client that gives up a poll, or leaves a stream, closes its connection: only so that is noticed.
-                .h1_allow_half_closed(false)
-                .upgrade(fn_service(
-                    move |(request, framed): (Request, Framed<TcpStream, h1::Codec>)| {
-                        let headers = headers.clone();
-                        take_over(
-                            endpoint.clone(),
-                            websockets.clone(),
-                            headers,
-                            request,
-                            framed,
-                        )
-                    },
-                ))
-                .finish(map_config(app, |()| AppConfig::default()))
-                .tcp()
+            let services = parts.worker();
+            if let Some(port) = &parts.port {
+                let pipeline = parts.pipeline(&services, Some(FromPeer));
+                actix_rt::spawn(port.clone().serve(pipeline));
+            }
+            fn_service(|stream: TcpStream| async move {
+                let peer = stream.peer_addr().ok();
+                Ok((stream, Protocol::Http1, peer))
+            })
+            .and_then(parts.pipeline(&services, None))
         })?;
     Ok(server.run())
 }
@@ -324,8 +295,66 @@ async fn take_over(
 }
 
 impl Parts {
+    /// What serves a connection, public or of a peer, from a worker's parts.
+    fn pipeline(
+        &self,
+        services: &Services,
+        mark: Option<FromPeer>,
+    ) -> impl ServiceFactory<
+        (TcpStream, Protocol, Option<SocketAddr>),
+        Config = (),
+        Response = (),
+        Error = DispatchError,
+        InitError = (),
+    > + use<> {
+        let headers = self.settings.headers.clone();
+        let (origins, secured) = (self.settings.origins.clone(), headers.clone());
+        let websockets = services.websockets.clone();
+        let endpoint = match mark {
+            Some(FromPeer) => services.endpoint.for_peers(),
+            None => services.endpoint.clone(),
+        };
+        let web = Web {
+            health: self.health.clone(),
+            instance: self.instance.clone(),
+            feed: self.feed.clone(),
+            ops_token: self.settings.ops_token.clone(),
+            environment: self.settings.environment.clone(),
+        };
+        let app = App::new()
+            .wrap(http::cors(origins.clone()))
+            .wrap(from_fn(move |request, next| {
+                http::of_our_pages(origins.clone(), request, next)
+            }))
+            .wrap(from_fn(move |request, next| {
+                http::secured(secured.clone(), request, next)
+            }))
+            .configure(endpoint.routes())
+            .configure(http::accounts(self.accounts.clone()))
+            .configure(http::routes(
+                web,
+                services.door.clone(),
+                websockets.bounds(),
+            ));
+        // A client that gives up a poll, or leaves a stream, closes its connection: only so that is noticed.
+        let mut service = HttpService::build().h1_allow_half_closed(false);
+        if let Some(mark) = mark {
+            service = service.on_connect_ext(move |_: &TcpStream, data| {
+                data.insert(mark);
+            });
+        }
+        service
+            .upgrade(fn_service(
+                move |(request, framed): (Request, Framed<TcpStream, h1::Codec>)| {
+                    let (endpoint, websockets) = (endpoint.clone(), websockets.clone());
+                    take_over(endpoint, websockets, headers.clone(), request, framed)
+                },
+            ))
+            .finish(map_config(app, |()| AppConfig::default()))
+    }
+
     /// Builds what one worker is, on its thread.
-    fn worker(&self) -> (Endpoint, Rc<WebSockets>, Rc<Door>) {
+    fn worker(&self) -> Services {
         let hub = Hub::new(
             self.feed.clone(),
             self.store.clone(),
@@ -344,8 +373,9 @@ impl Parts {
             proxies: self.settings.proxies.clone(),
             seats: Seats::default(),
             recovery: self.recovery.clone(),
+            peers: self.peers.clone(),
         });
-        let host = SocketIo::new(door.clone());
+        let host = SocketIo::new(door.clone(), self.settings.socketio.max_payload);
         let bounds = Bounds::from(&self.settings.socketio);
         let headers = self.settings.headers.clone();
         let websockets = Rc::new(WebSockets::new(door.clone(), bounds, headers.clone()));
@@ -373,7 +403,11 @@ impl Parts {
                 );
             }
         });
-        (endpoint, websockets, door)
+        Services {
+            endpoint,
+            websockets,
+            door,
+        }
     }
 }
 
@@ -389,14 +423,5 @@ async fn end_revoked(hub: Rc<Hub>, authority: Authority) {
             }
             Err(RecvError::Closed) => return,
         }
-    }
-}
-
-/// Shows that a worker's loop goes round, and how late it is.
-async fn beat(worker: Arc<Worker>) {
-    loop {
-        let due = tokio::time::Instant::now() + HEARTBEAT;
-        tokio::time::sleep_until(due).await;
-        worker.beat(due.elapsed());
     }
 }

@@ -14,6 +14,7 @@ use crate::http::{Landing, SecurityHeaders};
 use crate::limit::LimitSettings;
 use crate::object::Cdn;
 use crate::origin::Origins;
+use crate::peer::PeerSettings;
 
 /// The default of `JWT_EXPIRES_IN`.
 const EXPIRES: Duration = Duration::from_hours(7 * 24);
@@ -26,6 +27,8 @@ const RECOVERY_WINDOW: Duration = Duration::from_mins(2);
 pub struct FanoutSettings {
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where the other instances reach it; without it this one is alone.
+    pub peers: Option<PeerSettings>,
     /// What verifies and signs tokens.
     pub keys: Keys,
     /// Whose pages may talk to it.
@@ -70,6 +73,7 @@ impl FanoutSettings {
         let cdn = Cdn::read(settings)?;
         Ok(Self {
             address: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port),
+            peers: PeerSettings::read(settings)?,
             keys: Keys::from_settings(settings)?,
             origins: Origins::from_settings(settings)?,
             socketio: socketio(settings)?,

@@ -7,6 +7,7 @@ pub mod envelope;
 pub mod event;
 pub mod id;
 pub mod identity;
+pub mod instance;
 pub mod subject;
 pub mod trace;
 
@@ -14,5 +15,6 @@ pub use envelope::Envelope;
 pub use event::Event;
 pub use id::{ChannelId, GuildId, MessageId, RoleId, UserId};
 pub use identity::Identity;
+pub use instance::InstanceId;
 pub use subject::Subject;
 pub use trace::TraceParent;

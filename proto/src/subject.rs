@@ -28,6 +28,8 @@ pub const REVOKED: &str = "revoked.discord.v1";
 pub const EPHEMERAL: &str = "ephemeral.discord.v1.>";
 /// The bucket of the lease and of the gateway session.
 pub const INGEST_BUCKET: &str = "discord-ingest";
+/// The bucket of the addresses at which fanouts reach each other.
+pub const FANOUT_BUCKET: &str = "discord-fanout";
 
 const CHANNEL: &str = "discord.v1.channel.";
 const GUILD: &str = "discord.v1.guild.";

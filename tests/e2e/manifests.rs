@@ -300,8 +300,12 @@ async fn probes_ask_for_what_the_binaries_serve() -> anyhow::Result<()> {
             .flatten()
             .map(|one| (one.name.clone().unwrap_or_default(), one.container_port))
             .collect();
-        let expected = [("http".to_owned(), port), ("metrics".to_owned(), metrics)];
-        assert_eq!(ports, BTreeMap::from(expected), "{name}");
+        let mut expected =
+            BTreeMap::from([("http".to_owned(), port), ("metrics".to_owned(), metrics)]);
+        if let Some(peers) = value_of(container, "PEER_PORT") {
+            expected.insert("peers".to_owned(), peers.parse()?);
+        }
+        assert_eq!(ports, expected, "{name}");
         let probes = [
             &container.startup_probe,
             &container.liveness_probe,
@@ -318,6 +322,45 @@ async fn probes_ask_for_what_the_binaries_serve() -> anyhow::Result<()> {
         assert_eq!(paths.len(), 2, "{paths:?}");
         served(name, free_port()?, &paths).await?;
     }
+    Ok(())
+}
+
+/// What a container is told by the text itself.
+fn value_of(container: &Container, name: &str) -> Option<String> {
+    let mut variables = container.env.iter().flatten();
+    variables.find(|one| one.name == name)?.value.clone()
+}
+
+#[test]
+fn the_port_between_fanouts_is_for_fanouts_alone() -> anyhow::Result<()> {
+    let documents = built("k8s/overlays/production")?;
+    let containers = containers(&documents)?;
+    assert!(value_of(&containers["fanout"], "PEER_PORT").is_some());
+    assert_eq!(value_of(&containers["ingest"], "PEER_PORT"), None);
+    let mut rules = 0;
+    for document in &documents {
+        let text = document.to_string();
+        match document["kind"].as_str() {
+            Some("Service" | "Ingress") => {
+                assert!(!text.contains("peers") && !text.contains("3003"), "{text}");
+            }
+            Some("NetworkPolicy") => {
+                let all = document["spec"]["ingress"].as_array();
+                for rule in all.context("it has rules")? {
+                    if rule["ports"].to_string().contains("peers") {
+                        let labels = json!({ "app.kubernetes.io/name": "fanout" });
+                        let from = json!([{ "podSelector": { "matchLabels": labels } }]);
+                        assert_eq!(rule["from"], from);
+                        assert_eq!(document["metadata"]["name"], "fanout");
+                        rules += 1;
+                    }
+                    assert!(rule["ports"].is_array(), "a rule without ports is for all");
+                }
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(rules, 1);
     Ok(())
 }
 

@@ -17,12 +17,14 @@ const FANOUT: &[&str] = &[
     "discord_stream_dropped_total",
     "discord_stream_feed_delay_seconds",
     "discord_stream_feed_lag",
+    "discord_stream_forwarded_total",
     "discord_stream_joins_total",
     "discord_stream_known_total",
     "discord_stream_lapsed_total",
     "discord_stream_limited_total",
     "discord_stream_loop_delay_seconds",
     "discord_stream_merged_total",
+    "discord_stream_peer_connections_total",
     "discord_stream_recoveries_total",
     "discord_stream_redis_busy_total",
     "discord_stream_redis_failures_total",
@@ -32,7 +34,9 @@ const FANOUT: &[&str] = &[
     "discord_stream_registry_refusals_total",
     "discord_stream_rooms",
     "discord_stream_sockets",
+    "discord_stream_splices",
     "discord_stream_typing_missed_total",
+    "discord_stream_unenrolled_total",
 ];
 
 /// Every name of an ingest.

@@ -76,6 +76,8 @@ impl Standalone {
 
         let mut fanout = FanoutSettings::read(&settings)?;
         fanout.address.set_ip(IpAddr::V4(address));
+        // One process has no peers, whatever an .env that services share says.
+        fanout.peers = None;
         let ingest = IngestSettings::from(&settings)?;
         let keys = fanout.keys.clone();
         let deadline = fanout.shutdown_grace + fanout.drain + FINISH;

@@ -1,5 +1,6 @@
 //! The feed over a live subscription that leaves events out: workers get every event, once and in order.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use broker::{
 use bytes::Bytes;
 use proto::event::{Event, Guild, Message, Role};
 use proto::identity::{Dispatch, Identity};
-use proto::{ChannelId, Envelope, GuildId, Subject};
+use proto::{ChannelId, Envelope, GuildId, InstanceId, Subject};
 use runtime::Health;
 use store::Store;
 use tokio::sync::watch;
@@ -95,6 +96,20 @@ impl Broker for Lossy {
     }
     async fn set_value(&self, key: &str, value: Bytes) -> Result<(), BrokerError> {
         self.inner.set_value(key, value).await
+    }
+    async fn enroll(
+        &self,
+        instance: &InstanceId,
+        address: SocketAddr,
+        term: Duration,
+    ) -> Result<(), BrokerError> {
+        self.inner.enroll(instance, address, term).await
+    }
+    async fn withdraw(&self, instance: &InstanceId) -> Result<(), BrokerError> {
+        self.inner.withdraw(instance).await
+    }
+    async fn address_of(&self, instance: &InstanceId) -> Result<Option<SocketAddr>, BrokerError> {
+        self.inner.address_of(instance).await
     }
     async fn request(
         &self,

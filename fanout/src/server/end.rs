@@ -9,12 +9,14 @@ use runtime::{Health, Lifecycle};
 use tokio_util::sync::CancellationToken;
 
 use crate::instance::Instance;
+use crate::peer::Peers;
 
 /// What is ended, and how.
 pub(super) struct End {
     pub(super) life: Lifecycle,
     pub(super) health: Health,
     pub(super) instance: Arc<Instance>,
+    pub(super) peers: Peers,
     pub(super) handle: ServerHandle,
     pub(super) drain: CancellationToken,
     pub(super) drained: CancellationToken,
@@ -57,7 +59,7 @@ impl End {
     }
 
     async fn emptied(&self) {
-        while self.instance.connections().0 > 0 {
+        while self.instance.connections().0 > 0 || self.peers.splices() > 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

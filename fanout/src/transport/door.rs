@@ -12,6 +12,7 @@ use crate::auth::{AuthError, Authority, Principal};
 use crate::hub::Hub;
 use crate::limit::{Limited, Limits};
 use crate::origin::Origins;
+use crate::peer::Peers;
 use crate::recovery::{NotRecovered, Recovery, Taken};
 use crate::request::{Code, Refusal};
 use crate::session::Session;
@@ -38,6 +39,8 @@ pub struct Door {
     pub seats: Seats,
     /// What clients come back to.
     pub recovery: Recovery,
+    /// The other instances, whose sessions may be asked for here.
+    pub peers: Peers,
 }
 
 /// Who knocks.

@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use actix_socketio::{
-    Accepted, ConnectError, ConnectRequest, DisconnectReason, Event, Handshake, Host, Protocol, Recovery,
-    Refusal, Socket, SocketKey,
+    Accepted, ConnectError, ConnectRequest, DisconnectReason, Event, Forward, Handshake, Host,
+    Protocol, Recovery, Refusal, Socket, SocketKey, Splice,
 };
+use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::AUTHORIZATION;
 use futures_util::future::LocalBoxFuture;
@@ -20,6 +21,7 @@ use crate::address::FORWARDED_FOR;
 use crate::auth::AuthError;
 use crate::http::refusal;
 use crate::hub::Arrival;
+use crate::peer::Arrived;
 use crate::recovery::{Claim, Kept};
 use crate::session::{Session, ViewerKey};
 
@@ -27,6 +29,8 @@ use crate::session::{Session, ViewerKey};
 #[derive(Debug)]
 pub struct SocketIo {
     door: Rc<Door>,
+    /// Bytes of one body that is passed on.
+    payload_max: usize,
     viewers: RefCell<HashMap<SocketKey, ViewerKey>>,
 }
 
@@ -37,9 +41,10 @@ struct Auth {
 
 impl SocketIo {
     /// The host of a worker.
-    pub fn new(door: Rc<Door>) -> Rc<Self> {
+    pub fn new(door: Rc<Door>, payload_max: usize) -> Rc<Self> {
         Rc::new(Self {
             door,
+            payload_max,
             viewers: RefCell::default(),
         })
     }
@@ -183,6 +188,29 @@ impl Host for SocketIo {
         self.door.hub.on_event(key, &event.name, payload, reply);
     }
 
+    fn forward(self: Rc<Self>, forward: Forward) -> LocalBoxFuture<'static, Option<HttpResponse>> {
+        Box::pin(async move { self.passed_on(forward).await })
+    }
+
+    fn splice(self: Rc<Self>, splice: Splice) -> LocalBoxFuture<'static, Result<(), Splice>> {
+        Box::pin(async move {
+            let arrived = Arrived::upgrade(&splice.request);
+            match self.door.peers.reach(&splice.instance, arrived).await {
+                Ok(reached) => {
+                    // Nothing of actix stays behind: its buffers are more than the splice itself needs.
+                    let parts = splice.framed.into_parts();
+                    let already_read = parts.read_buf;
+                    actix_rt::spawn(async move { reached.run(&already_read, parts.io).await });
+                    Ok(())
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "an upgrade was not passed on");
+                    Err(splice)
+                }
+            }
+        })
+    }
+
     fn on_disconnected(&self, socket: &Socket, reason: DisconnectReason) {
         tracing::debug!(reason = reason.label(), "a socket has ended");
         if let Some(key) = self.viewers.borrow_mut().remove(&socket.key()) {
@@ -191,6 +219,23 @@ impl Host for SocketIo {
             }
             self.door.hub.on_disconnected(key);
         }
+    }
+}
+
+impl SocketIo {
+    /// The answer of the instance on which a session lives. Its client's body is read here, within this one's bound.
+    async fn passed_on(&self, forward: Forward) -> Option<HttpResponse> {
+        let Forward {
+            instance,
+            request,
+            body,
+        } = forward;
+        let body = body.to_bytes_limited(self.payload_max).await.ok()?.ok()?;
+        let arrived = Arrived::request(&request);
+        let answer = self.door.peers.forward(&instance, arrived, body).await;
+        let answer =
+            answer.inspect_err(|error| tracing::debug!(%error, "a poll was not passed on"));
+        answer.ok()
     }
 }
 

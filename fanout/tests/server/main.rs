@@ -9,6 +9,7 @@ mod harness;
 mod limits;
 mod login;
 mod pages;
+mod peers;
 mod recovery;
 #[expect(dead_code, reason = "the registry's own tests use all of it")]
 #[path = "../../registry/tests/contract/redis_server.rs"]

@@ -1,6 +1,7 @@
 //! The publisher against a broker that loses requests and answers, refuses, and goes away, as a seed says.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,6 +11,7 @@ use broker::{
 };
 use bytes::Bytes;
 use parking_lot::Mutex;
+use proto::InstanceId;
 use proto::envelope::Opened;
 use proto::event::Event;
 use serde_json::{Value, json};
@@ -134,6 +136,20 @@ impl Broker for Faulty {
     }
     async fn set_value(&self, key: &str, value: Bytes) -> Result<(), BrokerError> {
         self.inner.set_value(key, value).await
+    }
+    async fn enroll(
+        &self,
+        instance: &InstanceId,
+        address: SocketAddr,
+        term: Duration,
+    ) -> Result<(), BrokerError> {
+        self.inner.enroll(instance, address, term).await
+    }
+    async fn withdraw(&self, instance: &InstanceId) -> Result<(), BrokerError> {
+        self.inner.withdraw(instance).await
+    }
+    async fn address_of(&self, instance: &InstanceId) -> Result<Option<SocketAddr>, BrokerError> {
+        self.inner.address_of(instance).await
     }
     async fn request(
         &self,

@@ -8,11 +8,12 @@
 //!   (a lost connection, a slow reader): whoever follows it compares numbers and reads holes with [`Broker::read`].
 //! * Everything here may fail or take as long as its documented bound; nothing is retried inside.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use proto::{Subject, TraceParent};
+use proto::{InstanceId, Subject, TraceParent};
 use tokio::sync::watch;
 
 /// An event to be stored.
@@ -171,7 +172,7 @@ pub trait Notices: Send {
 /// have happened.
 #[async_trait]
 pub trait Broker: Send + Sync + std::fmt::Debug + 'static {
-    /// Makes the stream, its settings and its bucket, or checks them. The writer's first call.
+    /// Makes the stream, its settings and the buckets, or checks them. The writer's first call.
     async fn provision(&self, settings: &StreamSettings) -> Result<StreamState, BrokerError>;
 
     /// The stream's numbers, from its leader.
@@ -215,6 +216,22 @@ pub trait Broker: Send + Sync + std::fmt::Debug + 'static {
 
     /// Replaces such a value.
     async fn set_value(&self, key: &str, value: Bytes) -> Result<(), BrokerError>;
+
+    /// Tells the other instances at which address this one is, for `term` from now on: whole seconds, one at the
+    /// least. A later call takes the place of an earlier one. Bounded by 2 s.
+    async fn enroll(
+        &self,
+        instance: &InstanceId,
+        address: SocketAddr,
+        term: Duration,
+    ) -> Result<(), BrokerError>;
+
+    /// Forgets where an instance is; nothing if nobody knows. Bounded by 2 s.
+    async fn withdraw(&self, instance: &InstanceId) -> Result<(), BrokerError>;
+
+    /// Where an instance is; `None` if it never enrolled, has withdrawn, or its term has ended. What was enrolled
+    /// before the call is found. Bounded by 2 s.
+    async fn address_of(&self, instance: &InstanceId) -> Result<Option<SocketAddr>, BrokerError>;
 
     /// Asks whoever serves this subject.
     async fn request(

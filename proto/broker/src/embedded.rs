@@ -1,23 +1,26 @@
 //! The embedded home of the stream: an append log in one SQLite file, within the process.
 //!
 //! It survives a restart, keeps the same promises as NATS, and is never away. One process opens a file;
-//! two brokers on one file share the log, the values and the lease, but not their live feeds and requests.
+//! two brokers on one file share the log, the values and the lease, but not their live feeds,
+//! requests and enrolled instances.
 
 mod clock;
 mod hub;
 mod log;
 mod notices;
 mod requests;
+mod roll;
 mod writer;
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use proto::Subject;
+use proto::{InstanceId, Subject};
 use sqlx::sqlite::SqlitePoolOptions;
 use sqlx::{ConnectOptions as _, SqlitePool};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -28,6 +31,7 @@ pub use self::clock::Clock;
 use self::hub::Hub;
 use self::notices::Board;
 use self::requests::Registry;
+use self::roll::Roll;
 use self::writer::{JOBS_MAX, Job, LeaseChange, Writer};
 use crate::broker::{
     Broker, BrokerError, Catchup, Freshness, Lease, LiveItem, LiveReceiver, Notices, Publication,
@@ -91,6 +95,7 @@ pub struct Embedded {
     hub: Hub,
     requests: Registry,
     notices: Board,
+    roll: Roll,
     connected: watch::Sender<bool>,
     feed_bytes_max: usize,
     tasks: TaskTracker,
@@ -120,6 +125,7 @@ impl Embedded {
             hub: Hub::default(),
             requests: Registry::default(),
             notices: Board::default(),
+            roll: Roll::new(settings.clock.clone()),
             connected: watch::Sender::new(true),
             feed_bytes_max: settings.feed_bytes_max,
             tasks: TaskTracker::new(),
@@ -262,6 +268,28 @@ impl Broker for Embedded {
         let key = key.to_owned();
         let job = |reply| Job::SetValue { key, value, reply };
         bounded(CALL_PATIENCE, self.submit(job)).await
+    }
+
+    async fn enroll(
+        &self,
+        instance: &InstanceId,
+        address: SocketAddr,
+        term: Duration,
+    ) -> Result<(), BrokerError> {
+        self.check_open()?;
+        self.roll.enroll(instance, address, term);
+        Ok(())
+    }
+
+    async fn withdraw(&self, instance: &InstanceId) -> Result<(), BrokerError> {
+        self.check_open()?;
+        self.roll.withdraw(instance);
+        Ok(())
+    }
+
+    async fn address_of(&self, instance: &InstanceId) -> Result<Option<SocketAddr>, BrokerError> {
+        self.check_open()?;
+        Ok(self.roll.address_of(instance))
     }
 
     async fn request(

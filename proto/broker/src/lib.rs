@@ -1,8 +1,8 @@
 //! The broker seam: one ordered, deduplicated, replayable log of events with a live feed, and the small
-//! things that go with it (lease, session, requests).
+//! things that go with it (lease, session, requests, where the instances are).
 //!
-//! Two homes: [`embedded`], a log in SQLite within the process, and [`nats`], JetStream and a key-value
-//! bucket. [`Broker`] is written as a delivery promise; one contract suite (`tests/contract.rs`) runs on both.
+//! Two homes: [`embedded`], a log in SQLite within the process, and [`nats`], JetStream and key-value
+//! buckets. [`Broker`] is written as a delivery promise; one contract suite (`tests/contract.rs`) runs on both.
 
 pub mod broker;
 pub mod embedded;

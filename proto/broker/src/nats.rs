@@ -1,4 +1,4 @@
-//! The distributed home of the stream: NATS JetStream and a key-value bucket, server 2.11 or newer.
+//! The distributed home of the stream: NATS JetStream and two key-value buckets, server 2.11 or newer.
 //!
 //! Every call has its own time limit and waits for the connection within it; nothing is retried here. It
 //! refuses to know what the events mean.
@@ -6,6 +6,7 @@
 mod api;
 mod bucket;
 mod connection;
+mod instances;
 mod live;
 mod notices;
 mod provision;
@@ -14,6 +15,7 @@ mod requests;
 mod wire;
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,8 +25,8 @@ use async_nats::jetstream::context::ContextBuilder;
 use async_nats::jetstream::stream::Stream;
 use async_trait::async_trait;
 use bytes::Bytes;
-use proto::Subject;
-use proto::subject::{HEADS, STREAM};
+use proto::subject::{FANOUT_BUCKET, HEADS, INGEST_BUCKET, STREAM};
+use proto::{InstanceId, Subject};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -49,6 +51,7 @@ pub struct Nats {
     jetstream: Context,
     stream: Stream<()>,
     bucket: Stream<()>,
+    instances: Stream<()>,
     feed_bytes_max: usize,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -69,7 +72,8 @@ impl Nats {
         let jetstream = ContextBuilder::new().timeout(CALL_PATIENCE).build(client);
         Ok(Arc::new(Self {
             stream: handle(&jetstream, STREAM).await,
-            bucket: handle(&jetstream, &provision::bucket_stream()).await,
+            bucket: handle(&jetstream, &provision::bucket_stream(INGEST_BUCKET)).await,
+            instances: handle(&jetstream, &provision::bucket_stream(FANOUT_BUCKET)).await,
             connection,
             jetstream,
             feed_bytes_max: settings.feed_bytes_max,
@@ -222,6 +226,23 @@ impl Broker for Nats {
 
     async fn set_value(&self, key: &str, value: Bytes) -> Result<(), BrokerError> {
         bucket::set_value(self, key, value).await
+    }
+
+    async fn enroll(
+        &self,
+        instance: &InstanceId,
+        address: SocketAddr,
+        term: Duration,
+    ) -> Result<(), BrokerError> {
+        instances::enroll(self, instance, address, term).await
+    }
+
+    async fn withdraw(&self, instance: &InstanceId) -> Result<(), BrokerError> {
+        instances::withdraw(self, instance).await
+    }
+
+    async fn address_of(&self, instance: &InstanceId) -> Result<Option<SocketAddr>, BrokerError> {
+        instances::address_of(self, instance).await
     }
 
     async fn request(

@@ -9,6 +9,7 @@ mod contract {
     mod catchup;
     mod embedded_only;
     mod home;
+    mod instances;
     mod lease;
     mod live;
     mod nats_only;
@@ -96,6 +97,12 @@ mod contract {
             a_renewal_must_meet_the_last_revision fails_on RenewsAnything,
             a_late_release_leaves_the_next_holder_alone fails_on ReleasesAnything,
             values_outlive_a_restart_and_the_lease fails_on ForgetsValues,
+        } with crate::contract::FEED_BYTES_MAX;
+        instances::{
+            an_enrolled_instance_is_found_and_no_other fails_on FindsAnybody,
+            an_instance_that_moved_is_found_where_it_is fails_on RemembersTheFirst,
+            an_instance_that_withdrew_is_forgotten_and_may_come_back fails_on KeepsTheWithdrawn,
+            an_instance_that_renews_stays_and_one_that_died_is_forgotten fails_on KeepsTheDead,
         } with crate::contract::FEED_BYTES_MAX;
         requests::{
             a_request_is_answered fails_on AnswersAnything,

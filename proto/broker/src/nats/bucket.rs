@@ -21,7 +21,7 @@ use crate::broker::{BrokerError, LEASE_TTL, Lease};
 const LEASE: &str = "lease";
 
 /// The header that says that a key was deleted.
-const KV_OPERATION: &str = "KV-Operation";
+pub(super) const KV_OPERATION: &str = "KV-Operation";
 
 /// Takes the lease if its key is absent, only a marker of its end, or this owner's own.
 pub(super) async fn acquire(nats: &Nats, owner: &str) -> Result<Option<Lease>, BrokerError> {
@@ -47,7 +47,7 @@ pub(super) async fn renew(
 pub(super) async fn release(nats: &Nats, lease: Lease) -> Result<(), BrokerError> {
     let mut headers = lease_headers(lease.revision);
     headers.insert(KV_OPERATION, "DEL");
-    put(nats, LEASE, Some(headers), Bytes::new()).await?;
+    put(nats, subject(LEASE), Some(headers), Bytes::new()).await?;
     Ok(())
 }
 
@@ -62,7 +62,7 @@ pub(super) async fn value(nats: &Nats, key: &str) -> Result<Option<Bytes>, Broke
 /// Replaces a small value. It has no lifetime.
 pub(super) async fn set_value(nats: &Nats, key: &str, value: Bytes) -> Result<(), BrokerError> {
     check(key)?;
-    put(nats, key, None, value).await?;
+    put(nats, subject(key), None, value).await?;
     Ok(())
 }
 
@@ -74,7 +74,7 @@ async fn write_lease(
     let headers = lease_headers(revision);
     let written = put(
         nats,
-        LEASE,
+        subject(LEASE),
         Some(headers),
         Bytes::copy_from_slice(owner.as_bytes()),
     )
@@ -92,21 +92,14 @@ fn lease_headers(revision: u64) -> HeaderMap {
     headers
 }
 
-/// Writes a key; `None` if the expected revision is not its last.
-async fn put(
+/// Writes the key of this subject; `None` if the expected revision is not its last.
+pub(super) async fn put(
     nats: &Nats,
-    key: &str,
+    subject: String,
     headers: Option<HeaderMap>,
     value: Bytes,
 ) -> Result<Option<u64>, BrokerError> {
-    let answer = api::request(
-        &nats.connection,
-        subject(key),
-        headers,
-        value,
-        CALL_PATIENCE,
-    )
-    .await?;
+    let answer = api::request(&nats.connection, subject, headers, value, CALL_PATIENCE).await?;
     match api::reply::<Ack>(&answer)? {
         Reply::Ok(ack) => Ok(Some(ack.seq)),
         Reply::Err { error } if error.is_expectation() => Ok(None),
@@ -125,7 +118,7 @@ fn subject(key: &str) -> String {
 }
 
 /// The server marks keys that ended with a reason, clients those that they delete with an operation.
-fn is_marker(headers: &HeaderMap) -> bool {
+pub(super) fn is_marker(headers: &HeaderMap) -> bool {
     let operation = headers.get(KV_OPERATION).map(HeaderValue::as_str);
     matches!(operation, Some("DEL" | "PURGE")) || headers.get(NATS_MARKER_REASON).is_some()
 }

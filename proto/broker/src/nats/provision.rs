@@ -1,14 +1,15 @@
-//! The stream and its bucket: made if they are missing, changed where our settings differ, and otherwise
+//! The stream and the buckets: made if they are missing, changed where our settings differ, and otherwise
 //! left as an operator has them (placement, compression, metadata).
 //!
-//! Only ingest calls this, and only it has the right to.
+//! Only ingest calls this, and only it has the right to: also the fanouts' own bucket is made here, so that a fanout
+//! needs no right to make anything.
 
 use std::time::Duration;
 
 use async_nats::jetstream::context::GetStreamErrorKind;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, Republish, StorageType};
 use async_nats::jetstream::{Context, ErrorCode};
-use proto::subject::{ALL, INGEST_BUCKET, LIVE, STREAM};
+use proto::subject::{ALL, FANOUT_BUCKET, INGEST_BUCKET, LIVE, STREAM};
 
 use crate::broker::{BrokerError, StreamSettings};
 
@@ -16,18 +17,22 @@ use crate::broker::{BrokerError, StreamSettings};
 pub(super) const PROVISION_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The stream that a key-value bucket is.
-pub(super) fn bucket_stream() -> String {
-    format!("KV_{INGEST_BUCKET}")
+pub(super) fn bucket_stream(bucket: &str) -> String {
+    format!("KV_{bucket}")
 }
 
-/// Makes both, or brings both to these settings.
+/// Makes all, or brings all to these settings.
 pub(super) async fn provision(
     jetstream: &Context,
     settings: &StreamSettings,
 ) -> Result<(), BrokerError> {
     ensure(jetstream, STREAM, |config| set_stream(config, settings)).await?;
-    let bucket = bucket_stream();
-    ensure(jetstream, &bucket, |config| set_bucket(config, settings)).await
+    for bucket in [INGEST_BUCKET, FANOUT_BUCKET] {
+        let name = bucket_stream(bucket);
+        let set = |config: &mut Config| set_bucket(config, bucket, settings);
+        ensure(jetstream, &name, set).await?;
+    }
+    Ok(())
 }
 
 async fn ensure(
@@ -95,10 +100,10 @@ fn set_stream(config: &mut Config, settings: &StreamSettings) {
     });
 }
 
-/// What makes a stream a key-value bucket (ADR-8), with lifetimes per key for the lease: a key that ends
-/// leaves no marker, so that the lease is free when nothing is there.
-fn set_bucket(config: &mut Config, settings: &StreamSettings) {
-    config.subjects = vec![format!("$KV.{INGEST_BUCKET}.>")];
+/// What makes a stream a key-value bucket (ADR-8), with lifetimes per key: a key that ends leaves no marker, so
+/// that the lease is free when nothing is there, and an instance that died leaves nothing.
+fn set_bucket(config: &mut Config, bucket: &str, settings: &StreamSettings) {
+    config.subjects = vec![format!("$KV.{bucket}.>")];
     config.discard = DiscardPolicy::New;
     config.max_messages_per_subject = 1;
     config.num_replicas = config.num_replicas.max(settings.replicas);
@@ -120,7 +125,9 @@ mod tests {
             duplicate_window: Duration::from_mins(15),
             replicas: 1,
         };
-        for set in [set_stream, set_bucket as fn(&mut Config, &StreamSettings)] {
+        let bucket =
+            |config: &mut Config, settings: &_| set_bucket(config, FANOUT_BUCKET, settings);
+        for set in [set_stream, bucket as fn(&mut Config, &StreamSettings)] {
             for (had, has) in [(0, 1), (1, 1), (3, 3)] {
                 let mut config = Config {
                     num_replicas: had,

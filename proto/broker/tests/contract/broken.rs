@@ -2,6 +2,7 @@
 //! the double that breaks what it is about, or it proves nothing.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::LazyLock;
@@ -15,7 +16,7 @@ use broker::{
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use parking_lot::Mutex;
-use proto::Subject;
+use proto::{InstanceId, Subject};
 use tokio::sync::watch;
 
 /// The promise that is broken.
@@ -67,6 +68,14 @@ pub(crate) enum Fault {
     ReleasesAnything,
     /// Keeps no value.
     ForgetsValues,
+    /// Knows an instance that nobody has told it of.
+    FindsAnybody,
+    /// Keeps an instance where it was first.
+    RemembersTheFirst,
+    /// Knows an instance after it has withdrawn.
+    KeepsTheWithdrawn,
+    /// Knows an instance after its term.
+    KeepsTheDead,
     /// Makes up its answers.
     AnswersAnything,
     /// Takes nobody for late.
@@ -306,6 +315,34 @@ impl Broker for Broken {
             return Ok(());
         }
         self.inner.set_value(key, value).await
+    }
+
+    async fn enroll(
+        &self,
+        instance: &InstanceId,
+        address: SocketAddr,
+        term: Duration,
+    ) -> Result<(), BrokerError> {
+        let known = self.inner.address_of(instance).await?;
+        let (address, term) = match self.fault {
+            Fault::RemembersTheFirst => (known.unwrap_or(address), term),
+            Fault::KeepsTheDead => (address, term * 1_000),
+            _ => (address, term),
+        };
+        self.inner.enroll(instance, address, term).await
+    }
+
+    async fn withdraw(&self, instance: &InstanceId) -> Result<(), BrokerError> {
+        if self.is(Fault::KeepsTheWithdrawn) {
+            return Ok(());
+        }
+        self.inner.withdraw(instance).await
+    }
+
+    async fn address_of(&self, instance: &InstanceId) -> Result<Option<SocketAddr>, BrokerError> {
+        let found = self.inner.address_of(instance).await?;
+        let anywhere = SocketAddr::from(([127, 0, 0, 1], 1));
+        Ok(found.or(self.is(Fault::FindsAnybody).then_some(anywhere)))
     }
 
     async fn request(

@@ -6,13 +6,13 @@ use broker::{
     Broker as _, BrokerError, ConnectError, Freshness, LiveItem, Nats, NatsSettings, PublishError,
     StreamSettings,
 };
-use proto::ChannelId;
-use proto::subject::{EPHEMERAL, REVOKED, RPC_MEMBER, STREAM, VIEWERS, ephemeral};
+use proto::subject::{EPHEMERAL, FANOUT_BUCKET, REVOKED, RPC_MEMBER, STREAM, VIEWERS, ephemeral};
+use proto::{ChannelId, InstanceId};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
 
 use super::FEED_BYTES_MAX;
-use super::home::{Home, channel, publication, settings, soon};
+use super::home::{Home, channel, eventually, publication, settings, soon};
 use super::live::next_event;
 use super::nats_server::NatsServer;
 
@@ -210,6 +210,28 @@ async fn a_foreign_event_in_the_stream_is_passed_over() {
     }
 }
 
+#[tokio::test]
+async fn of_instances_that_are_gone_nothing_stays_behind() {
+    let home = Home::nats(FEED_BYTES_MAX).await;
+    let broker = home.broker();
+    let term = Duration::from_secs(1);
+    let here = "10.0.0.1:3003".parse().unwrap();
+    let (died, withdrew) = (InstanceId::from_bits(1), InstanceId::from_bits(2));
+    for instance in [&died, &withdrew] {
+        broker.enroll(instance, here, term).await.unwrap();
+    }
+    broker.withdraw(&withdrew).await.unwrap();
+    let jetstream = home.jetstream().await;
+    eventually("the bucket is empty", async || {
+        let mut bucket = jetstream
+            .get_stream(format!("KV_{FANOUT_BUCKET}"))
+            .await
+            .ok()?;
+        (bucket.info().await.ok()?.state.messages == 0).then_some(())
+    })
+    .await;
+}
+
 /// The configuration that ships, with the rights of each service.
 fn shipped() -> NatsServer {
     let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/nats.conf");
@@ -255,6 +277,13 @@ async fn the_rights_that_ship_are_enough_for_each_service() {
     ingest.lease_release(lease).await.unwrap();
     ingest.set_value("session", "s".into()).await.unwrap();
     assert_eq!(ingest.value("session").await.unwrap().unwrap(), "s");
+    let (instance, here) = (InstanceId::from_bits(1), "10.0.0.1:3003".parse().unwrap());
+    let term = Duration::from_secs(30);
+    fanout.enroll(&instance, here, term).await.unwrap();
+    let found = fanout.address_of(&instance).await.unwrap();
+    assert_eq!(found, Some(here));
+    fanout.withdraw(&instance).await.unwrap();
+    assert_eq!(fanout.address_of(&instance).await.unwrap(), None);
     let mut questions = ingest.serve(RPC_MEMBER).await.unwrap();
     let asked = fanout.request(RPC_MEMBER, "who?".into(), Duration::from_secs(5));
     let answering = async {
