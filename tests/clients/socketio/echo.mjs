@@ -195,7 +195,7 @@ async function scenario(transport) {
 }
 
 const failures = [];
-for (const transport of settings.transports ?? Object.keys(TRANSPORTS)) {
+for (const transport of Object.keys(TRANSPORTS)) {
   await scenario(transport).catch((error) => failures.push(`${settings.client} by ${transport}: ${error.stack}`));
 }
 for (const failure of failures) console.error(failure);
