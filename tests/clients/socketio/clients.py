@@ -27,7 +27,7 @@ threading.Thread(target=loop.run_forever, daemon=True).start()
 
 
 def in_order(client):
-    """The threaded client starts a thread for each packet, and they overtake one another: here one thread takes all."""
+    """The threaded client starts a thread for each packet, and nothing keeps them in order: here one thread takes all."""
     packets = queue.SimpleQueue()
     start = client.eio.start_background_task
 
