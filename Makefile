@@ -3,9 +3,10 @@
 # make check  format, lints, documentation
 # make viewer       builds the web page into fanout/viewer/dist, which is committed; needs Node 20
 # make screenshots  takes the README's pictures, after the browser test has passed; needs Chromium
+# make clients-reference  the official clients' scenario on the official server alone: whether the scenario is right
 # make bench  the load generator: one table, the fanout beside one plain send a socket (release build); BENCH="--sockets 9000" changes it
 
-.PHONY: run test check bench install viewer screenshots
+.PHONY: run test check bench install viewer screenshots clients-reference
 
 # A failure's own words say where it is; frames of the runtime only bury them.
 export RUST_BACKTRACE ?= 0
@@ -37,6 +38,9 @@ viewer:
 screenshots: install
 	cargo build --locked $(SERVICES)
 	SCREENSHOTS=$(CURDIR)/fanout/viewer/screenshots cargo test --locked -p tests --test e2e chromium_reads
+
+clients-reference: install
+	cargo test --locked -p tests --test e2e clients::reference
 
 bench: install
 	cargo build --locked --release $(SERVICES) -p load

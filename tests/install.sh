@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need beside Rust, Python and Node: a C compiler, Chromium, a current nats-server, MariaDB and
-# Redis (their programs, no running service), and the JavaScript clients' packages. As root or with sudo it installs
-# Debian's packages; elsewhere it says what is missing.
+# Redis (their programs, no running service), and the packages of the JavaScript and Python clients. As root or with
+# sudo it installs Debian's packages; elsewhere it says what is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -54,8 +54,8 @@ command -v cc >/dev/null || need "a C compiler, for SQLite and zstd" gcc libc6-d
 command -v node >/dev/null || need "Node 20 or newer, for the JavaScript clients" nodejs
 command -v npm >/dev/null || need "npm, for the JavaScript clients" npm
 command -v chromium >/dev/null || [ -n "${CHROMIUM:-}" ] || need "Chromium, for the tests of the page" chromium fonts-noto-color-emoji
-command -v python3 >/dev/null || need "Python 3, for nats-server" python3
-python3 -c 'import venv, ensurepip' 2>/dev/null || need "Python's venv, for nats-server" python3-venv
+command -v python3 >/dev/null || need "Python 3, for nats-server and the Python clients" python3
+python3 -c 'import venv, ensurepip' 2>/dev/null || need "Python's venv, for nats-server and the Python clients" python3-venv
 # Debian's own is too old for these manifests, and no registry that this script may use has a current one.
 command -v kubectl >/dev/null || { echo "missing: kubectl 1.27 or newer, for the Kubernetes manifests (https://kubernetes.io/docs/tasks/tools/)" >&2; exit 1; }
 
@@ -75,9 +75,19 @@ if [ -z "${REDIS_SERVER:-}" ] && ! has_program redis-server; then
 fi
 
 # npm ci begins from nothing each time: only when the lock has changed since.
-clients=tests/clients
-if ! cmp -s "$clients/package-lock.json" "$clients/node_modules/.installed-lock"; then
-  echo "installing the JavaScript clients"
-  (cd "$clients" && npm ci --no-audit --no-fund --loglevel=error)
-  cp "$clients/package-lock.json" "$clients/node_modules/.installed-lock"
+for clients in tests/clients tests/clients/socketio; do
+  if ! cmp -s "$clients/package-lock.json" "$clients/node_modules/.installed-lock"; then
+    echo "installing the JavaScript clients of $clients"
+    (cd "$clients" && npm ci --no-audit --no-fund --loglevel=error)
+    cp "$clients/package-lock.json" "$clients/node_modules/.installed-lock"
+  fi
+done
+
+# An environment of its own: nats-server's is made anew with each of its versions.
+python_clients=tests/clients/socketio/requirements.txt
+if ! cmp -s "$python_clients" "$tools/venv-clients/installed.txt"; then
+  echo "installing the Python clients into $tools"
+  python3 -m venv --clear "$tools/venv-clients"
+  "$tools/venv-clients/bin/pip" install --quiet --disable-pip-version-check -r "$python_clients"
+  cp "$python_clients" "$tools/venv-clients/installed.txt"
 fi

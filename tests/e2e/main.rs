@@ -5,6 +5,7 @@
     reason = "tests: what is missing fails them, and what they measured is shown"
 )]
 
+mod clients;
 mod deletes;
 mod demo;
 mod faults;

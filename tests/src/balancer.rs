@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
 /// A running balancer; dropped, it ends with its connections.
@@ -20,6 +21,7 @@ pub(crate) struct Balancer {
 struct Instances {
     ports: Mutex<Vec<u16>>,
     next: AtomicUsize,
+    cuts: watch::Sender<()>,
 }
 
 impl Balancer {
@@ -42,6 +44,11 @@ impl Balancer {
         ports.unwrap_or_else(PoisonError::into_inner).push(port);
     }
 
+    /// Cuts every connection that is open now.
+    pub(crate) fn cut(&self) {
+        self.instances.cuts.send_replace(());
+    }
+
     /// Where clients find it.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
@@ -59,9 +66,13 @@ async fn serve(listener: TcpListener, instances: Arc<Instances>) {
     while let Ok((client, _)) = listener.accept().await {
         while connections.try_join_next().is_some() {}
         let instances = instances.clone();
+        let mut cuts = instances.cuts.subscribe();
         connections.spawn(async move {
             if let Some(instance) = instances.connect().await {
-                splice(client, instance).await;
+                tokio::select! {
+                    _ = cuts.changed() => {}
+                    () = splice(client, instance) => {}
+                }
             }
         });
     }

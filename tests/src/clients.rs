@@ -1,6 +1,6 @@
-//! JavaScript clients: programs of `tests/clients`, with the world described on their command line.
+//! Clients: JavaScript and Python programs of `tests/clients`, with the world described on their command line.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use serde_json::Value;
@@ -14,22 +14,48 @@ pub struct Client {
     process: Process,
 }
 
+/// A program of `tests/clients`: one for Node, or, ending in `.py`, one for Python.
+///
+/// # Errors
+/// The packages that it stands on are missing.
+pub(crate) fn command(script: &str) -> anyhow::Result<Command> {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = tests.join("clients");
+    let python = tools(tests).join("venv-clients/bin/python");
+    let own = folder.join(Path::new(script).with_file_name("node_modules"));
+    let (interpreter, needed) = if script.ends_with(".py") {
+        (python.clone(), python)
+    } else {
+        (PathBuf::from("node"), own)
+    };
+    anyhow::ensure!(
+        needed.exists(),
+        "{} is missing: `make test` installs it",
+        needed.display()
+    );
+    let mut command = Command::new(interpreter);
+    command.current_dir(folder);
+    if script.ends_with(".py") {
+        // Nothing beside the sources, and lines as they are printed.
+        command.args(["-B", "-u"]);
+    }
+    command.arg(script);
+    Ok(command)
+}
+
+/// Where `make test` installs programs.
+fn tools(tests: &Path) -> PathBuf {
+    std::env::var_os("TOOLS_DIR").map_or_else(|| tests.join("../.tools"), PathBuf::from)
+}
+
 impl Client {
     /// Starts `tests/clients/<script>` with its settings as one JSON argument.
     ///
     /// # Errors
-    /// Node is missing, or the client's packages are.
+    /// Node or Python is missing, or the client's packages are.
     pub fn start(script: &str, settings: &Value) -> anyhow::Result<Self> {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients");
-        anyhow::ensure!(
-            folder.join("node_modules").exists(),
-            "the clients' packages are missing: `make test` installs them"
-        );
-        let mut command = Command::new("node");
-        command
-            .current_dir(folder)
-            .arg(script)
-            .arg(settings.to_string());
+        let mut command = command(script)?;
+        command.arg(settings.to_string());
         Ok(Self {
             process: Process::start(script, command)?,
         })

@@ -1,7 +1,7 @@
 //! The harness of the end-to-end tests: a [`World`] of real processes on free ports, ended with the test.
 //!
 //! One world has the simulated Discord and either column of the seam table: the standalone binary, or ingest
-//! and fanouts on NATS, Redis and MariaDB. Faults are operations on it. Clients are JavaScript programs
+//! and fanouts on NATS, Redis and MariaDB. Faults are operations on it. Clients are JavaScript and Python programs
 //! ([`clients`]), because that is what connects to us. Nothing here names one of our library crates.
 #![expect(
     clippy::indexing_slicing,
@@ -11,6 +11,7 @@
 
 mod balancer;
 pub mod clients;
+pub mod echo;
 pub mod exposition;
 #[expect(dead_code, reason = "the store's own tests use all of it")]
 #[path = "../../proto/store/tests/contract/mariadb_server.rs"]
@@ -26,5 +27,6 @@ mod redis_server;
 pub mod world;
 
 pub use clients::Client;
+pub use echo::Echo;
 pub use process::Process;
 pub use world::{Home, Plan, World};

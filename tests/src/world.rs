@@ -181,6 +181,11 @@ impl World {
         self.balancer.url()
     }
 
+    /// Cuts every connection that goes through the load balancer.
+    pub fn cut_connections(&self) {
+        self.balancer.cut();
+    }
+
     fn servers(&mut self) -> anyhow::Result<&mut Servers> {
         self.servers.as_mut().context("this home has no servers")
     }

@@ -1,0 +1,71 @@
+//! A server of the example's contract on a free port: the package's own, or the official one.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use tokio::net::TcpStream;
+use tokio::process::Command;
+
+use crate::clients;
+use crate::process::{PATIENCE, Process};
+use crate::world::program;
+
+/// Below the range that the system gives to outgoing connections.
+const PORTS: std::ops::Range<u16> = 10_000..30_000;
+
+/// Which server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Echo {
+    /// `fanout/socketio/examples/echo.rs`.
+    Example,
+    /// `tests/clients/socketio/reference.mjs`: what clients expect is what this one does.
+    Reference,
+}
+
+impl Echo {
+    /// Starts it, for clients of both protocols; where it is.
+    ///
+    /// # Errors
+    /// It was not built or installed, or does not listen in time.
+    pub async fn start(self) -> anyhow::Result<(Process, String)> {
+        let port = free_port()?;
+        let mut command = match self {
+            Self::Example => program("examples/echo")?,
+            Self::Reference => clients::command("socketio/reference.mjs")?,
+        };
+        // Pings come often, because the scenario waits for some; a busy machine has time to answer them.
+        command
+            .args(["--port", &port.to_string(), "--mode", "socket", "--eio3"])
+            .args(["--ping-interval", "300", "--ping-timeout", "20000"])
+            .args(["--connect-timeout", "20000", "--max-payload", "1000000"]);
+        let mut process = self.listening(command, port).await?;
+        anyhow::ensure!(!process.has_ended(), "{self:?}: {}", process.output());
+        Ok((process, format!("http://127.0.0.1:{port}")))
+    }
+
+    async fn listening(self, command: Command, port: u16) -> anyhow::Result<Process> {
+        let mut process = Process::start(&format!("{self:?}"), command)?;
+        let until = Instant::now() + PATIENCE;
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, port))
+            .await
+            .is_err()
+        {
+            let is_starting = !process.has_ended() && Instant::now() < until;
+            anyhow::ensure!(
+                is_starting,
+                "{self:?} does not listen: {}",
+                process.output()
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(process)
+    }
+}
+
+fn free_port() -> anyhow::Result<u16> {
+    let mut tries = (0..1000).map(|_| rand::random_range(PORTS));
+    tries
+        .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
+        .context("a port is free")
+}
