@@ -5,7 +5,10 @@
 # make screenshots  takes the README's pictures, after the browser test has passed; needs Chromium
 # make bench  the load generator: one table, the fanout beside one plain send a socket (release build); BENCH="--sockets 9000" changes it
 
-.PHONY: run test check bench install viewer screenshots
+# make bench-cost, bench-memory, bench-slow, bench-churn  the Socket.IO server alone: what a delivery and a socket cost beside
+#             the servers that others run, what a client that does not read does, what clients leave behind
+
+.PHONY: run test check bench bench-cost bench-memory bench-slow bench-churn install viewer screenshots
 
 # A failure's own words say where it is; frames of the runtime only bury them.
 export RUST_BACKTRACE ?= 0
@@ -41,3 +44,9 @@ screenshots: install
 bench: install
 	cargo build --locked --release $(SERVICES) -p load
 	target/release/load $(BENCH)
+
+# Needs two cores: the server has one, the clients the other.
+bench-cost bench-memory bench-slow bench-churn: bench-%:
+	tests/load/peers/install.sh
+	cargo build --locked --release -p load -p actix-socketio --bins --examples
+	$${CARGO_TARGET_DIR:-target}/release/load $* $(BENCH)
