@@ -5,8 +5,10 @@
 # make screenshots  takes the README's pictures, after the browser test has passed; needs Chromium
 # make clients-reference  the official clients' scenario on the official server alone: whether the scenario is right
 # make bench  the load generator: one table, the fanout beside one plain send a socket (release build); BENCH="--sockets 9000" changes it
+# make bench-cost, bench-memory, bench-slow, bench-churn  the Socket.IO server alone: what a delivery and a socket cost beside
+#             the servers that others run, what a client that does not read does, what clients leave behind
 
-.PHONY: run test check bench install viewer screenshots clients-reference
+.PHONY: run test check bench bench-cost bench-memory bench-slow bench-churn bench-programs install viewer screenshots clients-reference
 
 # A failure's own words say where it is; frames of the runtime only bury them.
 export RUST_BACKTRACE ?= 0
@@ -45,3 +47,22 @@ clients-reference: install
 bench: install
 	cargo build --locked --release $(SERVICES) -p load
 	target/release/load $(BENCH)
+
+# The benches of the Socket.IO server need two cores: the server has one, the clients the other.
+LOAD = $${CARGO_TARGET_DIR:-target}/release/load
+
+bench-programs:
+	tests/load/peers/install.sh
+	cargo build --locked --release -p load -p actix-socketio --bins --examples
+
+bench-cost: bench-programs
+	$(LOAD) cost $(BENCH)
+
+bench-memory: bench-programs
+	$(LOAD) memory $(BENCH)
+
+bench-slow: bench-programs
+	$(LOAD) slow $(BENCH)
+
+bench-churn: bench-programs
+	$(LOAD) churn $(BENCH)

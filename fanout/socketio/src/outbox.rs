@@ -7,6 +7,8 @@ use std::{collections::VecDeque, io, io::IoSlice};
 use bytes::{Buf, Bytes};
 use tokio::time::Instant;
 
+use crate::websocket;
+
 /// Frames of one vectored write. Ten pending events a socket is a burst; 1 KiB of slices stays on the stack.
 const SLICES_MAX: usize = 64;
 
@@ -66,10 +68,22 @@ impl Outbox {
         self.frames = begun.into_iter().collect();
     }
 
-    /// Takes everything out: for a poll, whose answer takes it whole.
-    pub(crate) fn take(&mut self) -> VecDeque<Bytes> {
-        self.bytes = 0;
-        std::mem::take(&mut self.frames)
+    /// Takes at most so many frames out: for a poll, whose answer takes them whole. What was queued as one may be several.
+    pub(crate) fn take(&mut self, frames_max: usize) -> Vec<Bytes> {
+        let mut taken = Vec::new();
+        while let Some(first) = self.frames.front_mut().filter(|_| taken.len() < frames_max) {
+            let length = websocket::first_length(first).unwrap_or(first.len());
+            let frame = first.split_to(length.min(first.len()));
+            if first.is_empty() {
+                self.frames.pop_front();
+            }
+            self.bytes = self.bytes.saturating_sub(frame.len());
+            taken.push(frame);
+        }
+        if self.frames.is_empty() {
+            self.frames = VecDeque::new();
+        }
+        taken
     }
 
     /// Writes until all is written or the kernel takes no more.
@@ -227,6 +241,18 @@ mod tests {
         assert_eq!(outbox.stalled_since(), Some(later));
         assert_eq!(outbox.write(|| later, kernel(9, &mut sent)), Written::All);
         assert_eq!(outbox.stalled_since(), None);
+    }
+
+    #[test]
+    fn frames_are_taken_one_by_one_however_they_were_queued() {
+        let frames = ["a", "b", "c"].map(|text| websocket::text_frame(&[text]));
+        let mut outbox = Outbox::default();
+        outbox.push(frames[..2].concat().into());
+        outbox.push(frames[2].clone());
+        assert_eq!(outbox.take(1), frames[..1]);
+        assert_eq!(outbox.bytes(), 6);
+        assert_eq!(outbox.take(9), frames[1..]);
+        assert!(outbox.is_empty() && outbox.bytes() == 0);
     }
 
     #[test]

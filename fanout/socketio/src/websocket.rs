@@ -4,7 +4,9 @@
 
 mod write;
 
-pub(crate) use write::{Payload, binary_frame, close_frame, payloads, pong_frame, text_frame};
+pub(crate) use write::{
+    Payload, binary_frame, close_frame, first_length, payloads, pong_frame, text_frame,
+};
 
 use crate::close::Close;
 

@@ -28,7 +28,8 @@ const SETTLE: Duration = Duration::from_secs(1);
 /// here: the report says it.
 pub async fn run(plan: &Plan) -> anyhow::Result<Report> {
     plan.check()?;
-    limit::raise(plan.sockets)?;
+    // Each socket has its twin at the floor.
+    limit::raise(2 * plan.sockets)?;
     let programs = Programs::find()?;
     let setting = Setting::of_this_machine(programs.nats_version()?)?;
     let mut services = Services::start(&programs).await?;

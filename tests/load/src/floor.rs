@@ -2,6 +2,7 @@
 //! The server is a child process, so that its CPU time is its own; its sockets are read here, beside the viewers'.
 //! It promises the same number of sockets, bytes and messages at the same rate as the fanout was given.
 
+mod room;
 mod server;
 
 use std::io::Write as _;
@@ -19,6 +20,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
+pub use room::serve_room;
 pub use server::serve;
 
 use crate::process::Process;

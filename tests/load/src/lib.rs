@@ -2,19 +2,32 @@
 //! It starts nats-server, the simulated Discord, ingest and fanout itself, each a process with its own folder and port
 //! on loopback, and ends them on every path. Each socket checks that every numbered message comes once and in order.
 //! Beside the fanout, in turns, it measures a floor: one plain `send` a socket of as many bytes.
+//! Its commands measure the Socket.IO server alone: what a delivery costs (`cost`), beside the servers that others
+//! run; what a socket costs (`memory`); what one slow client does (`slow`); what clients leave behind (`churn`).
 //! It promises that no number is an estimate, and that what went wrong is a sentence and not a smaller number.
 
 mod bench;
+mod churn;
+mod cores;
+mod cost;
+mod crowd;
 mod floor;
 mod limit;
+mod link;
+mod memory;
 mod numbering;
+mod outcome;
 mod packet;
+mod peer;
 mod percentile;
 mod plan;
 mod process;
 mod scoreboard;
 mod services;
+mod slow;
+mod stage;
 mod table;
+mod tally;
 mod usage;
 mod viewer;
 mod viewers;
@@ -22,6 +35,11 @@ mod websocket;
 mod world;
 
 pub use bench::run;
-pub use floor::serve as serve_floor;
+pub use churn::{ChurnPlan, churn};
+pub use cost::{CostPlan, cost};
+pub use floor::{serve as serve_floor, serve_room};
+pub use memory::{MemoryPlan, memory};
+pub use outcome::Outcome;
 pub use plan::Plan;
+pub use slow::{SlowPlan, slow};
 pub use table::Report;

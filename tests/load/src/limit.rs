@@ -6,10 +6,9 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 /// Beside the sockets: libraries, logs, pipes, databases, and a runtime of each process.
 const OTHER_FILES: u64 = 256;
 
-/// Raises the limit to what the system lets us have; children inherit it.
+/// Raises the limit to what so many sockets of one process need; children inherit it.
 pub(crate) fn raise(sockets: u32) -> anyhow::Result<()> {
-    // Each socket has its twin at the floor.
-    let needed = 2 * u64::from(sockets) + OTHER_FILES;
+    let needed = u64::from(sockets) + OTHER_FILES;
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).context("the limit of open files")?;
     if soft >= needed {
         return Ok(());

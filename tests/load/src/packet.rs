@@ -2,8 +2,27 @@
 //! It promises to look at no more bytes than it must; it parses no JSON.
 //! Protocol: <https://socket.io/docs/v4/engine-io-protocol/>, <https://socket.io/docs/v4/socket-io-protocol/>.
 
-/// The namespace that the viewers use.
-pub(crate) const NAMESPACE: &str = "/discord";
+/// A namespace that is spoken of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Namespace {
+    /// `/`, of the Socket.IO servers without an application.
+    Root,
+    /// `/discord`, of the fanout.
+    Discord,
+}
+
+impl Namespace {
+    /// What stands before a packet's data.
+    pub(crate) fn prefix(self) -> &'static str {
+        match self {
+            Self::Root => "",
+            Self::Discord => "/discord,",
+        }
+    }
+}
+
+/// More messages than any run sends have ten digits; a fixed length keeps all frames of a run equally long.
+pub(crate) const NUMBER_DIGITS: usize = 10;
 
 /// A text of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,23 +47,24 @@ pub(crate) enum Packet<'a> {
 
 impl<'a> Packet<'a> {
     /// What a text is.
-    pub(crate) fn read(text: &'a [u8]) -> Self {
-        if let Some(event) = text.strip_prefix(b"42/discord,") {
-            if event.starts_with(br#"["message","#) {
-                return Self::Message(event);
-            }
-            return Self::OtherEvent;
-        }
-        if let Some(answer) = text.strip_prefix(b"43/discord,0") {
-            return Self::Acknowledged(answer);
-        }
-        if let Some(why) = text.strip_prefix(b"44/discord,") {
-            return Self::Refused(why);
-        }
+    pub(crate) fn read(namespace: Namespace, text: &'a [u8]) -> Self {
         match text {
             b"2" => Self::Ping,
             [b'0', ..] => Self::Open,
-            _ if text.starts_with(b"40/discord,") => Self::Connected,
+            [b'4', kind, rest @ ..] => rest
+                .strip_prefix(namespace.prefix().as_bytes())
+                .map_or(Self::Unknown, |data| Self::of_namespace(*kind, data)),
+            _ => Self::Unknown,
+        }
+    }
+
+    fn of_namespace(kind: u8, data: &'a [u8]) -> Self {
+        match (kind, data) {
+            (b'0', _) => Self::Connected,
+            (b'2', event) if event.starts_with(br#"["message","#) => Self::Message(event),
+            (b'2', [b'[', ..]) => Self::OtherEvent,
+            (b'3', [b'0', answer @ ..]) => Self::Acknowledged(answer),
+            (b'4', why) => Self::Refused(why),
             _ => Self::Unknown,
         }
     }
@@ -72,6 +92,13 @@ impl Stamp {
     }
 }
 
+/// The number of a message of the bench's own servers: the first ten digits of its text.
+pub(crate) fn number(event: &[u8]) -> Option<usize> {
+    let text = event.strip_prefix(br#"["message",""#)?;
+    let (number, rest) = digits(text.get(..NUMBER_DIGITS)?)?;
+    rest.is_empty().then_some(usize::try_from(number).ok()?)
+}
+
 /// A number at the beginning, and what follows it.
 fn digits(text: &[u8]) -> Option<(u64, &[u8])> {
     let length = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -86,7 +113,7 @@ mod tests {
 
     #[test]
     fn each_text_of_the_protocol_is_known() {
-        let table: [(&str, Packet<'_>); 10] = [
+        let table: [(&str, Packet<'_>); 12] = [
             (r#"0{"sid":"x"}"#, Packet::Open),
             ("2", Packet::Ping),
             (r#"40/discord,{"sid":"x"}"#, Packet::Connected),
@@ -105,10 +132,32 @@ mod tests {
             (r#"42/discord,["messages_bulk",{}]"#, Packet::OtherEvent),
             (r#"42/discord,["message_update",{}]"#, Packet::OtherEvent),
             (r#"42["message",{}]"#, Packet::Unknown),
+            ("41/discord,", Packet::Unknown),
+            ("4", Packet::Unknown),
             ("", Packet::Unknown),
         ];
         for (text, packet) in table {
-            assert_eq!(Packet::read(text.as_bytes()), packet, "{text}");
+            assert_eq!(
+                Packet::read(Namespace::Discord, text.as_bytes()),
+                packet,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_main_namespace_has_no_prefix() {
+        let table: [(&str, Packet<'_>); 4] = [
+            (r#"40{"sid":"x"}"#, Packet::Connected),
+            ("430[{}]", Packet::Acknowledged(b"[{}]")),
+            (
+                r#"42["message","x"]"#,
+                Packet::Message(br#"["message","x"]"#),
+            ),
+            (r#"42/discord,["message","x"]"#, Packet::Unknown),
+        ];
+        for (text, packet) in table {
+            assert_eq!(Packet::read(Namespace::Root, text.as_bytes()), packet);
         }
     }
 
@@ -120,6 +169,20 @@ mod tests {
             sent_ns: 1_700_000_000_000_000_001,
         };
         assert_eq!(Stamp::find(event), Some(stamp));
+    }
+
+    #[test]
+    fn a_number_is_the_beginning_of_the_text() {
+        let table = [
+            (r#"["message","0000000017xxx"]"#, Some(17)),
+            (r#"["message","00000"]"#, None),
+            (r#"["message","x000000017"]"#, None),
+            (r#"["message","1xxxxxxxxxxx"]"#, None),
+            (r#"["message",{}]"#, None),
+        ];
+        for (event, expected) in table {
+            assert_eq!(number(event.as_bytes()), expected, "{event}");
+        }
     }
 
     #[test]

@@ -25,6 +25,10 @@ use crate::{
     websocket::Reader,
 };
 
+/// Packets of one poll's answer: python-engineio reads no more of them, and each answer brings the next poll.
+/// <https://python-engineio.readthedocs.io/en/latest/api.html#engineio.payload.Payload>
+const PACKETS_MAX: usize = 16;
+
 /// What a poll is answered with.
 pub(crate) type PollAnswer = Result<Body, HandshakeError>;
 
@@ -81,7 +85,7 @@ impl Polling {
         if self.poll.is_none() {
             return Written::Blocked;
         }
-        self.answer(&outbox.take())
+        self.answer(&outbox.take(PACKETS_MAX))
     }
 
     fn answer<'a>(&mut self, frames: impl IntoIterator<Item = &'a Bytes>) -> Written {

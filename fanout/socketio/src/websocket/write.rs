@@ -89,6 +89,12 @@ pub(crate) fn payloads(mut frames: &[u8]) -> impl Iterator<Item = Payload<'_>> {
     })
 }
 
+/// The length of the first frame of a run of our own.
+pub(crate) fn first_length(frames: &[u8]) -> Option<usize> {
+    let (_, _, rest) = split_frame(frames)?;
+    Some(frames.len() - rest.len())
+}
+
 fn split_frame(frames: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&[first, short], extended) = frames.split_first_chunk()?;
     let (length, rest) = match short {
