@@ -110,6 +110,9 @@ fn redis(settings: &Settings) -> Result<Option<RedisSettings>, SettingsError> {
 /// (decisions.md, "Socket.IO 2.x").
 const IMPLICIT_GRACE: Duration = Duration::from_secs(5);
 
+/// Ten times the events of a whole window: a client that sends as many in a second is no viewer.
+const PACKETS_PER_SECOND_MAX: u32 = 1_000;
+
 fn socketio(settings: &Settings) -> Result<Config, SettingsError> {
     let default = Config::default();
     let positive = |name: &'static str, value: usize| {
@@ -126,6 +129,7 @@ fn socketio(settings: &Settings) -> Result<Config, SettingsError> {
         max_payload: positive("SOCKET_MAX_HTTP_BUFFER_SIZE", payload)?,
         queue_bytes_max: positive("SOCKET_QUEUE_MAX", queue)?,
         allow_eio3: true,
+        packets_per_second_max: PACKETS_PER_SECOND_MAX,
         implicit_grace: Some(IMPLICIT_GRACE),
         ..default
     })

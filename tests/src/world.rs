@@ -348,6 +348,7 @@ impl World {
         if let Some(servers) = &self.servers {
             command
                 .env("NATS_URL", servers.nats.url())
+                .env("PEER_PORT", "0")
                 .env("REDIS_URL", servers.redis.url())
                 .env("DATABASE_URL", servers.mariadb.url(DATABASE));
         }

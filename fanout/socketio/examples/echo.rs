@@ -24,7 +24,10 @@ use actix_web::{App, dev::AppConfig};
 use clap::{Parser, ValueEnum};
 use futures_util::future::{FutureExt, LocalBoxFuture, ready};
 use http::StatusCode;
-use serde_json::value::RawValue;
+use serde_json::{
+    Map, Value,
+    value::{RawValue, to_raw_value},
+};
 
 #[derive(Clone, Parser)]
 struct Arguments {
@@ -86,8 +89,13 @@ impl Host for Echo {
         self: Rc<Self>,
         request: ConnectRequest,
     ) -> LocalBoxFuture<'static, Result<Accepted<Self::Session>, ConnectError>> {
-        let empty = || serde_json::from_str("{}").expect("an empty object is JSON");
-        ready(Ok(Accepted::new(request.auth.unwrap_or_else(empty)))).boxed_local()
+        // What clients of version 2 have for a payload is the query of their packet.
+        let query = request.query.as_deref().unwrap_or_default();
+        let pairs: Map<String, Value> = url::form_urlencoded::parse(query.as_bytes())
+            .map(|(name, value)| (name.into_owned(), value.into_owned().into()))
+            .collect();
+        let pairs = || to_raw_value(&pairs).expect("texts have a JSON form");
+        ready(Ok(Accepted::new(request.auth.unwrap_or_else(pairs)))).boxed_local()
     }
 
     fn on_connected(&self, socket: &Socket, auth: Self::Session) {

@@ -74,7 +74,7 @@ impl Default for Config {
             queue_bytes_max: 1024 * 1024,
             connections_max: 0,
             connections_per_address_max: 0,
-            packets_per_second_max: 1_000,
+            packets_per_second_max: 10_000,
             rooms_per_socket_max: 100,
             handshake_headers: vec![
                 header::AUTHORIZATION,
