@@ -132,8 +132,7 @@ impl Fanout {
         );
         let instance = Arc::new(Instance::default());
         let drain = CancellationToken::new();
-        let peers = self.peers(drain.clone());
-        let port = self.join(&peers, &drained)?;
+        let (peers, port) = self.peers(drain.clone(), &drained)?;
         let accounts = self.accounts(&registry, &limits)?;
         let revocations = accounts.authority.revocations().clone();
         let sources = accounts.sources.clone();
@@ -158,15 +157,7 @@ impl Fanout {
         let server = serve(listener, &parts)?;
         let feed = feed.with_cdn(self.settings.cdn.clone());
         self.life.spawn("feed", feed.run());
-        let monitor = monitor::Monitor {
-            broker: self.broker.is_connected(),
-            store: self.store,
-            feed: handle,
-            redis: registry.watch(),
-            health: self.health.clone(),
-            stop: self.life.soft.clone(),
-        };
-        self.life.spawn("monitor", monitor.run());
+        self.monitor(handle, &registry);
         // A socket that drains is still closed when its token is taken back.
         let keeping = revocations.run(sources, self.health.clone(), drained.clone());
         self.life.spawn("revocations", keeping);

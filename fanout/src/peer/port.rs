@@ -1,7 +1,7 @@
 //! The port between instances: a preface, and then what the public port serves, for the client that the preface names.
 //!
 //! Every worker accepts for itself, and goes on while the public port is closed: what drains is still asked for by way
-//! of the other instances. NetworkPolicy lets nobody in but them; what comes without a preface is closed.
+//! of the other instances. No one else is let in by the network; what comes without a preface is closed.
 
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;

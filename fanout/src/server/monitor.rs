@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use registry::State;
+use registry::{Registry, State};
 use runtime::{Check, Health};
 use store::Store;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::Fanout;
 use crate::feed::FeedHandle;
 
 /// Between two looks.
@@ -23,17 +24,32 @@ const BROKER_PATIENCE: Duration = Duration::from_secs(30);
 /// The leader announces its head every 5 s; after three that did not come it counts as away.
 const HEAD_PATIENCE: Duration = Duration::from_secs(15);
 
-pub(super) struct Monitor {
-    pub(super) broker: watch::Receiver<bool>,
-    pub(super) store: Store,
-    pub(super) feed: FeedHandle,
-    pub(super) redis: watch::Receiver<State>,
-    pub(super) health: Health,
-    pub(super) stop: CancellationToken,
+struct Monitor {
+    broker: watch::Receiver<bool>,
+    store: Store,
+    feed: FeedHandle,
+    redis: watch::Receiver<State>,
+    health: Health,
+    stop: CancellationToken,
+}
+
+impl Fanout {
+    /// Looks after the parts for as long as the service is to run.
+    pub(super) fn monitor(&self, feed: FeedHandle, registry: &Registry) {
+        let monitor = Monitor {
+            broker: self.broker.is_connected(),
+            store: self.store.clone(),
+            feed,
+            redis: registry.watch(),
+            health: self.health.clone(),
+            stop: self.life.soft.clone(),
+        };
+        self.life.spawn("monitor", monitor.run());
+    }
 }
 
 impl Monitor {
-    pub(super) async fn run(mut self) {
+    async fn run(mut self) {
         let mut connected_at = None;
         let mut ticks = tokio::time::interval(LOOK);
         self.health.hold("nats", "never connected");

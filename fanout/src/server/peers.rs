@@ -10,31 +10,28 @@ use super::listen::listen;
 use crate::peer::{Bounds, Peers, Port};
 
 impl Fanout {
-    /// The instances beside this one, if it is told to look for any.
-    pub(super) fn peers(&self, drain: CancellationToken) -> Peers {
-        let settings = &self.settings;
-        let broker = settings.peers.as_ref().map(|_| self.broker.clone());
+    /// The instances beside this one, if it is told to look for any; and where they come in, from now on until no
+    /// session is left that they could ask for.
+    pub(super) fn peers(
+        &self,
+        drain: CancellationToken,
+        drained: &CancellationToken,
+    ) -> io::Result<(Peers, Option<Port>)> {
+        let (settings, life) = (&self.settings, &self.life);
         let bounds = Bounds {
             poll: settings.socketio.ping_interval + settings.socketio.ping_timeout,
             drain: settings.drain,
         };
-        Peers::new(broker, bounds, drain)
-    }
-
-    /// Listens to the other instances, and tells them where, until no session is left that they could ask for.
-    pub(super) fn join(
-        &self,
-        peers: &Peers,
-        drained: &CancellationToken,
-    ) -> io::Result<Option<Port>> {
-        let Some(settings) = &self.settings.peers else {
-            return Ok(None);
+        let Some(with) = &settings.peers else {
+            return Ok((Peers::new(None, bounds, drain), None));
         };
-        let listener = listen(SocketAddr::new(self.settings.address.ip(), settings.port))?;
-        let Some((port, enrolment)) = peers.join(listener, settings, drained)? else {
-            return Ok(None);
-        };
-        self.life.spawn("peers", enrolment.run());
-        Ok(Some(port))
+        let peers = Peers::new(Some(self.broker.clone()), bounds, drain);
+        let listener = listen(SocketAddr::new(settings.address.ip(), with.port))?;
+        let joined = peers.join(listener, with, drained)?;
+        let port = joined.map(|(port, enrolment)| {
+            life.spawn("peers", enrolment.run());
+            port
+        });
+        Ok((peers, port))
     }
 }
