@@ -34,6 +34,13 @@ pub(crate) async fn run(worker: Rc<Worker>) {
                 turn = Turn::begin();
             }
         }
+        while let Some(bytes) = worker.rooms.serve(CLOCK_EVERY) {
+            worker.mailbox.release(bytes);
+            if turn.is_over_after(CLOCK_EVERY) {
+                tokio::task::yield_now().await;
+                turn = Turn::begin();
+            }
+        }
     }
 }
 
@@ -48,6 +55,11 @@ impl Turn {
             began: Instant::now(),
             connections: 0,
         }
+    }
+
+    fn is_over_after(&mut self, connections: usize) -> bool {
+        self.connections += connections;
+        self.connections >= TURN_CONNECTIONS || self.began.elapsed() >= TURN
     }
 
     fn is_over(&mut self) -> bool {

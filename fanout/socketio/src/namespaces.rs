@@ -185,7 +185,7 @@ impl<H: Host> Namespaces<H> {
                 let socket = Socket::new(id, place, Rc::clone(&connection));
                 connection.set_slot(place, Slot::Connected(socket.clone()));
                 connection.worker().stats.on_connected();
-                connection.worker().rooms.enter(place, &socket);
+                socket.enter(None);
                 self.connect_by = None;
                 self.held = None;
                 let payload = match connection.protocol() {

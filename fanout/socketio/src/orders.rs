@@ -52,9 +52,8 @@ impl Broadcast {
 
     fn send(&mut self, worker: &Worker) {
         if !self.frames.is_empty() {
-            let rooms = &worker.rooms;
-            rooms.broadcast(self.namespace, self.room.as_deref(), &self.frames);
-            self.frames.clear();
+            let room = (self.namespace, self.room.as_deref().map(Rc::from));
+            worker.broadcast(room, self.frames.drain(..));
         }
     }
 }
@@ -90,7 +89,7 @@ impl Worker {
                 Err(error) => tracing::warn!(%error, "a stream could not change its worker"),
             },
             Order::Broadcast(namespace, room, frame) => {
-                self.rooms.broadcast(namespace, room.as_deref(), &[frame]);
+                self.broadcast((namespace, room.as_deref().map(Rc::from)), [frame]);
             }
         }
     }

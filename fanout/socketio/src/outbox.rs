@@ -62,6 +62,12 @@ impl Outbox {
         self.frames.push_back(frame);
     }
 
+    /// Queues the rest of a frame that was written in part while nothing waited.
+    pub(crate) fn push_rest(&mut self, rest: Bytes) {
+        self.is_first_begun = self.frames.is_empty();
+        self.push(rest);
+    }
+
     /// Forgets every frame that was not begun, and gives the memory back.
     pub(crate) fn drop_unsent(&mut self) {
         let begun = self.frames.pop_front().filter(|_| self.is_first_begun);

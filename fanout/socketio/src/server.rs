@@ -149,11 +149,18 @@ impl Mailbox {
             {
                 let mut orders = self.orders.lock();
                 if !orders.queue.is_empty() {
-                    orders.broadcast_bytes = 0;
                     return std::mem::replace(&mut orders.queue, empty);
                 }
             }
             filled.await;
+        }
+    }
+
+    /// So many bytes of broadcasts have gone out.
+    pub(crate) fn release(&self, bytes: usize) {
+        if bytes > 0 {
+            let mut orders = self.orders.lock();
+            orders.broadcast_bytes = orders.broadcast_bytes.saturating_sub(bytes);
         }
     }
 

@@ -20,6 +20,7 @@ use crate::{
     frame::Frame,
     host::Handshake,
     packet::Packet,
+    rooms::Rooms,
 };
 use ack::Questions;
 pub use ack::{Ack, Unanswered};
@@ -123,14 +124,20 @@ impl Socket {
         let bytes = frames.map(|frame| frame.bytes(self.namespace(), self.protocol()));
         // Collected first: whoever makes the frames may look at this socket.
         let bytes: Vec<_> = bytes.collect();
+        self.rooms_of_worker().catch_up(self.0.key);
         self.0.connection.queue_replay(bytes.into_iter());
     }
 
-    /// Queues bytes that are encoded for this namespace and revision.
+    /// Queues bytes that are encoded for this namespace and revision, behind what was broadcast before.
     pub(crate) fn queue(&self, bytes: Bytes) {
         if self.is_connected() {
+            self.rooms_of_worker().catch_up(self.0.key);
             self.0.connection.queue(bytes);
         }
+    }
+
+    fn rooms_of_worker(&self) -> &Rooms {
+        &self.0.connection.worker().rooms
     }
 
     /// Ends this socket with a DISCONNECT packet, after which official clients do not come back.
@@ -139,6 +146,7 @@ impl Socket {
             return;
         }
         let namespace = self.namespace();
+        self.rooms_of_worker().catch_up(self.0.key);
         self.0
             .connection
             .queue_packet(&Packet::Disconnect { namespace });
@@ -150,6 +158,7 @@ impl Socket {
 
     /// Closes the whole transport, after what is queued: official clients come back.
     pub fn close(&self, close: Close) {
+        self.rooms_of_worker().catch_up(self.0.key);
         self.0
             .connection
             .end(DisconnectReason::Closed(close).into());
@@ -171,24 +180,29 @@ impl Socket {
         if !self.is_connected() || rooms.iter().any(|joined| **joined == *room) {
             return Ok(());
         }
-        let worker = self.0.connection.worker();
-        let most = worker.config().rooms_per_socket_max;
+        let most = self.0.connection.worker().config().rooms_per_socket_max;
         if most > 0 && rooms.len() >= most {
             return Err(TooManyRooms);
         }
         let room: Rc<str> = room.into();
         rooms.push(Rc::clone(&room));
-        worker.rooms.join(self.0.namespace, room, self);
+        self.enter(Some(room));
         Ok(())
+    }
+
+    /// Puts this socket where broadcasts find it: into a room, or with none into its namespace.
+    pub(crate) fn enter(&self, room: Option<Rc<str>>) {
+        let room = (self.0.namespace, room);
+        let rooms = self.rooms_of_worker();
+        rooms.join(room, self.0.key, &self.0.connection);
     }
 
     /// Takes this socket out of a room.
     pub fn leave(&self, room: &str) {
         let mut rooms = self.0.rooms.borrow_mut();
         if let Some(place) = rooms.iter().position(|joined| **joined == *room) {
-            rooms.swap_remove(place);
-            let worker = self.0.connection.worker();
-            worker.rooms.leave(self.0.namespace, room, self.0.key);
+            let room = (self.0.namespace, Some(rooms.swap_remove(place)));
+            self.rooms_of_worker().leave(&room, self.0.key);
         }
     }
 
@@ -200,11 +214,11 @@ impl Socket {
     /// Ends the sending, once, and everything that waits for this socket.
     pub(crate) fn shut(&self) {
         self.0.is_open.set(false);
-        let rooms = &self.0.connection.worker().rooms;
-        for room in self.0.rooms.take() {
-            rooms.leave(self.0.namespace, &room, self.0.key);
+        let rooms = self.0.rooms.take().into_iter().map(Some);
+        for room in rooms.chain([None]) {
+            let room = (self.0.namespace, room);
+            self.rooms_of_worker().leave(&room, self.0.key);
         }
-        rooms.exit(self.0.namespace, self.0.key);
         self.0.questions.take();
     }
 }

@@ -15,6 +15,7 @@ use crate::{
     close::{Close, DisconnectReason},
     config::Config,
     connection::Connection,
+    frame::Frame,
     rooms::Rooms,
     server::{Mailbox, Order, Server, Shared},
     sid,
@@ -125,7 +126,18 @@ impl Worker {
         dirty.push(connection);
     }
 
-    /// Waits until a connection has something to write.
+    /// Has some events sent to all of a room.
+    pub(crate) fn broadcast(
+        &self,
+        room: (usize, Option<Rc<str>>),
+        frames: impl IntoIterator<Item = Frame>,
+    ) {
+        if !self.is_stopped.get() && self.rooms.broadcast(room, frames) {
+            self.dirtied.notify_one();
+        }
+    }
+
+    /// Waits until a connection or a room has something to write.
     pub(crate) async fn dirtied(&self) {
         self.dirtied.notified().await;
     }
@@ -160,6 +172,7 @@ impl Worker {
         }
         self.is_stopped.set(true);
         self.mailbox.close();
+        self.rooms.clear();
         self.dirty.take();
         self.stop.cancel();
     }

@@ -79,6 +79,32 @@ impl Connection {
         self.mark_dirty();
     }
 
+    /// The same for one of many: where nothing waits, it is written at once.
+    pub(crate) fn send(self: &Rc<Self>, frame: &Bytes) {
+        if self.is_blocked.get() || self.is_ending() {
+            return self.queue(frame.clone());
+        }
+        let io = self.io.borrow();
+        let written = match &io.transport {
+            Transport::WebSocket(stream) if io.outbox.is_empty() && io.backlog.is_none() => {
+                stream.try_write(frame).ok()
+            }
+            _ => None,
+        };
+        drop(io);
+        match written {
+            Some(written) if written == frame.len() => self.worker.stats.on_queued(written),
+            Some(written) if written > 0 => {
+                self.worker.stats.on_queued(frame.len());
+                let rest = frame.slice(written..);
+                self.io.borrow_mut().outbox.push_rest(rest);
+                self.write_out();
+            }
+            // Whatever went wrong goes wrong again, where it is looked at.
+            _ => self.queue(frame.clone()),
+        }
+    }
+
     fn has_room(&self, frame: &Bytes) -> bool {
         let bytes_max = self.worker.config().queue_bytes_max;
         let io = self.io.borrow();
