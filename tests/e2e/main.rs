@@ -14,6 +14,7 @@ mod manifests;
 mod members;
 mod metrics;
 mod readme;
+mod recovery;
 mod scenario;
 mod sources;
 mod traces;
