@@ -182,6 +182,11 @@ impl Messages {
         self.by_id.get(&id)
     }
 
+    /// The message was deleted, as far as that is remembered.
+    pub fn is_deleted(&self, id: u64) -> bool {
+        self.deleted.contains(&id)
+    }
+
     /// The reactions of one of the messages.
     pub fn reactions(&self, id: u64) -> &[Reaction] {
         self.get(id).map_or(&[], |message| &message.reactions)

@@ -280,12 +280,25 @@ impl Room {
         }
     }
 
-    /// What members get of an event that was before what the room knows now.
+    /// What members get of an event that was before what the room knows now: no text of what was deleted since.
     pub fn frames(&self, delivery: &Delivery, directory: &Directory) -> Option<Frames> {
-        match &self.log {
-            Some(log) => delivery.frames_in(&log.messages, directory),
-            None => delivery.frames(directory).cloned(),
+        let Some(log) = &self.log else {
+            return delivery.frames(directory).cloned();
+        };
+        let told = match &delivery.event {
+            Event::MessageCreated(message) | Event::MessageUpdated(message) => Some(message.id),
+            _ => None,
+        };
+        if told.is_some_and(|id| log.messages.is_deleted(id)) {
+            return None;
         }
+        delivery.frames_in(&log.messages, directory)
+    }
+
+    /// The message is known to be deleted.
+    pub fn is_deleted(&self, message: u64) -> bool {
+        let log = self.log.as_ref();
+        log.is_some_and(|log| log.messages.is_deleted(message))
     }
 
     /// Sends every member an event. How many got it.

@@ -15,6 +15,7 @@ mod manifests;
 mod members;
 mod metrics;
 mod readme;
+mod recovery;
 mod scenario;
 mod sources;
 mod traces;

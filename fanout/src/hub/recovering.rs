@@ -15,6 +15,7 @@ use proto::ChannelId;
 use tokio::time::timeout;
 
 use super::{Hub, State, Turns};
+use crate::delivery::reaction_update;
 use crate::frames::Frames;
 use crate::offset::Offset;
 use crate::past::Run;
@@ -301,20 +302,13 @@ impl Hub {
             unknown.extend(place.filter(|place| !replay.reactions.contains_key(place)));
         }
         for ((channel, id), reactions) in &replay.reactions {
-            let Some(room) = state
-                .rooms
-                .get(channel)
-                .filter(|_| joined.contains(channel))
-            else {
-                continue;
-            };
-            let current = room.reactions(*id).unwrap_or(reactions);
-            frames.extend(crate::delivery::reaction_update(
-                *channel,
-                *id,
-                current,
-                state.directory.cdn(),
-            ));
+            let room = state.rooms.get(channel);
+            let room = room.filter(|room| joined.contains(channel) && !room.is_deleted(*id));
+            if let Some(room) = room {
+                let (current, cdn) = (room.reactions(*id), state.directory.cdn());
+                let current = current.unwrap_or(reactions);
+                frames.extend(reaction_update(*channel, *id, current, cdn));
+            }
         }
         for place in unknown {
             self.state_reactions(state, place);

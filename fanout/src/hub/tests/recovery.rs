@@ -381,6 +381,29 @@ async fn nobody_is_sent_the_text_of_what_was_deleted_meanwhile() {
     .await;
 }
 
+/// Not even where it is deleted between the reading and the writing.
+#[tokio::test]
+async fn what_is_deleted_while_somebody_comes_back_is_only_told_to_be_gone() {
+    with_bench(async |bench| {
+        let client = Client::start(bench, 2, &[TEXT]).await;
+        let offset = client.offset();
+        client.cut(bench);
+        for id in [1, 2] {
+            say(bench, TEXT, id).await;
+        }
+        bench.react(TEXT, 1, 1).await;
+        bench.touch_guild().await;
+        let arrival = client.arrive(bench, &offset).await.unwrap();
+        bench.delete(TEXT, 1).await;
+        bench.touch_guild().await;
+        let link = let_in(bench, arrival).link;
+        let expected = [("message".to_owned(), 2), ("message_delete".to_owned(), 1)];
+        assert_eq!(told(&link), expected);
+        assert!(link.all("reaction_update").is_empty());
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_connection_whose_client_is_back_elsewhere_is_closed() {
     with_bench(async |bench| {
