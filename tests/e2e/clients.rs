@@ -78,7 +78,8 @@ macro_rules! scenario {
 scenario!(example, Echo::Example);
 scenario!(reference, Echo::Reference);
 
-/// Clients watch a channel through the load balancer, which cuts all connections whenever they ask for it.
+/// Clients watch a channel through the load balancer, which cuts all connections whenever they ask for it, until the
+/// last of them has noticed.
 async fn come_back(script: &str, home: Home) -> anyhow::Result<()> {
     let world = World::start(home).await?;
     let mut settings = crate::scenario::settings(&world)?;
@@ -87,9 +88,11 @@ async fn come_back(script: &str, home: Home) -> anyhow::Result<()> {
     let mut clients = Client::start(script, &settings)?;
     clients.line_after("all have joined").await?;
     world.load(world.public_channel()?, RATE, COUNT).await?;
-    for cut in ["cut 1", "cut 2"] {
-        clients.line_after(cut).await?;
+    for number in [1, 2] {
+        clients.line_after(&format!("cut {number}")).await?;
         world.cut_connections();
+        clients.line_after(&format!("mend {number}")).await?;
+        world.mend_connections();
     }
     let result = clients.result().await.with_context(|| world.output())?;
     assert_eq!(result["passed"], result["watchers"], "{result}");

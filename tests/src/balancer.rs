@@ -21,7 +21,7 @@ pub(crate) struct Balancer {
 struct Instances {
     ports: Mutex<Vec<u16>>,
     next: AtomicUsize,
-    cuts: watch::Sender<()>,
+    is_cut: watch::Sender<bool>,
 }
 
 impl Balancer {
@@ -44,9 +44,14 @@ impl Balancer {
         ports.unwrap_or_else(PoisonError::into_inner).push(port);
     }
 
-    /// Cuts every connection that is open now.
+    /// Cuts every connection, and each new one too, until [`Self::mend`].
     pub(crate) fn cut(&self) {
-        self.instances.cuts.send_replace(());
+        self.instances.is_cut.send_replace(true);
+    }
+
+    /// Lets connections through again.
+    pub(crate) fn mend(&self) {
+        self.instances.is_cut.send_replace(false);
     }
 
     /// Where clients find it.
@@ -66,19 +71,21 @@ async fn serve(listener: TcpListener, instances: Arc<Instances>) {
     while let Ok((client, _)) = listener.accept().await {
         while connections.try_join_next().is_some() {}
         let instances = instances.clone();
-        let mut cuts = instances.cuts.subscribe();
+        let mut is_cut = instances.is_cut.subscribe();
         connections.spawn(async move {
-            if let Some(instance) = instances.connect().await {
-                tokio::select! {
-                    _ = cuts.changed() => {}
-                    () = splice(client, instance) => {}
-                }
+            tokio::select! {
+                biased;
+                _ = is_cut.wait_for(|is_cut| *is_cut) => {}
+                () = carry(client, &instances) => {}
             }
         });
     }
 }
 
-async fn splice(mut client: TcpStream, mut instance: TcpStream) {
+async fn carry(mut client: TcpStream, instances: &Instances) {
+    let Some(mut instance) = instances.connect().await else {
+        return;
+    };
     // Either side may go whenever it likes: that is what the tests are about.
     drop(copy_bidirectional(&mut client, &mut instance).await);
 }

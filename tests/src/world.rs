@@ -181,9 +181,14 @@ impl World {
         self.balancer.url()
     }
 
-    /// Cuts every connection that goes through the load balancer.
+    /// Cuts every connection that goes through the load balancer, and each new one, until [`Self::mend_connections`].
     pub fn cut_connections(&self) {
         self.balancer.cut();
+    }
+
+    /// Lets connections through the load balancer again.
+    pub fn mend_connections(&self) {
+        self.balancer.mend();
     }
 
     fn servers(&mut self) -> anyhow::Result<&mut Servers> {

@@ -56,12 +56,11 @@ export function until(recorder, condition, what) {
   });
 }
 
-/** Waits until the manager's connection is on this transport and no change is under way. */
+/** Waits until the manager's connection is on this transport. */
 export function carriedBy(manager, wanted) {
   const { engine } = manager;
-  const is = () => engine.transport.name === wanted && !engine.upgrading;
   return within(new Promise((resolve) => {
-    const look = () => { if (is()) resolve(); };
+    const look = () => { if (engine.transport.name === wanted) resolve(); };
     engine.on('upgrade', look);
     look();
   }), `the transport ${wanted}, not ${engine.transport.name}`);

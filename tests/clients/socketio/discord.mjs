@@ -117,6 +117,11 @@ class Watcher {
     });
   }
 
+  /** It has noticed the end of its connection. */
+  isAway(times) {
+    return until(this.socket, () => this.socket.all('disconnect').length === times, `${this.title}: end ${times}`);
+  }
+
   async end() {
     await this.at(4, count);
     const expected = Array.from({ length: count }, (_, n) => n + 1);
@@ -158,8 +163,12 @@ await each((one) => one.join());
 console.log('all have joined');
 await each((one) => one.at(1, CUT));
 console.log('cut 1');
+await each((one) => one.isAway(1));
+console.log('mend 1');
 await each((one) => one.at(3, CUT_AGAIN));
 console.log('cut 2');
+await each((one) => one.isAway(3));
+console.log('mend 2');
 await each((one) => one.end());
 for (const failure of failures) console.error(failure);
 const pages = watchers.reduce((sum, one) => sum + one.pages, 0);

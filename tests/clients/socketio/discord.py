@@ -94,6 +94,9 @@ class Watcher:
         self.page()
         self.newest(wanted)
 
+    def is_away(self, times):
+        self.client.until(lambda: len(self.client.all('disconnect')) == times, f'end {times}')
+
     def end(self):
         self.comes_back(3, COUNT)
         before = 0
@@ -137,8 +140,12 @@ each(Watcher.join)
 print('all have joined')
 each(lambda one: one.newest(CUT))
 print('cut 1')
+each(lambda one: one.is_away(1))
+print('mend 1')
 each(lambda one: one.comes_back(2, CUT_AGAIN))
 print('cut 2')
+each(lambda one: one.is_away(2))
+print('mend 2')
 each(Watcher.end)
 print(json.dumps({
     'watchers': len(watchers), 'passed': len(going), 'returns': 2 * len(going), 'pages': sum(one.pages for one in watchers),
