@@ -348,6 +348,7 @@ impl World {
                 format!("{page}/api/auth/discord/callback"),
             )
             .env("METRICS_PORT", "0")
+            .env("PEER_PORT", "0")
             .env("SHUTDOWN_GRACE_MS", "0")
             .env("DRAIN_SECONDS", "0");
         if let Some(servers) = &self.servers {
