@@ -28,7 +28,7 @@ const table = [
   [1002, [connect, '42/discord,{"not":"an array"}']], [1002, [connect, '42/discord,["unclosed']],
   [1002, [connect, '42/discord,[]']], [1002, [connect, '42/discord,[7']], [1002, [connect, '42/nowhere,["x"]']],
   [1002, ['40/discord,not json']],
-  [1003, [connect, Buffer.from([1, 2, 3])]],
+  [1002, [connect, Buffer.from([1, 2, 3])]],
   [1009, [`40/discord,${JSON.stringify({ token: 'x'.repeat(20_000) })}`]],
 ];
 for (const [code, frames] of table) {

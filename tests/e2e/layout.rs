@@ -52,7 +52,10 @@ const NAMED_IN: &[(&str, &[&str])] = &[
     ("ipnet", &["fanout/src/address"]),
     ("oauth2", &["fanout/src/auth"]),
     ("cookie", &["fanout/src/http/login"]),
-    ("actix_cors", &["fanout/src/http/headers"]),
+    (
+        "actix_cors",
+        &["fanout/src/http/headers", "fanout/socketio/examples"],
+    ),
     ("rust_embed", &["fanout/src/http/page"]),
     ("jsonwebtoken", &["fanout/src/auth", "tests/load/src"]),
     (

@@ -22,11 +22,17 @@ pub(crate) fn command(script: &str) -> anyhow::Result<Command> {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = tests.join("clients");
     let python = tools(tests).join("venv-clients/bin/python");
-    let own = folder.join(Path::new(script).with_file_name("node_modules"));
+    // A folder with a package of its own stands on its own packages.
+    let own = folder.join(Path::new(script).with_file_name("package.json"));
+    let packages = if own.exists() {
+        own.with_file_name("node_modules")
+    } else {
+        folder.join("node_modules")
+    };
     let (interpreter, needed) = if script.ends_with(".py") {
         (python.clone(), python)
     } else {
-        (PathBuf::from("node"), own)
+        (PathBuf::from("node"), packages)
     };
     anyhow::ensure!(
         needed.exists(),

@@ -99,7 +99,9 @@ class Watcher {
     if (name === 'disconnect') this.isSettled = false;
     if (this.isSettled && !this.wasClosed && this.socket.all('connect').length === 2 && this.newest() >= CLOSE) {
       this.wasClosed = true;
-      this.socket.socket.io.engine.close();
+      // Not from inside an event: what came in the same poll would be kept by the client beside its offset, and shown
+      // twice once it is back.
+      setImmediate(() => this.socket.socket.io.engine.close());
     }
   }
 
