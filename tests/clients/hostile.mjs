@@ -63,7 +63,8 @@ assert.equal((await witness.ask('get_channels', null, 1, 2, 3)).success, true);
 
 // Plain HTTP where a handshake is expected, and the other way round.
 const status = async (path, init) => (await fetch(`${urls[0]}${path}`, init)).status;
-assert.equal(await status('/socket.io/?EIO=4&transport=polling'), 400);
+assert.equal(await status('/socket.io/?EIO=4&transport=polling', { method: 'POST' }), 400);
+assert.equal(await status('/socket.io/?EIO=4&transport=polling&sid=nobody'), 400);
 assert.equal(await status('/socket.io/?EIO=4&transport=websocket'), 400);
 const missing = await (await fetch(`${urls[0]}/api/nothing?x=1`)).json();
 assert.deepEqual([missing.error, missing.message], ['Not found', 'Route GET /api/nothing not found']);

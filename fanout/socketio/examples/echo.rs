@@ -115,7 +115,7 @@ impl Host for Echo {
                 actix_rt::spawn(ask(socket.clone(), question));
             }
             ("bye", _) => socket.disconnect(),
-            ("drop", _) => socket.close(Close::GoingAway),
+            ("drop", _) => socket.close(Close::Normal),
             _ => {}
         }
     }

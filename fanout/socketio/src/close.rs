@@ -108,15 +108,20 @@ impl Ending {
         )
     }
 
-    /// Whether the last word must reach the client also if it does not poll just now: the server has decided to end,
-    /// and the client is expected to come back.
-    pub(crate) fn is_awaited(self) -> bool {
+    /// Whether a client that polls is to come back: then its polls fail from now on. All official clients take that for a
+    /// broken transport, but python-engineio does not come back after a close packet.
+    pub(crate) fn is_return(self) -> bool {
         matches!(
             self.reason,
-            DisconnectReason::Closed(_)
+            DisconnectReason::Closed(Close::GoingAway | Close::TooSlow)
                 | DisconnectReason::TooSlow
                 | DisconnectReason::HostPanicked
         )
+    }
+
+    /// Whether the last word must reach the client also if it does not poll just now.
+    pub(crate) fn is_awaited(self) -> bool {
+        matches!(self.reason, DisconnectReason::Closed(_)) && !self.is_return()
     }
 }
 

@@ -306,6 +306,7 @@ impl<A: Application> Driver<A> {
             Farewell::Agreed if is_websocket => websocket::close_frame(Some(Close::Normal.code())),
             Farewell::Agreed => engine::NOOP_FRAME,
             Farewell::Frame(code) if is_websocket => websocket::close_frame(Some(code)),
+            Farewell::Frame(_) if ending.is_return() => return,
             Farewell::Frame(_) => engine::CLOSE_FRAME,
             Farewell::Echo(code) => websocket::close_frame(code),
         };

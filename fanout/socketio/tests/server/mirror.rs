@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, rc::Rc, time::Duration};
 
 use actix_socketio::{
-    Config, DisconnectReason, EngineHost, EngineSession, Handshake, Message, Refusal, Server,
+    Close, Config, DisconnectReason, EngineHost, EngineSession, Handshake, Message, Refusal, Server,
 };
 use tokio_tungstenite::tungstenite;
 
@@ -37,7 +37,8 @@ impl EngineHost for Mirror {
 
     fn on_message(&self, session: &EngineSession, message: Message<'_>) {
         match message {
-            Message::Text("close") => session.close(actix_socketio::Close::GoingAway),
+            Message::Text("close") => session.close(Close::Normal),
+            Message::Text("go away") => session.close(Close::GoingAway),
             message => session.send(message),
         }
     }

@@ -411,6 +411,18 @@ async fn the_server_closes_a_session_that_polls() {
     assert_eq!(coming.poll().await.status, 400);
 }
 
+/// A client that is to come back is told nothing: its polls fail, which all official clients take for a broken transport.
+#[tokio::test]
+async fn the_server_sends_a_session_that_polls_elsewhere() {
+    let server = MirrorServer::start();
+    let polling = server.polling(4).await;
+    let poll = polling.begin_poll().await;
+    polling.send("4go away").await;
+    assert_eq!(poll.answer().await.status, 400);
+    server.assert_closed(DisconnectReason::Closed(actix_socketio::Close::GoingAway));
+    assert_eq!(polling.poll().await.status, 400);
+}
+
 /// "The client SHOULD use the `maxPayload` value": a client that does not is refused.
 #[tokio::test]
 async fn a_body_over_the_limit_closes_the_session() {
