@@ -29,7 +29,10 @@ pub(crate) fn command(script: &str) -> anyhow::Result<Command> {
     } else {
         folder.join("node_modules")
     };
-    let (interpreter, needed) = if script.ends_with(".py") {
+    let is_python = Path::new(script)
+        .extension()
+        .is_some_and(|kind| kind == "py");
+    let (interpreter, needed) = if is_python {
         (python.clone(), python)
     } else {
         (PathBuf::from("node"), packages)
@@ -41,7 +44,7 @@ pub(crate) fn command(script: &str) -> anyhow::Result<Command> {
     );
     let mut command = Command::new(interpreter);
     command.current_dir(folder);
-    if script.ends_with(".py") {
+    if is_python {
         // Nothing beside the sources, and lines as they are printed.
         command.args(["-B", "-u"]);
     }
