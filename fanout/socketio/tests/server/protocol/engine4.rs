@@ -66,17 +66,16 @@ async fn a_session_begins_with_a_get_and_nothing_else() {
 async fn a_session_that_polls_is_opened_with_everything_that_its_client_needs() {
     let server = MirrorServer::start();
     let polling = server.polling(4).await;
-    let keys: Vec<_> = polling.open.as_object().unwrap().keys().collect();
-    assert_eq!(
-        keys,
-        [
-            "maxPayload",
-            "pingInterval",
-            "pingTimeout",
-            "sid",
-            "upgrades"
-        ]
-    );
+    let open = polling.open.as_object().unwrap();
+    let keys: std::collections::BTreeSet<_> = open.keys().map(String::as_str).collect();
+    let expected = [
+        "maxPayload",
+        "pingInterval",
+        "pingTimeout",
+        "sid",
+        "upgrades",
+    ];
+    assert_eq!(keys, expected.into());
     assert_eq!(polling.open["upgrades"], serde_json::json!(["websocket"]));
     assert_eq!(polling.open["pingInterval"], 300);
     assert_eq!(polling.open["pingTimeout"], 200);
