@@ -4,19 +4,16 @@
 
 use std::{cell::OnceCell, collections::BTreeMap, net::Ipv4Addr, rc::Rc, sync::Arc};
 
-use actix_codec::Framed;
-use actix_http::{HttpService, Request, h1};
-use actix_rt::net::TcpStream;
+use actix_http::HttpService;
 use actix_server::Server as HttpServer;
 use actix_service::{fn_service, map_config};
 use actix_socketio::{
     Accepted, Ack, Config, ConnectError, ConnectRequest, DisconnectReason, Endpoint, Event, Frame,
-    Handshake, Host, Refusal, Server, Socket, Stats, refuse,
+    Handshake, Host, Refusal, Server, Socket, Stats,
 };
 use actix_web::{App, dev::AppConfig};
 use clap::Parser;
 use futures_util::future::{FutureExt, LocalBoxFuture, ready};
-use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 
@@ -135,18 +132,6 @@ fn endpoint(server: &Server) -> Endpoint {
     endpoint
 }
 
-/// No upgrade request passes through the app.
-async fn take_over(
-    endpoint: Endpoint,
-    request: Request,
-    framed: Framed<TcpStream, h1::Codec>,
-) -> Result<(), actix_web::Error> {
-    if endpoint.handles(&request) {
-        return endpoint.serve(request, framed).await;
-    }
-    refuse(framed, Refusal::new(StatusCode::NOT_FOUND, "{}")).await
-}
-
 #[actix_rt::main]
 async fn main() -> std::io::Result<()> {
     let Arguments { port } = Arguments::parse();
@@ -160,7 +145,8 @@ async fn main() -> std::io::Result<()> {
             HttpService::build()
                 .h1_allow_half_closed(false)
                 .upgrade(fn_service(move |(request, framed)| {
-                    take_over(endpoint.clone(), request, framed)
+                    let endpoint = endpoint.clone();
+                    async move { endpoint.serve_alone(request, framed).await }
                 }))
                 .finish(map_config(app, |()| AppConfig::default()))
                 .tcp()

@@ -10,20 +10,17 @@
 
 use std::{net::Ipv4Addr, rc::Rc, time::Duration};
 
-use actix_codec::Framed;
 use actix_cors::Cors;
-use actix_http::{HttpService, Request, h1};
-use actix_rt::net::TcpStream;
+use actix_http::HttpService;
 use actix_server::Server as HttpServer;
 use actix_service::{fn_service, map_config};
 use actix_socketio::{
-    Accepted, Close, Config, ConnectError, ConnectRequest, DisconnectReason, Endpoint, EngineHost,
-    EngineSession, Event, Frame, Handshake, Host, Message, Refusal, Server, Socket, refuse,
+    Accepted, Close, Config, ConnectError, ConnectRequest, DisconnectReason, EngineHost,
+    EngineSession, Event, Frame, Handshake, Host, Message, Refusal, Server, Socket,
 };
 use actix_web::{App, dev::AppConfig};
 use clap::{Parser, ValueEnum};
 use futures_util::future::{FutureExt, LocalBoxFuture, ready};
-use http::StatusCode;
 use serde_json::{
     Map, Value,
     value::{RawValue, to_raw_value},
@@ -147,18 +144,6 @@ fn config(arguments: &Arguments) -> Config {
     }
 }
 
-/// No upgrade request passes through the app.
-async fn take_over(
-    endpoint: Endpoint,
-    request: Request,
-    framed: Framed<TcpStream, h1::Codec>,
-) -> Result<(), actix_web::Error> {
-    if endpoint.handles(&request) {
-        return endpoint.serve(request, framed).await;
-    }
-    refuse(framed, Refusal::new(StatusCode::NOT_FOUND, "{}")).await
-}
-
 #[actix_rt::main]
 async fn main() -> std::io::Result<()> {
     let arguments = Arguments::parse();
@@ -178,7 +163,8 @@ async fn main() -> std::io::Result<()> {
                 // A client that gives up a poll closes its connection: only so the session can notice.
                 .h1_allow_half_closed(false)
                 .upgrade(fn_service(move |(request, framed)| {
-                    take_over(endpoint.clone(), request, framed)
+                    let endpoint = endpoint.clone();
+                    async move { endpoint.serve_alone(request, framed).await }
                 }))
                 .finish(map_config(app, |()| AppConfig::default()))
                 .tcp()

@@ -48,7 +48,7 @@ pub(crate) enum PostBody {
         bytes: Bytes,
         is_binary: bool,
     },
-    /// More than [`Connection::on_post`] allowed.
+    /// More than [`Connection::payload_max`].
     TooBig,
 }
 
@@ -103,7 +103,7 @@ impl Polling {
 impl Connection {
     /// A GET that waits. A second one ends the session: packets could overtake each other.
     pub(crate) fn on_poll(self: &Rc<Self>, answer: oneshot::Sender<PollAnswer>) {
-        if self.dead_at.get().is_some_and(|at| at <= Instant::now()) {
+        if self.is_overdue() {
             self.kick();
             return refuse(answer, HandshakeError::SessionUnknown);
         }
@@ -123,9 +123,9 @@ impl Connection {
         self.write_out();
     }
 
-    /// A POST whose body comes later; how many bytes it may have. A second one ends the session.
+    /// A POST whose body comes later. A second one ends the session.
     pub(crate) fn on_post(&self, post: Post) -> Result<(), HandshakeError> {
-        if self.is_ending() || self.dead_at.get().is_some_and(|at| at <= Instant::now()) {
+        if self.is_ending() || self.is_overdue() {
             self.kick();
             return Err(HandshakeError::SessionUnknown);
         }
@@ -142,6 +142,11 @@ impl Connection {
         drop(slot);
         self.kick();
         Ok(())
+    }
+
+    /// The client counts as gone, whether a timer has noticed or not.
+    fn is_overdue(&self) -> bool {
+        self.dead_at.get().is_some_and(|at| at <= Instant::now())
     }
 
     /// Ready when the body of a POST is there, or its client has given up.

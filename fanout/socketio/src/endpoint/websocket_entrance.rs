@@ -9,7 +9,7 @@ use actix_http::{Request, Response, body::BodySize, h1, ws};
 use actix_rt::net::TcpStream;
 use bytes::Bytes;
 use futures_util::SinkExt;
-use http::header;
+use http::{StatusCode, header};
 use tokio::{
     sync::oneshot,
     time::{Duration, timeout},
@@ -51,6 +51,21 @@ impl Endpoint {
             Ok(Purpose::Poll { .. } | Purpose::Post { .. }) => HandshakeError::BadRequest,
         };
         refuse(framed, self.refused(refusal.refusal())).await
+    }
+
+    /// The same where nothing beside this endpoint is upgraded to: any other path is answered with 404.
+    ///
+    /// # Errors
+    /// As [`Endpoint::serve`].
+    pub async fn serve_alone(
+        &self,
+        request: Request,
+        framed: Connecting,
+    ) -> Result<(), actix_web::Error> {
+        if self.handles(&request) {
+            return self.serve(request, framed).await;
+        }
+        refuse(framed, Refusal::new(StatusCode::NOT_FOUND, "{}")).await
     }
 
     async fn open_websocket(

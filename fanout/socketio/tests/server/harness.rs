@@ -17,7 +17,7 @@ use actix_server::{Server as HttpServer, ServerHandle};
 use actix_service::{fn_service, map_config};
 use actix_socketio::{
     Accepted, Close, Config, ConnectError, ConnectRequest, DisconnectReason, Endpoint, Event,
-    Frame, Handshake, Host, Refusal, Server, Socket, SocketKey, Stats, refuse,
+    Frame, Handshake, Host, Refusal, Server, Socket, SocketKey, Stats,
 };
 use actix_web::{App, dev::AppConfig};
 use futures_util::future::{FutureExt, LocalBoxFuture, pending};
@@ -449,12 +449,7 @@ fn service(
         .upgrade(fn_service(
             move |(request, framed): (Request, Framed<actix_rt::net::TcpStream, h1::Codec>)| {
                 let endpoint = endpoint.clone();
-                async move {
-                    if endpoint.handles(&request) {
-                        return endpoint.serve(request, framed).await;
-                    }
-                    refuse(framed, Refusal::new(http::StatusCode::NOT_FOUND, "{}")).await
-                }
+                async move { endpoint.serve_alone(request, framed).await }
             },
         ))
         .finish(map_config(app, |()| AppConfig::default()))
