@@ -164,6 +164,8 @@ impl MariaDb {
             .arg(program())
             .arg("--no-defaults")
             .arg(option("--datadir", &self.data()))
+            // A server that starts removes every temporary table of its folder, also those of the others in it.
+            .arg(option("--tmpdir", &self.folder))
             .arg(option("--pid-file", &self.pid_file()))
             .arg(option("--socket", &self.folder.join("socket")))
             .arg(format!("--port={}", self.port))
@@ -252,6 +254,7 @@ fn template() -> PathBuf {
         .args(["--no-defaults", "--skip-test-db", "--skip-name-resolve"])
         .args(["--user=root", "--auth-root-authentication-method=normal"])
         .arg(option("--datadir", &unfinished))
+        .arg(option("--tmpdir", &place))
         .args(SETTINGS.iter().filter(|setting| setting.contains("innodb")))
         .output();
     let made = made.unwrap_or_else(|error| panic!("{MISSING}: {error}"));
