@@ -23,26 +23,46 @@ const JOINED_BYTES_MAX: usize = 64 * 1024;
 /// A room of a namespace, or all of it.
 type Key = (usize, Option<Rc<str>>);
 
+/// What a member's bytes go to: its connection, or in tests what stands for one.
+pub(crate) trait Recipient: Clone {
+    fn protocol(&self) -> Protocol;
+    fn namespace(&self, place: usize) -> &str;
+    /// Sends bytes behind everything that was sent to it before. It must not reach the rooms again.
+    fn send(&self, bytes: &Bytes);
+}
+
+impl Recipient for Rc<Connection> {
+    fn protocol(&self) -> Protocol {
+        (**self).protocol()
+    }
+
+    fn namespace(&self, place: usize) -> &str {
+        (**self).namespace(place)
+    }
+
+    fn send(&self, bytes: &Bytes) {
+        Connection::send(self, bytes);
+    }
+}
+
 /// All sockets of a worker.
-#[derive(Default)]
-pub(crate) struct Rooms {
-    state: RefCell<State>,
+pub(crate) struct Rooms<R = Rc<Connection>> {
+    state: RefCell<State<R>>,
     /// Whether a pass is pending: what everybody who sends looks at first.
     is_pending: Cell<bool>,
 }
 
-#[derive(Default)]
-struct State {
-    rooms: HashMap<Key, Members>,
+struct State<R> {
+    rooms: HashMap<Key, Members<R>>,
     passes: VecDeque<Pass>,
     /// The number of the last pass.
     last: u64,
 }
 
-type Members = IndexMap<SocketKey, Member>;
+type Members<R> = IndexMap<SocketKey, Member<R>>;
 
-struct Member {
-    connection: Rc<Connection>,
+struct Member<R> {
+    recipient: R,
     namespace: usize,
     /// The last pass that it has, or that was begun before it came.
     seen: u64,
@@ -56,16 +76,33 @@ struct Pass {
     encoded: Encoded,
     /// The members before this place have it.
     cursor: usize,
-    /// Somebody has it: nothing can be added any more.
-    is_begun: bool,
+    /// Somebody has it, or came after it: nothing can be added any more.
+    is_closed: bool,
 }
 
-impl Rooms {
+impl<R> Default for Rooms<R> {
+    fn default() -> Self {
+        Self {
+            state: RefCell::new(State {
+                rooms: HashMap::new(),
+                passes: VecDeque::new(),
+                last: 0,
+            }),
+            is_pending: Cell::new(false),
+        }
+    }
+}
+
+impl<R: Recipient> Rooms<R> {
     /// Puts a socket into a room, or with none into its namespace, once.
-    pub(crate) fn join(&self, room: Key, socket: SocketKey, connection: &Rc<Connection>) {
-        let mut state = self.state.borrow_mut();
+    pub(crate) fn join(&self, room: Key, socket: SocketKey, recipient: &R) {
+        let state = &mut *self.state.borrow_mut();
+        // What is broadcast from here on is for the newcomer too, what is pending is not.
+        if let Some(pass) = state.passes.back_mut() {
+            pass.is_closed = true;
+        }
         let member = Member {
-            connection: Rc::clone(connection),
+            recipient: recipient.clone(),
             namespace: room.0,
             seen: state.last,
         };
@@ -100,7 +137,7 @@ impl Rooms {
     pub(crate) fn broadcast(&self, room: Key, frames: impl IntoIterator<Item = Frame>) -> bool {
         let state = &mut *self.state.borrow_mut();
         let open = state.passes.back_mut();
-        if let Some(pass) = open.filter(|pass| pass.room == room && !pass.is_begun) {
+        if let Some(pass) = open.filter(|pass| pass.room == room && !pass.is_closed) {
             pass.frames.extend(frames);
             return false;
         }
@@ -111,7 +148,7 @@ impl Rooms {
             frames: frames.into_iter().collect(),
             encoded: Encoded::default(),
             cursor: 0,
-            is_begun: false,
+            is_closed: false,
         });
         !self.is_pending.replace(true)
     }
@@ -169,14 +206,14 @@ impl Rooms {
 }
 
 impl Pass {
-    fn serve(&mut self, member: &mut Member) {
+    fn serve<R: Recipient>(&mut self, member: &mut Member<R>) {
         if member.seen >= self.number {
             return;
         }
         member.seen = self.number;
-        self.is_begun = true;
+        self.is_closed = true;
         for bytes in self.encoded.of(&self.frames, member) {
-            member.connection.send(bytes);
+            member.recipient.send(bytes);
         }
     }
 }
@@ -189,15 +226,15 @@ struct Encoded {
 }
 
 impl Encoded {
-    fn of(&mut self, frames: &[Frame], member: &Member) -> &[Bytes] {
-        let connection = &member.connection;
-        let protocol = connection.protocol();
+    fn of<R: Recipient>(&mut self, frames: &[Frame], member: &Member<R>) -> &[Bytes] {
+        let recipient = &member.recipient;
+        let protocol = recipient.protocol();
         let known = match protocol {
             Protocol::V4 => &mut self.v4,
             Protocol::V3 => &mut self.v3,
         };
         known.get_or_insert_with(|| {
-            let namespace = connection.namespace(member.namespace);
+            let namespace = recipient.namespace(member.namespace);
             let bytes = frames.iter().map(|frame| frame.bytes(namespace, protocol));
             joined(bytes.collect())
         })
@@ -219,7 +256,124 @@ fn joined(all: Vec<Bytes>) -> Vec<Bytes> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::*};
+
     use super::*;
+
+    /// A socket that remembers what was sent to it.
+    #[derive(Clone, Default)]
+    struct Reader {
+        is_v3: bool,
+        sent: Rc<RefCell<String>>,
+    }
+
+    impl Recipient for Reader {
+        fn protocol(&self) -> Protocol {
+            if self.is_v3 {
+                Protocol::V3
+            } else {
+                Protocol::V4
+            }
+        }
+
+        fn namespace(&self, _place: usize) -> &'static str {
+            "/"
+        }
+
+        fn send(&self, bytes: &Bytes) {
+            let text = String::from_utf8_lossy(bytes);
+            self.sent.borrow_mut().push_str(&text);
+        }
+    }
+
+    impl Reader {
+        /// The numbers that it got, in order.
+        fn numbers(&self) -> Vec<u32> {
+            let sent = self.sent.borrow();
+            let numbers = sent.split('<').skip(1);
+            let numbers = numbers.filter_map(|rest| rest.split_once('>'));
+            numbers
+                .filter_map(|(number, _)| number.parse().ok())
+                .collect()
+        }
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Join(usize, usize),
+        Leave(usize, usize),
+        Broadcast(usize),
+        /// To one socket alone.
+        Tell(usize),
+        /// So many members are served.
+        Serve(usize),
+    }
+
+    const SOCKETS: usize = 7;
+    const ROOMS: usize = 3;
+
+    fn step() -> impl Strategy<Value = Step> {
+        let member = || (0..SOCKETS, 0..ROOMS);
+        prop_oneof![
+            3 => member().prop_map(|(socket, room)| Step::Join(socket, room)),
+            2 => member().prop_map(|(socket, room)| Step::Leave(socket, room)),
+            4 => (0..ROOMS).prop_map(Step::Broadcast),
+            2 => (0..SOCKETS).prop_map(Step::Tell),
+            4 => (1..4_usize).prop_map(Step::Serve),
+        ]
+    }
+
+    fn key(room: usize) -> Key {
+        (0, Some(room.to_string().into()))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+        #[test]
+        fn everybody_gets_what_was_sent_while_they_were_there_in_its_order(
+            steps in vec(step(), 1..80),
+        ) {
+            let rooms = Rooms::<Reader>::default();
+            let sockets: Vec<_> = (0..SOCKETS).map(|n| {
+                let reader = Reader { is_v3: n % 3 == 0, ..Reader::default() };
+                (SocketKey::next(), reader)
+            }).collect();
+            // What each is in, and what each is to have got.
+            let mut joined = vec![[false; ROOMS]; SOCKETS];
+            let mut expected = vec![Vec::new(); SOCKETS];
+            for (number, step) in (0_u32..).zip(steps) {
+                let frame = Frame::event_json("e", &format!("<{number}>")).expect("it is text");
+                match step {
+                    Step::Join(socket, room) => {
+                        let (socket_key, reader) = &sockets[socket];
+                        rooms.join(key(room), *socket_key, reader);
+                        joined[socket][room] = true;
+                    }
+                    Step::Leave(socket, room) => {
+                        rooms.leave(&key(room), sockets[socket].0);
+                        joined[socket][room] = false;
+                    }
+                    Step::Broadcast(room) => {
+                        rooms.broadcast(key(room), [frame]);
+                        let members = expected.iter_mut().zip(&joined);
+                        members.filter(|(_, joined)| joined[room]).for_each(|(expected, _)| expected.push(number));
+                    }
+                    Step::Tell(socket) => {
+                        let (socket_key, reader) = &sockets[socket];
+                        rooms.catch_up(*socket_key);
+                        reader.send(&frame.bytes("/", reader.protocol()));
+                        expected[socket].push(number);
+                    }
+                    Step::Serve(members) => {
+                        rooms.serve(members);
+                    }
+                }
+            }
+            while rooms.serve(SOCKETS).is_some() {}
+            let got: Vec<_> = sockets.iter().map(|(_, reader)| reader.numbers()).collect();
+            prop_assert_eq!(got, expected);
+        }
+    }
 
     #[test]
     fn small_events_are_joined_and_large_ones_are_not_copied() {

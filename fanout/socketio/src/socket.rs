@@ -30,7 +30,7 @@ pub use ack::{Ack, Unanswered};
 pub struct SocketKey(u64);
 
 impl SocketKey {
-    fn next() -> Self {
+    pub(crate) fn next() -> Self {
         /// Over all workers, hence the only thing here that threads share.
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self(NEXT.fetch_add(1, Relaxed))
