@@ -8,7 +8,8 @@
 # make bench-cost, bench-memory, bench-slow, bench-churn  the Socket.IO server alone: what a delivery and a socket cost beside
 #             the servers that others run, what a client that does not read does, what clients leave behind
 
-.PHONY: run test check bench bench-cost bench-memory bench-slow bench-churn bench-programs install viewer screenshots clients-reference
+# make fuzz   the fuzz targets of the codecs, with coverage; needs a C++ compiler; FUZZ_RUNS=1000000 changes how long
+.PHONY: fuzz run test check bench bench-cost bench-memory bench-slow bench-churn bench-programs install viewer screenshots clients-reference
 
 # A failure's own words say where it is; frames of the runtime only bury them.
 export RUST_BACKTRACE ?= 0
@@ -33,6 +34,20 @@ test: install
 	@if cargo nextest --version >/dev/null 2>&1; \
 	then cargo nextest run --locked --workspace; \
 	else cargo test --locked --workspace --all-targets; fi
+
+# libFuzzer needs flags that stable Rust gives only when told so. Our packages have no unsafe code, so that a sanitizer
+# would only make it slower. What is found goes into the target folder; seeds that reach more are committed by hand.
+FUZZ_TARGETS = packets payloads frames
+FUZZ_RUNS = 5000000
+FUZZ = RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir fanout/socketio/fuzz --target-dir target/fuzz --sanitizer none
+
+fuzz:
+	cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
+	for target in $(FUZZ_TARGETS); do \
+	  mkdir -p target/fuzz/corpus/$$target && \
+	  $(FUZZ) $$target target/fuzz/corpus/$$target fanout/socketio/fuzz/seeds/$$target -- \
+	    -runs=$(FUZZ_RUNS) -max_len=2048 -timeout=5 -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix=target/fuzz/ || exit 1; \
+	done
 
 viewer:
 	cd fanout/viewer && npm ci --no-audit --no-fund --loglevel=error && npm run check && npm test && npm run build

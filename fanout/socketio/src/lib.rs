@@ -20,6 +20,8 @@ mod endpoint;
 mod engine;
 mod flusher;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod heartbeat;
 mod host;
 mod namespaces;

@@ -291,8 +291,8 @@ impl Reader {
     }
 
     /// Bytes held between reads.
-    #[cfg(test)]
-    fn held(&self) -> usize {
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn held(&self) -> usize {
         let fragments = self.fragments.as_ref();
         self.leftover.capacity() + fragments.map_or(0, |held| held.bytes.capacity())
     }

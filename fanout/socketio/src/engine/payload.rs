@@ -30,7 +30,7 @@ pub(crate) enum Form {
 }
 
 impl Form {
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn protocol(self) -> Protocol {
         match self {
             Self::V4 => Protocol::V4,
