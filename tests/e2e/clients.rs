@@ -78,6 +78,17 @@ macro_rules! scenario {
 scenario!(example, Echo::Example);
 scenario!(reference, Echo::Reference);
 
+#[tokio::test]
+async fn the_example_of_the_packages_page_is_a_chat() -> anyhow::Result<()> {
+    let (process, url) = tests::chat().await?;
+    let result = Client::start("socketio/chat.mjs", &json!({ "url": url }))?
+        .result()
+        .await;
+    let result = result.with_context(|| process.output())?;
+    assert_eq!(result["heard"], json!(["Ada", "Grace"]));
+    Ok(())
+}
+
 /// Clients watch a channel through the load balancer, which cuts all connections whenever they ask for it, until the
 /// last of them has noticed.
 async fn come_back(script: &str, home: Home) -> anyhow::Result<()> {

@@ -1,4 +1,4 @@
-//! A server of the example's contract on a free port: the package's own, or the official one.
+//! The Socket.IO package's example servers on free ports, and the official server that does the same as one of them.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::time::{Duration, Instant};
@@ -39,28 +39,34 @@ impl Echo {
             .args(["--port", &port.to_string(), "--mode", "socket", "--eio3"])
             .args(["--ping-interval", "300", "--ping-timeout", "20000"])
             .args(["--connect-timeout", "20000", "--max-payload", "1000000"]);
-        let mut process = self.listening(command, port).await?;
-        anyhow::ensure!(!process.has_ended(), "{self:?}: {}", process.output());
-        Ok((process, format!("http://127.0.0.1:{port}")))
+        listening(&format!("{self:?}"), command, port).await
     }
+}
 
-    async fn listening(self, command: Command, port: u16) -> anyhow::Result<Process> {
-        let mut process = Process::start(&format!("{self:?}"), command)?;
-        let until = Instant::now() + PATIENCE;
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, port))
-            .await
-            .is_err()
-        {
-            let is_starting = !process.has_ended() && Instant::now() < until;
-            anyhow::ensure!(
-                is_starting,
-                "{self:?} does not listen: {}",
-                process.output()
-            );
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        Ok(process)
+/// Starts `fanout/socketio/examples/chat.rs`; where it is.
+///
+/// # Errors
+/// It was not built, or does not listen in time.
+pub async fn chat() -> anyhow::Result<(Process, String)> {
+    let port = free_port()?;
+    let mut command = program("examples/chat")?;
+    command.arg(port.to_string());
+    listening("chat", command, port).await
+}
+
+async fn listening(name: &str, command: Command, port: u16) -> anyhow::Result<(Process, String)> {
+    let mut process = Process::start(name, command)?;
+    let until = Instant::now() + PATIENCE;
+    while TcpStream::connect((Ipv4Addr::LOCALHOST, port))
+        .await
+        .is_err()
+    {
+        let is_starting = !process.has_ended() && Instant::now() < until;
+        anyhow::ensure!(is_starting, "{name} does not listen: {}", process.output());
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    anyhow::ensure!(!process.has_ended(), "{name}: {}", process.output());
+    Ok((process, format!("http://127.0.0.1:{port}")))
 }
 
 fn free_port() -> anyhow::Result<u16> {

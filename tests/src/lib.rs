@@ -27,6 +27,6 @@ mod redis_server;
 pub mod world;
 
 pub use clients::Client;
-pub use echo::Echo;
+pub use echo::{Echo, chat};
 pub use process::Process;
 pub use world::{Home, Plan, World};

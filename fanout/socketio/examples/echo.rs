@@ -1,6 +1,6 @@
 //! The servers that the protocols' conformance tests speak to.
 //! `cargo run -p actix-socketio --example echo -- --port 3000 --mode socket --ping-interval 300 --ping-timeout 200`
-//! It shows how the parts are composed, and that an application is one `Host`, or one `EngineHost`.
+//! It shows what an application of each protocol looks like; `chat.rs` is the smaller example.
 //!
 //! Mode `engine` is a bare Engine.IO server at `/engine.io/` that echoes each message. Mode `socket` is a Socket.IO server
 //! at `/socket.io/` with the namespaces `/` and `/custom`: it emits `auth` with the CONNECT payload, answers `message` by
@@ -15,12 +15,12 @@ use actix_http::HttpService;
 use actix_server::Server as HttpServer;
 use actix_service::{fn_service, map_config};
 use actix_socketio::{
-    Accepted, Close, Config, ConnectError, ConnectRequest, DisconnectReason, EngineHost,
-    EngineSession, Event, Frame, Handshake, Host, Message, Refusal, Server, Socket,
+    Accepted, Close, Config, ConnectRequest, EngineHost, EngineSession, Frame, Handlers, Message,
+    Namespace, Server,
 };
 use actix_web::{App, dev::AppConfig};
+use bytes::Bytes;
 use clap::{Parser, ValueEnum};
-use futures_util::future::{FutureExt, LocalBoxFuture, ready};
 use serde_json::{
     Map, Value,
     value::{RawValue, to_raw_value},
@@ -72,59 +72,55 @@ impl EngineHost for Mirror {
     }
 }
 
-/// The Socket.IO server's application.
-struct Echo;
-
-impl Host for Echo {
-    type Session = Box<RawValue>;
-
-    fn on_handshake(&self, _: &Handshake) -> Result<(), Refusal> {
-        Ok(())
-    }
-
-    fn connect(
-        self: Rc<Self>,
-        request: ConnectRequest,
-    ) -> LocalBoxFuture<'static, Result<Accepted<Self::Session>, ConnectError>> {
-        // What clients of version 2 have for a payload is the query of their packet.
-        let query = request.query.as_deref().unwrap_or_default();
-        let pairs: Map<String, Value> = url::form_urlencoded::parse(query.as_bytes())
-            .map(|(name, value)| (name.into_owned(), value.into_owned().into()))
-            .collect();
-        let pairs = || to_raw_value(&pairs).expect("texts have a JSON form");
-        ready(Ok(Accepted::new(request.auth.unwrap_or_else(pairs)))).boxed_local()
-    }
-
-    fn on_connected(&self, socket: &Socket, auth: Self::Session) {
-        socket.send(&Frame::event("auth", &[&auth]));
-    }
-
-    fn on_event(&self, socket: &Socket, event: Event) {
-        let args: Vec<&RawValue> = event.args.iter().map(AsRef::as_ref).collect();
-        let attachments = event.attachments;
-        match (event.name.as_str(), event.ack) {
-            ("message", _) => {
-                socket.send(&Frame::binary_event("message-back", &args, attachments));
-            }
-            ("message-with-ack", Some(ack)) => ack.send_binary(&args, &attachments),
-            ("ask", _) => {
-                let question = Frame::binary_event("question", &args, attachments);
-                actix_rt::spawn(ask(socket.clone(), question));
-            }
-            ("bye", _) => socket.disconnect(),
-            ("drop", _) => socket.close(Close::Normal),
-            _ => {}
-        }
-    }
-
-    fn on_disconnected(&self, _: &Socket, _: DisconnectReason) {}
+/// The Socket.IO server's application: the same in both namespaces.
+fn echo() -> Handlers {
+    Handlers::new()
+        .namespace("/", namespace())
+        .namespace("/custom", namespace())
 }
 
-async fn ask(socket: Socket, question: Frame) {
-    if let Ok(reply) = socket.ask(&question, Duration::from_secs(10)).await {
-        let args: Vec<&RawValue> = reply.args.iter().map(AsRef::as_ref).collect();
-        socket.send(&Frame::binary_event("answered", &args, reply.attachments));
+fn namespace() -> Namespace<Box<RawValue>> {
+    Namespace::new(async |request| Ok(Accepted::new(payload(&request))))
+        .on_connected(|client| client.send(&Frame::event("auth", &[client.session()])))
+        .on("message", async |client, event| {
+            client.send(&repeated("message-back", &event.args, event.attachments));
+        })
+        .on("message-with-ack", async |_, event| {
+            if let Some(ack) = event.ack {
+                ack.send_binary(&borrowed(&event.args), &event.attachments);
+            }
+        })
+        .on("ask", async |client, event| {
+            let question = repeated("question", &event.args, event.attachments);
+            // Spawned: the client may well emit something else before it answers.
+            actix_rt::spawn(async move {
+                if let Ok(reply) = client.ask(&question, Duration::from_secs(10)).await {
+                    client.send(&repeated("answered", &reply.args, reply.attachments));
+                }
+            });
+        })
+        .on("bye", async |client, _| client.disconnect())
+        .on("drop", async |client, _| client.close(Close::Normal))
+}
+
+/// What the client sent with its CONNECT. Clients of version 2 have the query of their packet for that.
+fn payload(request: &ConnectRequest) -> Box<RawValue> {
+    if let Some(auth) = &request.auth {
+        return auth.clone();
     }
+    let query = request.query.as_deref().unwrap_or_default();
+    let pairs: Map<String, Value> = url::form_urlencoded::parse(query.as_bytes())
+        .map(|(name, value)| (name.into_owned(), value.into_owned().into()))
+        .collect();
+    to_raw_value(&pairs).expect("texts have a JSON form")
+}
+
+fn repeated(name: &str, args: &[Box<RawValue>], attachments: Vec<Bytes>) -> Frame {
+    Frame::binary_event(name, &borrowed(args), attachments)
+}
+
+fn borrowed(args: &[Box<RawValue>]) -> Vec<&RawValue> {
+    args.iter().map(AsRef::as_ref).collect()
 }
 
 fn config(arguments: &Arguments) -> Config {
@@ -154,7 +150,7 @@ async fn main() -> std::io::Result<()> {
         .bind("echo", address, move || {
             let endpoint = match arguments.mode {
                 Mode::Engine => server.engine_endpoint(Rc::new(Mirror)),
-                Mode::Socket => server.endpoint(Rc::new(Echo)),
+                Mode::Socket => server.endpoint(Rc::new(echo())),
             };
             let app = App::new()
                 .wrap(Cors::permissive())

@@ -67,8 +67,8 @@ pub(crate) struct Connection {
     /// What an upgrade has read beyond its own packets.
     handed_over: RefCell<Option<Box<Reader>>>,
     task: RefCell<Option<Waker>>,
-    /// Counts as one open connection for as long as it lives.
-    _place: Place,
+    /// Counts as one open connection until its task ends, however long sockets are held.
+    place: Cell<Option<Place>>,
 }
 
 struct Io {
@@ -131,7 +131,7 @@ impl Connection {
             post: RefCell::default(),
             handed_over: RefCell::default(),
             task: RefCell::default(),
-            _place: opening.place,
+            place: Cell::new(Some(opening.place)),
         });
         worker.admit(&connection);
         connection
@@ -250,6 +250,7 @@ impl Connection {
             outbox: Outbox::default(),
             backlog: None,
         });
+        self.place.take();
         self.worker.release(self, reason);
     }
 

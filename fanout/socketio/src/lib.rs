@@ -3,12 +3,16 @@
 //!
 //! actix accepts a connection and reads its request. What is no WebSocket goes through the app to the routes of an
 //! [`Endpoint`]; a WebSocket is handed over by the upgrade service with its stream, and everything of actix is dropped: the
-//! connection is one task of its worker from then on. The application is a [`Host`], one a worker thread. An event is
-//! encoded once, as a [`Frame`]; sending only queues it, and one flusher a worker writes everything that is pending to a
-//! connection in one call.
+//! connection is one task of its worker from then on. An event is encoded once, as a [`Frame`]; sending only queues it,
+//! and one flusher a worker writes everything that is pending to a connection in one call.
 //!
 //! A server is composed of a [`Server`] a process and, on each worker, an [`Endpoint`], an upgrade service that calls
-//! [`Endpoint::serve`], and an app with [`Endpoint::routes`]; `examples/echo.rs` shows all of it.
+//! [`Endpoint::serve`], and an app with [`Endpoint::routes`]. The application is a [`Host`], one a worker thread: most
+//! are made of closures, as [`Handlers`].
+//!
+//! ```no_run
+#![doc = include_str!("../examples/chat.rs")]
+//! ```
 
 mod application;
 mod bare;
@@ -22,6 +26,7 @@ mod flusher;
 mod frame;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+mod handlers;
 mod heartbeat;
 mod host;
 mod namespaces;
@@ -45,6 +50,7 @@ pub use config::Config;
 pub use endpoint::{Endpoint, refuse, switch_protocols};
 pub use engine::{Message, Protocol};
 pub use frame::Frame;
+pub use handlers::{Client, Coming, Handlers, Namespace};
 pub use host::{
     Accepted, ConnectError, ConnectRequest, Event, Forward, Handshake, Host, Recovery, Refusal,
     Reply, Splice,

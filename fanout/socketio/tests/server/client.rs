@@ -82,9 +82,12 @@ impl Client {
     }
 
     pub(crate) async fn send(&mut self, text: &str) {
-        patiently(text, self.stream.send(Message::text(text)))
-            .await
-            .unwrap();
+        self.try_send(text).await.unwrap();
+    }
+
+    /// Sends what the server may not take any more.
+    pub(crate) async fn try_send(&mut self, text: &str) -> Result<(), tungstenite::Error> {
+        patiently(text, self.stream.send(Message::text(text))).await
     }
 
     pub(crate) async fn send_message(&mut self, message: Message) {

@@ -7,6 +7,7 @@ mod client;
 #[cfg(test)]
 mod endings;
 #[cfg(test)]
+mod handlers;
 mod handshake;
 #[cfg(test)]
 mod harness;
