@@ -162,6 +162,17 @@ impl Host for Recorder {
             }
             ("join", _) => socket.join("room").unwrap(),
             ("part", _) => socket.leave("room"),
+            ("join many", Some(ack)) => {
+                let rooms = (0..100).map(|number| socket.join(&number.to_string()));
+                let joined = rooms.flatten().count();
+                ack.send_json(&(joined, socket.rooms().len())).unwrap();
+            }
+            ("replay", _) => {
+                // A hundred times what the queue holds in these tests; what is sent afterwards follows it.
+                let frame = |number: u32| Frame::event_json("past", &(number, "x".repeat(10_000)));
+                socket.replay((0..1_000).map(|number| frame(number).unwrap()));
+                socket.send(&Frame::event("present", &[]));
+            }
             ("json", Some(ack)) => ack.send_json(&serde_json::json!({"ok": true})).unwrap(),
             ("leave", _) => {
                 socket.disconnect();

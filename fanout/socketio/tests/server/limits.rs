@@ -1,8 +1,9 @@
 //! Bytes that are too many, in the wrong form or in pieces.
 
 use actix_socketio::{Config, DisconnectReason};
+use futures_util::SinkExt;
 use tokio_tungstenite::tungstenite::{
-    Message,
+    Error, Message,
     protocol::frame::{
         Frame,
         coding::{Data, OpCode},
@@ -10,8 +11,9 @@ use tokio_tungstenite::tungstenite::{
 };
 
 use crate::{
-    client::masked,
-    harness::{TestServer, quick},
+    client::{Client, QUERY, masked},
+    harness::{TestServer, Told, eventually, quick},
+    http::{Polling, Request},
 };
 
 #[tokio::test]
@@ -119,4 +121,165 @@ async fn a_close_reaches_a_client_that_is_still_sending() {
     raw.send(&header).await;
     raw.send(&vec![b'x'; 2_000_000]).await;
     assert_eq!(raw.close_code().await, 1009);
+}
+
+/// Whether a WebSocket and a poll that would be one session more are refused, with what a client needs to come back.
+async fn refuses_one_more(server: &TestServer, headers: &[(&'static str, &str)]) -> bool {
+    let refused = Client::try_open(server.address, QUERY, headers).await;
+    let poll = QUERY.replace("websocket", "polling");
+    let poll = Request::send(server.address, "GET", &poll, headers, b"").await;
+    let answer = poll.answer().await;
+    let is_refused = answer.status == 503;
+    if is_refused {
+        assert_eq!(answer.header("retry-after"), Some("5"));
+        assert_eq!(
+            answer.text(),
+            r#"{"code":4,"message":"Too many connections"}"#
+        );
+    }
+    match refused {
+        Err(Error::Http(answer)) if is_refused => assert_eq!(answer.status(), 503),
+        Err(error) => panic!("{error}"),
+        Ok(_) => assert!(!is_refused),
+    }
+    is_refused
+}
+
+#[tokio::test]
+async fn no_more_sessions_open_than_the_server_allows() {
+    let server = TestServer::start(Config {
+        connections_max: 3,
+        ..quick()
+    });
+    let sockets = [server.client().await, server.client().await];
+    let polling = Polling::open(server.address, "/socket.io/", "EIO=4").await;
+    assert!(refuses_one_more(&server, &[]).await);
+    assert_eq!(server.running.server.connections(), 3);
+    // A session that polls takes no second place when it is upgraded.
+    let mut upgrade = Client::try_open(server.address, &polling.upgrade_target(), &[])
+        .await
+        .unwrap();
+    upgrade.send("2probe").await;
+    assert_eq!(upgrade.text().await, "3probe");
+    upgrade.send("5").await;
+    // Each that ends makes room for another.
+    drop(sockets);
+    eventually("two places are free", || {
+        server.running.server.connections() == 1
+    })
+    .await;
+    let _again = [server.client().await, server.client().await];
+    assert!(refuses_one_more(&server, &[]).await);
+    assert_eq!(server.stats.refused(), 4);
+}
+
+#[tokio::test]
+async fn no_more_sessions_open_than_an_address_may_have() {
+    let server = TestServer::start(Config {
+        connections_per_address_max: 2,
+        ..quick()
+    });
+    let first = server.client().await;
+    let _second = Polling::open(server.address, "/socket.io/", "EIO=4").await;
+    assert!(refuses_one_more(&server, &[]).await);
+    drop(first);
+    eventually("a place is free", || {
+        server.running.server.connections() == 1
+    })
+    .await;
+    let _again = server.client().await;
+    assert!(refuses_one_more(&server, &[]).await);
+}
+
+#[tokio::test]
+async fn a_flood_of_packets_closes_its_connection_alone() {
+    let server = TestServer::start(Config {
+        packets_per_second_max: 100,
+        ..quick()
+    });
+    let mut other = server.connected("/").await;
+    let ping = || Message::Ping(Vec::new().into());
+    // Events, pings of the WebSocket itself, and whatever else needs no answer.
+    for message in [Message::text(r#"42["e"]"#), ping(), Message::text("3")] {
+        let mut client = server.connected("/").await;
+        // Three windows, as a slow machine may begin another on the way.
+        for _ in 0..300 {
+            if client.stream.send(message.clone()).await.is_err() {
+                break;
+            }
+        }
+        assert_eq!(client.close_code().await, 1008, "{message:?}");
+        server.assert_disconnected(DisconnectReason::Flood);
+    }
+    let polling = Polling::open(server.address, "/socket.io/", "EIO=4").await;
+    let packets = vec!["3"; 101].join("\u{1e}");
+    assert_eq!(polling.post(&packets).await.status, 400);
+    assert_eq!(server.closes("flood"), 4);
+    other.send(r#"42["echo"]"#).await;
+    assert_eq!(other.text().await, r#"42["echo"]"#);
+}
+
+#[tokio::test]
+async fn a_socket_is_in_no_more_rooms_than_it_may_be() {
+    let server = TestServer::start(Config {
+        rooms_per_socket_max: 7,
+        ..quick()
+    });
+    let mut client = server.connected("/").await;
+    client.send(r#"421["join many"]"#).await;
+    assert_eq!(client.text().await, "431[[7,7]]");
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_poll_is_bounded_like_any_other() {
+    let server = TestServer::start(Config {
+        queue_bytes_max: 100_000,
+        ..quick()
+    });
+    let polling = Polling::open(server.address, "/socket.io/", "EIO=4").await;
+    polling.send("40").await;
+    assert!(polling.packets().await.starts_with("40"));
+    let mut fast = server.connected("/").await;
+    let frame = actix_socketio::Frame::event_json("load", &"x".repeat(9_000)).unwrap();
+    let socketio = &server.running.server;
+    for _ in 0..15 {
+        socketio.broadcast("/", None, &frame).unwrap();
+        assert_eq!(fast.text().await.len(), frame.json().len() + 2);
+    }
+    server.assert_disconnected(DisconnectReason::TooSlow);
+    // It comes back: its polls fail, as those of a session that is gone.
+    assert_eq!(polling.poll().await.status, 400);
+    assert_eq!(server.stats.sockets(), 1);
+}
+
+#[tokio::test]
+async fn a_replay_may_be_larger_than_the_queue_and_nothing_overtakes_it() {
+    let server = TestServer::start(Config {
+        queue_bytes_max: 100_000,
+        ..quick()
+    });
+    let mut client = server.connected("/").await;
+    client.send(r#"42["replay"]"#).await;
+    let replay = Told::Event("replay".to_owned(), String::new());
+    while server.told() != replay {}
+    // It reads nothing yet, and the kernel takes far less than ten megabytes.
+    let frame = actix_socketio::Frame::event_json("live", &1).unwrap();
+    server.running.server.broadcast("/", None, &frame).unwrap();
+    for number in 0..1_000 {
+        let past = client.text().await;
+        assert!(past.starts_with(&format!(r#"42["past",[{number},"x"#)));
+    }
+    assert_eq!(client.text().await, r#"42["present"]"#);
+    assert_eq!(client.text().await, r#"42["live",1]"#);
+
+    // What comes after a replay is bounded as ever.
+    let mut stuck = server.connected("/").await;
+    stuck.send(r#"42["replay"]"#).await;
+    let load = actix_socketio::Frame::event_json("load", &"x".repeat(9_000)).unwrap();
+    while server.stats.sockets() == 2 {
+        server.running.server.broadcast("/", None, &load).unwrap();
+        // The one that reads is not closed.
+        assert!(client.text().await.starts_with(r#"42["load""#));
+    }
+    assert_eq!(stuck.close_code().await, 1013);
 }
