@@ -71,14 +71,15 @@ impl FanoutSettings {
     pub fn read(settings: &Settings) -> Result<Self, SettingsError> {
         let port = settings.number("PORT", 3001_u16)?;
         let cdn = Cdn::read(settings)?;
+        let limits = LimitSettings::read(settings)?;
         Ok(Self {
             address: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port),
             peers: PeerSettings::read(settings)?,
             keys: Keys::from_settings(settings)?,
             origins: Origins::from_settings(settings)?,
-            socketio: socketio(settings)?,
+            socketio: socketio(settings, &limits)?,
             redis: redis(settings)?,
-            limits: LimitSettings::read(settings)?,
+            limits,
             proxies: Proxies::from_settings(settings)?,
             oauth: OAuthSettings::read(settings)?,
             expires: settings.duration("JWT_EXPIRES_IN", EXPIRES)?,
@@ -113,7 +114,15 @@ const IMPLICIT_GRACE: Duration = Duration::from_secs(5);
 /// Ten times the events of a whole window: a client that sends as many in a second is no viewer.
 const PACKETS_PER_SECOND_MAX: u32 = 1_000;
 
-fn socketio(settings: &Settings) -> Result<Config, SettingsError> {
+/// Sessions of one process: those that poll cost no descriptor, which bound all others before. At a few KiB each they
+/// fit into any memory that many sockets do.
+const SESSIONS_MAX: usize = 65_536;
+
+/// Sessions of one address on one instance, to those that `CONNECTIONS_PER_ADDRESS_MAX` lets connect: as many again may
+/// be about to. That limit itself is counted over all instances, at CONNECT.
+const SESSIONS_PER_CONNECTION: usize = 2;
+
+fn socketio(settings: &Settings, limits: &LimitSettings) -> Result<Config, SettingsError> {
     let default = Config::default();
     let positive = |name: &'static str, value: usize| {
         if value == 0 {
@@ -123,6 +132,7 @@ fn socketio(settings: &Settings) -> Result<Config, SettingsError> {
     };
     let payload = settings.bytes("SOCKET_MAX_HTTP_BUFFER_SIZE", default.max_payload)?;
     let queue = settings.bytes("SOCKET_QUEUE_MAX", default.queue_bytes_max)?;
+    let per_address = usize::try_from(limits.connections_per_address_max).unwrap_or(usize::MAX);
     Ok(Config {
         ping_interval: settings.milliseconds("SOCKET_PING_INTERVAL", default.ping_interval)?,
         ping_timeout: settings.milliseconds("SOCKET_PING_TIMEOUT", default.ping_timeout)?,
@@ -130,6 +140,8 @@ fn socketio(settings: &Settings) -> Result<Config, SettingsError> {
         queue_bytes_max: positive("SOCKET_QUEUE_MAX", queue)?,
         allow_eio3: true,
         packets_per_second_max: PACKETS_PER_SECOND_MAX,
+        connections_max: SESSIONS_MAX,
+        connections_per_address_max: per_address.saturating_mul(SESSIONS_PER_CONNECTION),
         implicit_grace: Some(IMPLICIT_GRACE),
         ..default
     })

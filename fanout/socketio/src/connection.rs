@@ -186,6 +186,9 @@ impl Connection {
         // A client that comes back gets what is left of a replay anew.
         io.backlog = None;
         if ending.reason == DisconnectReason::TooSlow {
+            // An operator is told: where many are, the network or this machine is what is slow.
+            let queued_bytes = io.outbox.bytes();
+            tracing::info!(queued_bytes, "a client does not keep up and is closed");
             io.outbox.drop_unsent();
         }
         drop(io);

@@ -131,8 +131,8 @@ impl Endpoint {
     /// Everything that is looked at before a new session is answered.
     fn admit(&self, mut handshake: Handshake) -> Result<(Handshake, Slot), Refusal> {
         self.inner.service.on_handshake(&handshake)?;
-        let peer = handshake.peer.map(|peer| peer.ip());
-        let place = self.worker().shared.take_place(peer);
+        let address = self.inner.service.address(&handshake);
+        let place = self.worker().shared.take_place(address);
         let place = place.ok_or_else(too_many)?;
         let kept = &self.config().handshake_headers;
         let headers = handshake

@@ -2,7 +2,11 @@
 //! It promises that a host is called on its own worker thread alone, never from inside a call on a socket, and is
 //! told of each connected socket's end exactly once. What a token, a user or an event means is the host's affair.
 
-use std::{fmt, net::SocketAddr, rc::Rc};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    rc::Rc,
+};
 
 use actix_codec::Framed;
 use actix_http::{Request, h1};
@@ -29,6 +33,13 @@ pub trait Host: 'static {
     /// # Errors
     /// The HTTP answer that the client gets in place of the upgrade.
     fn on_handshake(&self, handshake: &Handshake) -> Result<(), Refusal>;
+
+    /// The address on whose account the connection counts
+    /// ([`Config::connections_per_address_max`](crate::Config::connections_per_address_max)), `None` if on none: the peer's,
+    /// unless a host behind a proxy knows better.
+    fn address(&self, handshake: &Handshake) -> Option<IpAddr> {
+        handshake.peer.map(|peer| peer.ip())
+    }
 
     /// Authenticates one CONNECT. The future is dropped when the client leaves or
     /// [`Config::connect_timeout`](crate::Config::connect_timeout) ends first.

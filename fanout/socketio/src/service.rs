@@ -1,6 +1,6 @@
 //! What an endpoint serves, behind one object: an application of Socket.IO or of Engine.IO alone.
 
-use std::rc::Rc;
+use std::{net::IpAddr, rc::Rc};
 
 use actix_web::HttpResponse;
 use futures_util::future::{FutureExt, LocalBoxFuture, ready};
@@ -17,6 +17,8 @@ use crate::{
 pub(crate) trait Service {
     fn on_handshake(&self, handshake: &Handshake) -> Result<(), Refusal>;
 
+    fn address(&self, handshake: &Handshake) -> Option<IpAddr>;
+
     /// Runs a session to its end, as a task of its worker.
     fn start(&self, connection: Rc<Connection>, already_read: Vec<u8>);
 
@@ -30,6 +32,10 @@ pub(crate) struct SocketIo<H>(pub(crate) Rc<H>);
 impl<H: Host> Service for SocketIo<H> {
     fn on_handshake(&self, handshake: &Handshake) -> Result<(), Refusal> {
         self.0.on_handshake(handshake)
+    }
+
+    fn address(&self, handshake: &Handshake) -> Option<IpAddr> {
+        self.0.address(handshake)
     }
 
     fn start(&self, connection: Rc<Connection>, already_read: Vec<u8>) {
@@ -52,6 +58,10 @@ pub(crate) struct EngineIo<E>(pub(crate) Rc<E>);
 impl<E: EngineHost> Service for EngineIo<E> {
     fn on_handshake(&self, handshake: &Handshake) -> Result<(), Refusal> {
         self.0.on_handshake(handshake)
+    }
+
+    fn address(&self, handshake: &Handshake) -> Option<IpAddr> {
+        handshake.peer.map(|peer| peer.ip())
     }
 
     fn start(&self, connection: Rc<Connection>, already_read: Vec<u8>) {

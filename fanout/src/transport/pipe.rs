@@ -75,7 +75,7 @@ impl Pipe {
         if !has_room() {
             self.write_out();
             if !has_room() {
-                return self.end(Close::TooSlow);
+                return self.end_as_slow();
             }
         }
         self.queue.borrow_mut().push(frame);
@@ -94,6 +94,13 @@ impl Pipe {
         }
         drop(queue);
         self.wake();
+    }
+
+    /// Ends the pipe of a client that does not keep up.
+    pub fn end_as_slow(&self) {
+        let queued_bytes = self.queued_bytes();
+        tracing::info!(queued_bytes, "a client does not keep up and is closed");
+        self.end(Close::TooSlow);
     }
 
     /// Ends the pipe after what is queued; as too slow, at once. The first ending wins.

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use actix_socketio::{
@@ -17,7 +18,7 @@ use serde_json::{Value, json};
 
 use super::door::bearer;
 use super::{Answer, Caller, Closed, Door, Link, Reply};
-use crate::address::FORWARDED_FOR;
+use crate::address::{ClientAddress, FORWARDED_FOR};
 use crate::auth::AuthError;
 use crate::http::refusal;
 use crate::hub::Arrival;
@@ -49,16 +50,21 @@ impl SocketIo {
         })
     }
 
+    /// Where a request comes from.
+    fn client(&self, handshake: &Handshake) -> ClientAddress {
+        let forwarded = handshake.headers.get_all(FORWARDED_FOR);
+        let peer = handshake.peer.map(|peer| peer.ip());
+        self.door.proxies.client(peer, forwarded)
+    }
+
     async fn authenticate(
         &self,
         request: ConnectRequest,
     ) -> Result<Accepted<Coming>, ConnectError> {
         let token = token(&request).map_err(|error| refused(&error.into()))?;
         let handshake = &request.handshake;
-        let forwarded = handshake.headers.get_all(FORWARDED_FOR);
-        let peer = handshake.peer.map(|peer| peer.ip());
         let caller = Caller {
-            address: self.door.proxies.client(peer, forwarded),
+            address: self.client(handshake),
             transport: Rc::as_ptr(handshake).addr(),
         };
         let admitted = match &request.recovery {
@@ -154,6 +160,13 @@ impl Host for SocketIo {
         }
         let text = "Origin not allowed";
         Err(refusal::of(StatusCode::FORBIDDEN, text, Some("FORBIDDEN")))
+    }
+
+    fn address(&self, handshake: &Handshake) -> Option<IpAddr> {
+        match self.client(handshake) {
+            ClientAddress::Known(address) => Some(address),
+            ClientAddress::Unknown => None,
+        }
     }
 
     fn connect(

@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -16,7 +17,10 @@ use crate::crowd;
 use crate::limit;
 use crate::link::{Link, LinkError};
 use crate::outcome::{Outcome, machine};
+use crate::packet::Namespace;
 use crate::peer::{Peer, Server};
+use crate::polling::Polling;
+use crate::services::http;
 use crate::stage::{Burst, Stage, Stats};
 use crate::usage::{Memory, files, threads};
 
@@ -51,19 +55,22 @@ pub struct ChurnPlan {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Transport {
     WebSocket,
+    Polling,
+    /// Polling, and then a WebSocket.
+    Upgrade,
 }
 
 impl Transport {
     /// The mix, by turns: every transport that the server has.
-    const MIX: [Self; 1] = [Self::WebSocket];
+    const MIX: [Self; 3] = [Self::WebSocket, Self::Polling, Self::Upgrade];
 }
 
 /// How a client leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Leave {
-    /// It leaves the namespace and closes the connection.
+    /// It leaves the namespace and closes the connection, or the session that polls.
     Disconnect,
-    /// It closes the WebSocket and waits for the server to agree.
+    /// It closes the WebSocket, or the session that polls, and waits for the server to agree.
     Close,
     /// It is gone without a word.
     Cut,
@@ -71,6 +78,13 @@ enum Leave {
 
 impl Leave {
     const MIX: [Self; 3] = [Self::Disconnect, Self::Close, Self::Cut];
+}
+
+/// Every transport with every way to leave, by turns.
+fn mix() -> impl Iterator<Item = (Transport, Leave)> {
+    let pairs = |transport| Leave::MIX.map(|leave| (transport, leave));
+    let all: Vec<_> = Transport::MIX.into_iter().flat_map(pairs).collect();
+    all.into_iter().cycle()
 }
 
 /// What the server has at a moment.
@@ -119,11 +133,12 @@ pub async fn churn(plan: &ChurnPlan) -> anyhow::Result<Outcome> {
         gone: 0,
         reasons: Vec::new(),
     };
+    let http = http().http1_only().build().context("no HTTP client")?;
     let mut clients = JoinSet::new();
     let began = Instant::now();
     for minute in 0..plan.minutes {
         let begins = began + MINUTE * minute;
-        one_minute(plan, &mut stage, &mut clients, begins).await?;
+        one_minute(plan, &http, &mut stage, &mut clients, begins).await?;
         history.minutes.push(Holding::of(stage.process())?);
         while let Some(client) = clients.try_join_next() {
             history.note(client.context("a client panicked")?);
@@ -145,19 +160,19 @@ pub async fn churn(plan: &ChurnPlan) -> anyhow::Result<Outcome> {
 /// Lets a minute's clients in, each when it is due.
 async fn one_minute(
     plan: &ChurnPlan,
+    http: &reqwest::Client,
     stage: &mut Stage,
     clients: &mut JoinSet<Result<(), LinkError>>,
     begins: Instant,
 ) -> anyhow::Result<()> {
     let mut next_message = begins;
-    let transports = Transport::MIX.into_iter().cycle();
-    let mut mix = transports.zip(Leave::MIX.into_iter().cycle());
+    let mut mix = mix();
     for number in 0..plan.per_minute {
         stage
             .rest_until(begins + MINUTE * number / plan.per_minute)
             .await?;
         if let Some((transport, leave)) = mix.next() {
-            clients.spawn(visit(stage.address(), transport, leave));
+            clients.spawn(visit(http.clone(), stage.address(), transport, leave));
         }
         if Instant::now() >= next_message {
             stage.order(MESSAGE, Instant::now()).await?;
@@ -168,10 +183,41 @@ async fn one_minute(
 }
 
 /// A client's whole life.
-async fn visit(address: SocketAddr, transport: Transport, leave: Leave) -> Result<(), LinkError> {
-    let mut link = match transport {
-        Transport::WebSocket => crowd::join(address).await?,
-    };
+async fn visit(
+    http: reqwest::Client,
+    address: SocketAddr,
+    transport: Transport,
+    leave: Leave,
+) -> Result<(), LinkError> {
+    if transport == Transport::WebSocket {
+        return stay(crowd::join(address).await?, leave).await;
+    }
+    let polling = timeout(crowd::JOIN_PATIENCE, Polling::join(&http, address)).await;
+    let polling = polling.unwrap_or(Err(LinkError::Slow))?;
+    if transport == Transport::Upgrade {
+        let upgrade = Link::take_over(address, Namespace::Root, polling.sid());
+        let upgrade = timeout(crowd::JOIN_PATIENCE, upgrade).await;
+        return stay(upgrade.unwrap_or(Err(LinkError::Slow))?, leave).await;
+    }
+    let mut reading = pin!(polling.read_on());
+    if let Ok(ended) = timeout(STAY, &mut reading).await {
+        return Err(ended);
+    }
+    match leave {
+        Leave::Disconnect => polling.send(&["41", "1"]).await?,
+        Leave::Close => polling.send(&["1"]).await?,
+        Leave::Cut => return Ok(()),
+    }
+    // The poll that is under way ends, and the next one finds nothing.
+    match timeout(GOODBYE_PATIENCE, reading).await {
+        Ok(LinkError::Http(_)) => Ok(()),
+        Ok(error) => Err(error),
+        Err(_) => Err(LinkError::Slow),
+    }
+}
+
+/// The life of a client with a WebSocket, once it is in the room.
+async fn stay(mut link: Link, leave: Leave) -> Result<(), LinkError> {
     if let Ok(ended) = timeout(STAY, read_on(&mut link)).await {
         return Err(ended);
     }

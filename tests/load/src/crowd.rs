@@ -17,7 +17,7 @@ use crate::tally::Tally;
 /// How many join at a time: enough to keep both sides busy, and less than the queue of any listening socket.
 const JOINING_MAX: usize = 64;
 /// How long joining may take once it is a client's turn. Servers give a CONNECT 10 s and more.
-const JOIN_PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const JOIN_PATIENCE: Duration = Duration::from_secs(30);
 
 /// The clients. Dropping it cuts them.
 #[derive(Debug)]

@@ -21,6 +21,7 @@ mod packet;
 mod peer;
 mod percentile;
 mod plan;
+mod polling;
 mod process;
 mod scoreboard;
 mod services;

@@ -20,6 +20,9 @@ pub(crate) enum LinkError {
     /// The connection failed.
     #[error("the connection failed: {0}")]
     Io(#[from] std::io::Error),
+    /// A request of long polling failed, or was answered by an error.
+    #[error("a request failed: {0}")]
+    Http(#[from] reqwest::Error),
     /// What came is not WebSocket.
     #[error(transparent)]
     Frame(#[from] FrameError),
@@ -53,7 +56,23 @@ pub(crate) struct Link {
 impl Link {
     /// Connects and shakes hands.
     pub(crate) async fn open(address: SocketAddr, namespace: Namespace) -> Result<Self, LinkError> {
-        Self::open_on(TcpStream::connect(address).await?, address, namespace).await
+        Self::open_on(TcpStream::connect(address).await?, address, namespace, "").await
+    }
+
+    /// Takes a session over that has been polling so far, with its namespace (Engine.IO 4, "Upgrade").
+    pub(crate) async fn take_over(
+        address: SocketAddr,
+        namespace: Namespace,
+        sid: &str,
+    ) -> Result<Self, LinkError> {
+        let stream = TcpStream::connect(address).await?;
+        let query = format!("&sid={sid}");
+        let mut link = Self::open_on(stream, address, namespace, &query).await?;
+        link.send("2probe").await?;
+        link.until(|packet| matches!(packet, Packet::Probed))
+            .await?;
+        link.send("5").await?;
+        Ok(link)
     }
 
     /// The same, with a receive buffer of so many bytes (`SO_RCVBUF`, `socket(7)`).
@@ -64,7 +83,7 @@ impl Link {
     ) -> Result<Self, LinkError> {
         let socket = TcpSocket::new_v4()?;
         socket.set_recv_buffer_size(receive_bytes)?;
-        Self::open_on(socket.connect(address).await?, address, namespace).await
+        Self::open_on(socket.connect(address).await?, address, namespace, "").await
     }
 
     /// The WebSocket handshake. `Sec-WebSocket-Accept` is not checked: we know who answers.
@@ -72,10 +91,11 @@ impl Link {
         mut stream: TcpStream,
         address: SocketAddr,
         namespace: Namespace,
+        query: &str,
     ) -> Result<Self, LinkError> {
         stream.set_nodelay(true)?;
         let request = format!(
-            "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\n\
+            "GET /socket.io/?EIO=4&transport=websocket{query} HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\n\
              Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
         );
         stream.write_all(request.as_bytes()).await?;

@@ -31,6 +31,8 @@ pub(crate) enum Packet<'a> {
     Open,
     /// The server's heartbeat, which wants an answer.
     Ping,
+    /// A WebSocket may take its session over.
+    Probed,
     /// The namespace is ours.
     Connected,
     /// The namespace is not ours; the rest says why.
@@ -50,6 +52,7 @@ impl<'a> Packet<'a> {
     pub(crate) fn read(namespace: Namespace, text: &'a [u8]) -> Self {
         match text {
             b"2" => Self::Ping,
+            b"3probe" => Self::Probed,
             [b'0', ..] => Self::Open,
             [b'4', kind, rest @ ..] => rest
                 .strip_prefix(namespace.prefix().as_bytes())

@@ -117,7 +117,8 @@ impl Services {
     /// Starts all of them.
     pub(crate) async fn start(programs: &Programs) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir().context("a temporary folder")?;
-        let http = client()?;
+        let http = http().timeout(HTTP_PATIENCE).build();
+        let http = http.context("no HTTP client")?;
         let (nats, nats_url) = nats(programs, folder.path()).await?;
         let (sim, sim_url) = sim(programs, folder.path()).await?;
         let world = World::of(&http, &sim_url).await?;
@@ -163,14 +164,13 @@ impl Services {
     }
 }
 
-/// Only loopback is asked, without TLS; the library wants a provider all the same.
-fn client() -> anyhow::Result<Client> {
+/// A client for loopback, without TLS; the library wants a provider all the same.
+pub(crate) fn http() -> reqwest::ClientBuilder {
     // Another caller of this process may have installed it, which is as good.
     rustls::crypto::ring::default_provider()
         .install_default()
         .ok();
-    let client = Client::builder().no_proxy().timeout(HTTP_PATIENCE).build();
-    client.context("no HTTP client")
+    Client::builder().no_proxy()
 }
 
 async fn nats(programs: &Programs, home: &Path) -> anyhow::Result<(Process, String)> {

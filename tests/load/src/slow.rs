@@ -25,7 +25,7 @@ const PONG_EVERY: Duration = Duration::from_secs(25);
 /// The slow client's receive buffer: a phone's rather than this kernel's, which would take 32 MiB for it.
 const RECEIVE_BYTES: u32 = 64 * 1024;
 /// How the server names a client that does not keep up.
-const TOO_SLOW: &str = "too_slow";
+const TOO_SLOW: &str = "slow";
 
 /// What `load slow` measures.
 #[derive(Clone, Debug, clap::Args)]
@@ -101,6 +101,10 @@ pub async fn slow(plan: &SlowPlan) -> anyhow::Result<Outcome> {
         failures: failures(&runs),
     })
 }
+
+/// What a slow client may cost the others at p99, of the medians: a fifth, or so many milliseconds where that is more.
+const RATIO_MAX: f64 = 1.2;
+const MORE_MS_MAX: f64 = 2.0;
 
 async fn run(plan: &SlowPlan, peer: &Peer, cores: Cores, guest: Guest) -> anyhow::Result<Run> {
     let mut stage = Stage::start(peer, plan.sockets, cores).await?;
@@ -190,7 +194,17 @@ fn failures(runs: &[Run]) -> Vec<String> {
         };
         Some(format!("run {}: {what}", index + 1))
     });
-    wrong.collect()
+    let mut wrong: Vec<String> = wrong.collect();
+    let median = |guest| Spread::of(p99s(runs, guest)).map(|spread| spread.median);
+    if let (Some(without), Some(with)) = (median(Guest::Absent), median(Guest::Slow)) {
+        let most = (without * RATIO_MAX).max(without + MORE_MS_MAX);
+        if with > most {
+            wrong.push(format!(
+                "the others' p99 is {with:.2} ms, more than {most:.2} ms"
+            ));
+        }
+    }
+    wrong
 }
 
 fn table(plan: &SlowPlan, runs: &[Run]) -> anyhow::Result<String> {
@@ -286,6 +300,22 @@ mod tests {
             "run 2: a client that reads was closed as too slow",
         ];
         assert_eq!(failures(&bad), said);
+    }
+
+    #[test]
+    fn the_others_must_hardly_notice() {
+        let with = |p99_ms| {
+            let runs = [
+                run(Guest::Absent, 20.0, None),
+                run(Guest::Slow, p99_ms, Some(9)),
+            ];
+            failures(&runs)
+        };
+        assert!(with(23.9).is_empty());
+        assert_eq!(
+            with(24.5),
+            ["the others' p99 is 24.50 ms, more than 24.00 ms"]
+        );
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::{
     cell::RefCell,
     collections::BTreeMap,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
     rc::Rc,
     sync::{Arc, Mutex, mpsc},
     thread::JoinHandle,
@@ -68,6 +68,13 @@ impl Host for Recorder {
             Some(_) => Err(Refusal::new(http::StatusCode::FORBIDDEN, r#"{"no":true}"#)
                 .with_header(http::header::VARY, http::HeaderValue::from_static("Origin"))),
             None => Ok(()),
+        }
+    }
+
+    fn address(&self, handshake: &Handshake) -> Option<IpAddr> {
+        match handshake.headers.get("x-address") {
+            Some(address) => address.to_str().unwrap().parse().ok(),
+            None => handshake.peer.map(|peer| peer.ip()),
         }
     }
 

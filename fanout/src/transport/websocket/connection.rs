@@ -324,7 +324,7 @@ impl Connection {
         }
         let stalled = self.blocked_since.map(|at| at + self.bounds.ping_timeout);
         if stalled.is_some_and(|by| by <= now) {
-            self.pipe.end(Close::TooSlow);
+            self.pipe.end_as_slow();
         }
         match self.heartbeat {
             Heartbeat::LifeBy(by) if by <= now => return Err(Farewell::Close(Close::Policy)),
