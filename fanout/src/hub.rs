@@ -388,6 +388,12 @@ impl Drop for Question<'_> {
 }
 
 impl State {
+    /// The room of a channel, made if there is none.
+    fn room(&mut self, channel: ChannelId) -> &mut Room {
+        let room = self.rooms.entry(channel);
+        room.or_insert_with(|| Room::of(channel))
+    }
+
     fn access(
         &self,
         key: ViewerKey,

@@ -3,7 +3,9 @@
 //! No await in here: everything happens at one position of the feed, so that a page, the membership and the
 //! next live event meet without a gap or a double.
 
-use std::collections::{BTreeMap, HashMap};
+mod members;
+
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -20,6 +22,7 @@ use crate::object::{MessageObject, message_object};
 use crate::offset::{Bookmark, Offset};
 use crate::session::ViewerKey;
 use crate::transport::{Hold, Link, Reply};
+use members::Members;
 
 /// Messages that a room keeps: two of the largest pages, so that deletions do not empty one at once.
 pub const ROOM_MESSAGES: u32 = 200;
@@ -55,9 +58,9 @@ pub struct Join {
 }
 
 /// One channel on one worker.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Room {
-    members: BTreeMap<ViewerKey, Link>,
+    members: Members,
     log: Option<Log>,
     loading: Option<Loading>,
     /// Who came since the members were told how many they are.
@@ -136,6 +139,19 @@ impl<'a> PageObject<'a> {
 }
 
 impl Room {
+    /// A channel's room, which nobody has asked for anything.
+    pub fn of(channel: ChannelId) -> Self {
+        Self {
+            members: Members::of(channel),
+            log: None,
+            loading: None,
+            uncounted: Vec::new(),
+            counted: 0,
+            is_watched: false,
+            idle_sweeps: 0,
+        }
+    }
+
     /// Nobody is here and nobody is coming.
     pub fn is_empty(&self) -> bool {
         self.members.is_empty() && self.loading.is_none()
@@ -155,7 +171,7 @@ impl Room {
     pub fn count(&mut self, count: u32) -> Vec<ViewerKey> {
         let uncounted = std::mem::take(&mut self.uncounted);
         if std::mem::replace(&mut self.counted, count) == count {
-            let is_here = |key: &ViewerKey| self.members.contains_key(key);
+            let is_here = |key: &ViewerKey| self.members.has(*key);
             return uncounted.into_iter().filter(is_here).collect();
         }
         self.members().collect()
@@ -201,7 +217,7 @@ impl Room {
 
     /// Who is here.
     pub fn members(&self) -> impl Iterator<Item = ViewerKey> {
-        self.members.keys().copied()
+        self.members.keys()
     }
 
     /// The load is done: the joins that waited for it, and whether there is a page for them now.
@@ -303,7 +319,7 @@ impl Room {
 
     /// Sends every member an event. How many got it.
     pub fn tell(&self, frames: &Frames) -> usize {
-        self.members.values().for_each(|link| link.send(frames));
+        self.members.tell(frames);
         self.members.len()
     }
 
@@ -348,7 +364,7 @@ impl Room {
     /// A viewer is in. True if they were not.
     pub fn enter(&mut self, viewer: ViewerKey, link: Link) -> bool {
         self.idle_sweeps = 0;
-        let is_new = self.members.insert(viewer, link).is_none();
+        let is_new = self.members.insert(viewer, link);
         if is_new {
             self.uncounted.push(viewer);
         }
@@ -362,11 +378,11 @@ impl Room {
 
     /// This hold stands for the viewer here.
     pub fn is_held(&self, viewer: ViewerKey, hold: &Rc<Hold>) -> bool {
-        matches!(self.members.get(&viewer), Some(Link::Held(own)) if Rc::ptr_eq(own, hold))
+        self.members.is_held(viewer, hold)
     }
 
     /// A viewer is out. True if they were in.
     pub fn leave(&mut self, viewer: ViewerKey) -> bool {
-        self.members.remove(&viewer).is_some()
+        self.members.remove(viewer)
     }
 }

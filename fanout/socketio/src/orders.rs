@@ -53,7 +53,7 @@ impl Broadcast {
     fn send(&mut self, worker: &Worker) {
         if !self.frames.is_empty() {
             let room = (self.namespace, self.room.as_deref().map(Rc::from));
-            worker.broadcast(room, self.frames.drain(..));
+            worker.broadcast(room, std::mem::take(&mut self.frames));
         }
     }
 }
@@ -89,7 +89,7 @@ impl Worker {
                 Err(error) => tracing::warn!(%error, "a stream could not change its worker"),
             },
             Order::Broadcast(namespace, room, frame) => {
-                self.broadcast((namespace, room.as_deref().map(Rc::from)), [frame]);
+                self.broadcast((namespace, room.as_deref().map(Rc::from)), vec![frame]);
             }
         }
     }

@@ -23,6 +23,15 @@ const JOINED_BYTES_MAX: usize = 64 * 1024;
 /// A room of a namespace, or all of it.
 type Key = (usize, Option<Rc<str>>);
 
+/// Where a broadcast comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// From any thread, by the worker's mailbox.
+    Mailbox,
+    /// From the worker itself.
+    Worker,
+}
+
 /// What a member's bytes go to: its connection, or in tests what stands for one.
 pub(crate) trait Recipient: Clone {
     fn protocol(&self) -> Protocol;
@@ -55,6 +64,8 @@ pub(crate) struct Rooms<R = Rc<Connection>> {
 struct State<R> {
     rooms: HashMap<Key, Members<R>>,
     passes: VecDeque<Pass>,
+    /// The bytes of all frames that are pending.
+    pending_bytes: usize,
     /// The number of the last pass.
     last: u64,
 }
@@ -73,6 +84,8 @@ struct Pass {
     number: u64,
     room: Key,
     frames: Vec<Frame>,
+    /// Of the frames, those that a mailbox counts until they have gone out.
+    ordered_bytes: usize,
     encoded: Encoded,
     /// The members before this place have it.
     cursor: usize,
@@ -86,6 +99,7 @@ impl<R> Default for Rooms<R> {
             state: RefCell::new(State {
                 rooms: HashMap::new(),
                 passes: VecDeque::new(),
+                pending_bytes: 0,
                 last: 0,
             }),
             is_pending: Cell::new(false),
@@ -134,23 +148,36 @@ impl<R: Recipient> Rooms<R> {
     }
 
     /// Has some events sent to all of a room. True if there was nothing to do before.
-    pub(crate) fn broadcast(&self, room: Key, frames: impl IntoIterator<Item = Frame>) -> bool {
+    pub(crate) fn broadcast(&self, room: Key, frames: Vec<Frame>, origin: Origin) -> bool {
         let state = &mut *self.state.borrow_mut();
+        let bytes = frames.iter().map(|frame| frame.json().len()).sum();
+        state.pending_bytes += bytes;
+        let ordered_bytes = match origin {
+            Origin::Mailbox => bytes,
+            Origin::Worker => 0,
+        };
         let open = state.passes.back_mut();
         if let Some(pass) = open.filter(|pass| pass.room == room && !pass.is_closed) {
             pass.frames.extend(frames);
+            pass.ordered_bytes += ordered_bytes;
             return false;
         }
         state.last += 1;
         state.passes.push_back(Pass {
             number: state.last,
             room,
-            frames: frames.into_iter().collect(),
+            frames,
+            ordered_bytes,
             encoded: Encoded::default(),
             cursor: 0,
             is_closed: false,
         });
         !self.is_pending.replace(true)
+    }
+
+    /// The bytes of all events that are pending, each counted once.
+    pub(crate) fn pending_bytes(&self) -> usize {
+        self.state.borrow().pending_bytes
     }
 
     /// Sees to it that a socket has everything that was broadcast to it so far.
@@ -167,7 +194,7 @@ impl<R: Recipient> Rooms<R> {
         }
     }
 
-    /// Serves so many members. The bytes that are off the worker's hands by that; none if nothing is pending.
+    /// Serves so many members. The bytes of a mailbox that have gone out by that; none if nothing is pending.
     pub(crate) fn serve(&self, members_max: usize) -> Option<usize> {
         if !self.is_pending.get() {
             return None;
@@ -178,7 +205,7 @@ impl<R: Recipient> Rooms<R> {
             return None;
         };
         let members = state.rooms.get_mut(&pass.room);
-        let end = pass.cursor + members_max;
+        let end = pass.cursor.saturating_add(members_max);
         let mut is_over = true;
         if let Some(members) = members {
             let range = pass.cursor..end.min(members.len());
@@ -193,14 +220,18 @@ impl<R: Recipient> Rooms<R> {
         if !is_over {
             return Some(0);
         }
-        let bytes = pass.frames.iter().map(|frame| frame.json().len()).sum();
+        let bytes: usize = pass.frames.iter().map(|frame| frame.json().len()).sum();
+        let ordered_bytes = pass.ordered_bytes;
+        state.pending_bytes -= bytes;
         state.passes.pop_front();
-        Some(bytes)
+        Some(ordered_bytes)
     }
 
     /// Forgets everything that is pending.
     pub(crate) fn clear(&self) {
-        self.state.borrow_mut().passes.clear();
+        let state = &mut *self.state.borrow_mut();
+        state.passes.clear();
+        state.pending_bytes = 0;
         self.is_pending.set(false);
     }
 }
@@ -354,7 +385,7 @@ mod tests {
                         joined[socket][room] = false;
                     }
                     Step::Broadcast(room) => {
-                        rooms.broadcast(key(room), [frame]);
+                        rooms.broadcast(key(room), vec![frame], Origin::Worker);
                         let members = expected.iter_mut().zip(&joined);
                         members.filter(|(_, joined)| joined[room]).for_each(|(expected, _)| expected.push(number));
                     }
@@ -370,6 +401,7 @@ mod tests {
                 }
             }
             while rooms.serve(SOCKETS).is_some() {}
+            prop_assert_eq!(rooms.pending_bytes(), 0);
             let got: Vec<_> = sockets.iter().map(|(_, reader)| reader.numbers()).collect();
             prop_assert_eq!(got, expected);
         }

@@ -206,6 +206,14 @@ impl Socket {
         }
     }
 
+    /// Sends an event to all sockets of this worker that are in a room of this socket's namespace, or in the namespace:
+    /// as [`Server::broadcast`](crate::Server::broadcast) does on every worker, and to itself where it is among them.
+    pub fn broadcast_local(&self, room: Option<&str>, frame: &Frame) {
+        let worker = self.0.connection.worker();
+        let room = (self.0.namespace, room.map(Into::into));
+        worker.broadcast_local(room, frame.clone());
+    }
+
     /// The rooms that it is in.
     pub fn rooms(&self) -> Vec<Rc<str>> {
         self.0.rooms.borrow().clone()

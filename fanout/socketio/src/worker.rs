@@ -16,7 +16,7 @@ use crate::{
     config::Config,
     connection::Connection,
     frame::Frame,
-    rooms::Rooms,
+    rooms::{Origin, Rooms},
     server::{Mailbox, Order, Server, Shared},
     sid,
     stats::Stats,
@@ -24,6 +24,10 @@ use crate::{
 
 /// Bytes of one read. Four times the kernel's usual segment on loopback, and one buffer for the whole worker.
 const SCRATCH_BYTES: usize = 64 * 1024;
+
+/// Bytes of events that may wait for their pass over a room, when the worker itself sends them: what one socket's queue
+/// holds by default.
+const PENDING_BYTES_MAX: usize = 1024 * 1024;
 
 /// Connections closed between two pauses of a drain: what the project's fairness rule allows at once.
 const CLOSE_SLICE: usize = 256;
@@ -126,14 +130,26 @@ impl Worker {
         dirty.push(connection);
     }
 
-    /// Has some events sent to all of a room.
-    pub(crate) fn broadcast(
-        &self,
-        room: (usize, Option<Rc<str>>),
-        frames: impl IntoIterator<Item = Frame>,
-    ) {
-        if !self.is_stopped.get() && self.rooms.broadcast(room, frames) {
+    /// Has some events sent to all of a room that were ordered by the mailbox.
+    pub(crate) fn broadcast(&self, room: (usize, Option<Rc<str>>), frames: Vec<Frame>) {
+        if !self.is_stopped.get() && self.rooms.broadcast(room, frames, Origin::Mailbox) {
             self.dirtied.notify_one();
+        }
+    }
+
+    /// Has an event sent to all of a room. If too much is pending already it is written here and now: whoever sends more
+    /// than this thread can write is held up by that.
+    pub(crate) fn broadcast_local(&self, room: (usize, Option<Rc<str>>), frame: Frame) {
+        if self.is_stopped.get() {
+            return;
+        }
+        if self.rooms.broadcast(room, vec![frame], Origin::Worker) {
+            self.dirtied.notify_one();
+        }
+        if self.rooms.pending_bytes() > PENDING_BYTES_MAX {
+            while let Some(bytes) = self.rooms.serve(usize::MAX) {
+                self.mailbox.release(bytes);
+            }
         }
     }
 

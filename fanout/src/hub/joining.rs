@@ -95,7 +95,7 @@ impl Hub {
             after,
             reply,
         };
-        let room = state.rooms.entry(channel).or_default();
+        let room = state.room(channel);
         if room.has_page(page_limit(limit)) {
             return self.admit(state, channel, join);
         }

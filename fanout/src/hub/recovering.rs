@@ -147,7 +147,7 @@ impl Hub {
     async fn open_room(self: &Rc<Self>, channel: ChannelId) -> Option<()> {
         let loaded = {
             let state = &mut *self.state.borrow_mut();
-            let room = state.rooms.entry(channel).or_default();
+            let room = state.room(channel);
             if room.is_loaded() {
                 return Some(());
             }

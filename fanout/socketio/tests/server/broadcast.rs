@@ -161,3 +161,39 @@ async fn a_room_is_told_on_every_worker_once_and_in_order_and_others_are_not() {
         assert_eq!(client.text().await, r#"42["last",null]"#);
     }
 }
+
+#[tokio::test]
+async fn a_worker_tells_its_own_room_in_order_with_what_it_tells_one_alone() {
+    let server = TestServer::start(Config {
+        // Whatever the kernel takes of it.
+        queue_bytes_max: 8 * 1024 * 1024,
+        ..quick()
+    });
+    let mut other = server.connected("/").await;
+    let mut shouting = server.connected("/").await;
+    let mut outside = server.connected("/").await;
+    for client in [&mut other, &mut shouting] {
+        client.send(r#"42["join"]"#).await;
+        client.send(r#"421["echo"]"#).await;
+        assert_eq!(client.text().await, "431[]");
+    }
+    let listening = async {
+        for number in 0..30 {
+            let all = other.text().await;
+            assert!(all.starts_with(&format!(r#"42["all",[{number},"#)));
+        }
+        other.send(r#"42["echo",1]"#).await;
+        assert_eq!(other.text().await, r#"42["echo",1]"#);
+    };
+    let shouting = async {
+        shouting.send(r#"42["shout"]"#).await;
+        for number in 0..30 {
+            let all = shouting.text().await;
+            assert!(all.starts_with(&format!(r#"42["all",[{number},"#)));
+            assert_eq!(shouting.text().await, format!(r#"42["alone",{number}]"#));
+        }
+    };
+    tokio::join!(listening, shouting);
+    outside.send(r#"42["echo",2]"#).await;
+    assert_eq!(outside.text().await, r#"42["echo",2]"#);
+}

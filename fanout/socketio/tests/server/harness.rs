@@ -169,6 +169,14 @@ impl Host for Recorder {
             }
             ("join", _) => socket.join("room").unwrap(),
             ("part", _) => socket.leave("room"),
+            ("shout", _) => {
+                // More than may be pending at a time, with words to this socket alone between.
+                for number in 0..30 {
+                    let all = Frame::event_json("all", &(number, "x".repeat(100_000))).unwrap();
+                    socket.broadcast_local(Some("room"), &all);
+                    socket.send(&Frame::event_json("alone", &number).unwrap());
+                }
+            }
             ("join many", Some(ack)) => {
                 let rooms = (0..100).map(|number| socket.join(&number.to_string()));
                 let joined = rooms.flatten().count();

@@ -1,0 +1,95 @@
+//! Who is in a room: Socket.IO's sockets, to which its server writes in one go, and the links of all others.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use actix_socketio::Socket;
+use proto::ChannelId;
+
+use crate::frames::Frames;
+use crate::session::ViewerKey;
+use crate::transport::{Hold, Link};
+
+/// The members of one channel on one worker. A viewer is among the sockets or among the others.
+#[derive(Debug)]
+pub(super) struct Members {
+    /// The room of the Socket.IO server in which the sockets are.
+    name: Box<str>,
+    sockets: BTreeMap<ViewerKey, Socket>,
+    others: BTreeMap<ViewerKey, Link>,
+}
+
+impl Members {
+    /// Nobody, in this channel.
+    pub(super) fn of(channel: ChannelId) -> Self {
+        Self {
+            name: channel.to_string().into(),
+            sockets: BTreeMap::new(),
+            others: BTreeMap::new(),
+        }
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.sockets.len() + self.others.len()
+    }
+
+    /// Nobody is here.
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The viewer is here.
+    pub(super) fn has(&self, viewer: ViewerKey) -> bool {
+        self.sockets.contains_key(&viewer) || self.others.contains_key(&viewer)
+    }
+
+    /// All of them.
+    pub(super) fn keys(&self) -> impl Iterator<Item = ViewerKey> {
+        self.sockets.keys().chain(self.others.keys()).copied()
+    }
+
+    /// Sends an event to all of them, behind whatever was sent to each before.
+    pub(super) fn tell(&self, frames: &Frames) {
+        if let Some((_, any)) = self.sockets.first_key_value() {
+            any.broadcast_local(Some(&self.name), frames.socketio());
+        }
+        self.others.values().for_each(|link| link.send(frames));
+    }
+
+    /// A viewer is here with this link, or has another one. True if they were not here.
+    pub(super) fn insert(&mut self, viewer: ViewerKey, link: Link) -> bool {
+        let was_here = self.has(viewer);
+        match link {
+            // Nobody has joined more channels than a socket may have rooms; who had would be told one by one.
+            Link::SocketIo(socket) if socket.join(&self.name).is_ok() => {
+                self.others.remove(&viewer);
+                self.sockets.insert(viewer, socket);
+            }
+            link => {
+                self.forget_socket(viewer);
+                self.others.insert(viewer, link);
+            }
+        }
+        !was_here
+    }
+
+    /// A viewer is out: what was told before still reaches them. True if they were here.
+    pub(super) fn remove(&mut self, viewer: ViewerKey) -> bool {
+        let was_socket = self.forget_socket(viewer);
+        self.others.remove(&viewer).is_some() || was_socket
+    }
+
+    /// This hold stands for the viewer.
+    pub(super) fn is_held(&self, viewer: ViewerKey, hold: &Rc<Hold>) -> bool {
+        matches!(self.others.get(&viewer), Some(Link::Held(own)) if Rc::ptr_eq(own, hold))
+    }
+
+    fn forget_socket(&mut self, viewer: ViewerKey) -> bool {
+        let socket = self.sockets.remove(&viewer);
+        if let Some(socket) = &socket {
+            socket.leave(&self.name);
+        }
+        socket.is_some()
+    }
+}
