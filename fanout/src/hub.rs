@@ -93,7 +93,8 @@ pub struct Hub {
 struct State {
     directory: Directory,
     position: Offset,
-    viewers: HashMap<ViewerKey, Viewer>,
+    /// Boxed: a table has up to twice as many places as viewers.
+    viewers: HashMap<ViewerKey, Box<Viewer>>,
     /// The viewers that one user is.
     viewers_of: HashMap<UserId, Vec<ViewerKey>>,
     rooms: HashMap<ChannelId, Room>,

@@ -108,6 +108,12 @@ impl Instance {
         ]
     }
 
+    /// Socket.IO's open transports that are long polling.
+    pub fn polling(&self) -> u64 {
+        let workers = self.workers.lock();
+        workers.iter().map(|worker| worker.stats.polling()).sum()
+    }
+
     /// Transports that ended, by reason.
     pub fn closes(&self) -> BTreeMap<&'static str, u64> {
         let mut sums = BTreeMap::new();

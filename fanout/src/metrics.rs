@@ -72,6 +72,11 @@ fn links(instance: &Instance, scrape: &mut Scrape<'_>) {
             .map(|(transport, count)| ([transport], level(count))),
     );
     scrape.gauge(
+        "discord_stream_polling",
+        "Socket.IO sessions that poll, of the open transports",
+        level(instance.polling()),
+    );
+    scrape.gauge(
         "discord_stream_sockets",
         "Authenticated sockets",
         level(sockets),

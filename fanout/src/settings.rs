@@ -4,11 +4,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use actix_socketio::Config;
+use actix_web::http::header::{AUTHORIZATION, HeaderName};
 use registry::RedisSettings;
 use runtime::settings::{Settings, SettingsError, malformed};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::address::Proxies;
+use crate::address::{FORWARDED_FOR, Proxies};
 use crate::auth::{Keys, OAuthSettings};
 use crate::http::{Landing, SecurityHeaders};
 use crate::limit::LimitSettings;
@@ -139,6 +140,7 @@ fn socketio(settings: &Settings, limits: &LimitSettings) -> Result<Config, Setti
         max_payload: positive("SOCKET_MAX_HTTP_BUFFER_SIZE", payload)?,
         queue_bytes_max: positive("SOCKET_QUEUE_MAX", queue)?,
         allow_eio3: true,
+        handshake_headers: vec![AUTHORIZATION, HeaderName::from_static(FORWARDED_FOR)],
         packets_per_second_max: PACKETS_PER_SECOND_MAX,
         connections_max: SESSIONS_MAX,
         connections_per_address_max: per_address.saturating_mul(SESSIONS_PER_CONNECTION),

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use http::header::{self, HeaderName, HeaderValue};
 
-/// The settings of one [`Server`](crate::Server), the same on every worker. A bound of 0 switches that bound off.
+/// The settings of one [`Server`](crate::Server), the same on every worker. In `connections_max`,
+/// `connections_per_address_max`, `packets_per_second_max` and `rooms_per_socket_max` a 0 means that there is no bound.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The path of the endpoint, `/socket.io/`; it is also served without its trailing slash.

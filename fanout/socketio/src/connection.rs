@@ -105,9 +105,11 @@ impl Connection {
             },
         };
         let is_upgrade_claimed = opening.stream.is_some();
-        let transport = match opening.stream {
-            Some(stream) => Transport::WebSocket(stream),
-            None => Transport::Polling(Box::new(Polling::new(form))),
+        let transport = if let Some(stream) = opening.stream {
+            Transport::WebSocket(stream)
+        } else {
+            worker.stats.on_polling();
+            Transport::Polling(Box::new(Polling::new(form)))
         };
         let slots = vec![Slot::Vacant; worker.config().namespaces.len()];
         let connection = Rc::new(Self {
@@ -168,7 +170,10 @@ impl Connection {
     /// Bytes of one message of the client: less as long as nobody knows who it is.
     pub(crate) fn payload_max(&self) -> usize {
         let config = self.worker.config();
-        if self.slots.borrow().is_empty() || self.has_connected() {
+        let slots = self.slots.borrow();
+        // Who was dismissed is known, and may be in the middle of a message.
+        let is_known = |slot: &Slot| matches!(slot, Slot::Connected(_) | Slot::Dismissed);
+        if slots.is_empty() || slots.iter().any(is_known) {
             return config.max_payload;
         }
         config.max_payload.min(config.unauthenticated_payload_max)
@@ -248,11 +253,14 @@ impl Connection {
         self.task.take();
         self.post.take();
         self.handed_over.take();
-        self.io.replace(Io {
+        let io = self.io.replace(Io {
             transport: Transport::Gone,
             outbox: Outbox::default(),
             backlog: None,
         });
+        if matches!(io.transport, Transport::Polling(_)) {
+            self.worker.stats.on_polling_ended();
+        }
         self.place.take();
         self.worker.release(self, reason);
     }

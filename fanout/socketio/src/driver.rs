@@ -19,7 +19,7 @@ use crate::{
     application::Application,
     close::{Close, DisconnectReason, Ending, Farewell},
     connection::{Connection, PostAnswer, PostBody, Posted},
-    engine::{self, Packet, payload},
+    engine::{self, Message, Packet, payload},
     heartbeat::{Beat, Heartbeat},
     request::HandshakeError,
     websocket::{self, Incoming, Reader},
@@ -184,7 +184,10 @@ impl<A: Application> Driver<A> {
     fn on_incoming(&mut self, incoming: Incoming<'_>) -> Result<(), Ending> {
         let protocol = self.connection.protocol();
         let packet = match incoming {
-            Incoming::Text(text) => Packet::parse(text, protocol),
+            Incoming::Text(text) => match payload::binary(text, protocol)? {
+                Some(bytes) => return self.on_packet(Packet::Message(Message::Binary(&bytes))),
+                None => Packet::parse(text, protocol),
+            },
             Incoming::Binary(bytes) => Packet::parse_binary(bytes, protocol),
             Incoming::Ping(payload) => {
                 self.pong = Some(websocket::pong_frame(payload));

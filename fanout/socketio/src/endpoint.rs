@@ -29,6 +29,9 @@ use crate::{
     worker::Worker,
 };
 
+/// What is kept of a handshake, its target and its headers: as much as a client may send before it is known.
+const HANDSHAKE_BYTES_MAX: usize = 16 * 1024;
+
 /// The server of one worker thread. Cheap to clone within it.
 ///
 /// When the last clone is dropped, what is open is closed with 1001.
@@ -130,6 +133,9 @@ impl Endpoint {
 
     /// Everything that is looked at before a new session is answered.
     fn admit(&self, mut handshake: Handshake) -> Result<(Handshake, Slot), Refusal> {
+        if self.worker().is_stopped() {
+            return Err(too_many());
+        }
         self.inner.service.on_handshake(&handshake)?;
         let address = self.inner.service.address(&handshake);
         let place = self.worker().shared.take_place(address);
@@ -142,6 +148,11 @@ impl Endpoint {
         handshake.headers = headers
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect();
+        if size(&handshake) > HANDSHAKE_BYTES_MAX {
+            let body = r#"{"code":3,"message":"Bad request"}"#;
+            let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+            return Err(Refusal::new(status, body));
+        }
         Ok((handshake, place))
     }
 
@@ -192,6 +203,14 @@ impl Drop for Inner {
     fn drop(&mut self) {
         self.worker.stop(Close::GoingAway);
     }
+}
+
+/// Bytes that are kept of a handshake.
+fn size(handshake: &Handshake) -> usize {
+    let target = handshake.uri.path_and_query();
+    let headers = handshake.headers.iter();
+    let headers = headers.map(|(name, value)| name.as_str().len() + value.len());
+    target.map_or(0, |target| target.as_str().len()) + headers.sum::<usize>()
 }
 
 fn too_many() -> Refusal {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use tokio::time::{Duration, Instant};
 
-use crate::worker::Worker;
+use crate::{connection::Connection, worker::Worker};
 
 /// Connections between two yields, or this long: the project's fairness rule for a broadcast.
 const TURN_CONNECTIONS: usize = 512;
@@ -24,24 +24,32 @@ pub(crate) async fn run(worker: Rc<Worker>) {
             () = worker.stopped() => return,
             () = worker.dirtied() => {}
         }
-        // The emptied list goes back, so that a steady load allocates nothing.
-        batch = worker.take_dirty(batch);
-        let mut turn = Turn::begin();
-        for connection in batch.drain(..) {
-            connection.flush();
-            if turn.is_over() {
-                tokio::task::yield_now().await;
-                turn = Turn::begin();
-            }
-        }
-        while let Some(bytes) = worker.rooms.serve(CLOCK_EVERY) {
-            worker.mailbox.release(bytes);
-            if turn.is_over_after(CLOCK_EVERY) {
-                tokio::task::yield_now().await;
-                turn = Turn::begin();
-            }
+        while !a_turn(&worker, &mut batch).await {
+            tokio::task::yield_now().await;
         }
     }
+}
+
+/// Writes what single connections have queued, and then to rooms until the turn is over: what is queued meanwhile, such
+/// as pings and answers, goes before the rest of a long broadcast. True if nothing is left.
+async fn a_turn(worker: &Worker, batch: &mut Vec<Rc<Connection>>) -> bool {
+    // The emptied list goes back, so that a steady load allocates nothing.
+    *batch = worker.take_dirty(std::mem::take(batch));
+    let mut turn = Turn::begin();
+    for connection in batch.drain(..) {
+        connection.flush();
+        if turn.is_over() {
+            tokio::task::yield_now().await;
+            turn = Turn::begin();
+        }
+    }
+    while let Some(bytes) = worker.rooms.serve(CLOCK_EVERY) {
+        worker.mailbox.release(bytes);
+        if turn.is_over_after(CLOCK_EVERY) {
+            return false;
+        }
+    }
+    true
 }
 
 struct Turn {

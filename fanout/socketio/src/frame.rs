@@ -40,6 +40,9 @@ struct Encoding {
     next: Wire,
 }
 
+/// An event that waits: its place in a queue, and what refers to it.
+const HELD_BYTES: usize = 64;
+
 impl Frame {
     /// An event of arguments that are JSON already.
     pub fn event(name: &str, args: &[&RawValue]) -> Self {
@@ -81,6 +84,12 @@ impl Frame {
     /// The event's JSON array, its name first.
     pub fn json(&self) -> &str {
         &self.0.array
+    }
+
+    /// What it counts where events that wait are bounded: its bytes, and what holding it costs.
+    pub(crate) fn size(&self) -> usize {
+        let attachments = self.0.attachments.iter().map(Bytes::len);
+        self.0.array.len() + attachments.sum::<usize>() + HELD_BYTES
     }
 
     /// The WebSocket frames of this event in a namespace: one, and one for each attachment.

@@ -57,6 +57,7 @@ pub use host::{
 };
 /// The header map of the `http` version that actix is built on.
 pub use http::HeaderMap;
+pub use outbox::{Outbox, Written};
 pub use server::{Congested, Server};
 pub use socket::{Ack, Socket, SocketKey, TooManyRooms, Unanswered};
 pub use stats::Stats;

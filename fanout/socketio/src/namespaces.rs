@@ -32,6 +32,9 @@ use crate::{
 /// The reference server's words.
 const INVALID_NAMESPACE: &str = "Invalid namespace";
 
+/// What a client is told whose CONNECT the host has not decided on in time.
+const TIMEOUT: &str = "Timeout";
+
 /// How much longer a refusal of `/` is held back while the host still looks at another CONNECT.
 const HOLD_ON: Duration = Duration::from_secs(1);
 
@@ -51,6 +54,8 @@ struct Pending<S> {
     place: usize,
     id: Box<str>,
     is_implicit: bool,
+    /// No answer by then is a refusal.
+    by: Instant,
     answer: LocalBoxFuture<'static, Result<Accepted<S>, ConnectError>>,
 }
 
@@ -106,6 +111,8 @@ impl<H: Host> Namespaces<H> {
                 array,
                 ..
             } => match self.find(namespace) {
+                // Nobody waits for it, as the reference server finds too.
+                Some((_, Slot::Connected(socket))) if !socket.waits_for(id) => Ok(()),
                 Some((_, Slot::Connected(socket))) => {
                     let args = ack_args(array)?;
                     socket.on_reply(id, Reply { args, attachments });
@@ -160,10 +167,12 @@ impl<H: Host> Namespaces<H> {
             auth: payload.map(ToOwned::to_owned),
             handshake: Rc::clone(self.connection.handshake()),
         });
+        let timeout = self.connection.worker().config().connect_timeout;
         self.pending.push(Pending {
             place,
             id,
             is_implicit,
+            by: Instant::now() + timeout,
             answer,
         });
     }
@@ -322,13 +331,22 @@ impl<H: Host> Application for Namespaces<H> {
 
     fn deadline(&self) -> Option<Instant> {
         let held = self.held.as_ref().map(|(at, _)| *at);
-        [self.connect_by, held].into_iter().flatten().min()
+        let pending = self.pending.iter().map(|pending| pending.by);
+        [self.connect_by, held]
+            .into_iter()
+            .flatten()
+            .chain(pending)
+            .min()
     }
 
     fn on_deadline(&mut self, now: Instant) -> Result<(), Ending> {
         self.on_held(now)?;
         if self.connect_by.is_some_and(|by| by <= now) {
             return Err(DisconnectReason::ConnectTimeout.into());
+        }
+        while let Some(late) = self.pending.iter().position(|pending| pending.by <= now) {
+            let late = self.pending.swap_remove(late);
+            self.on_answer(&late, Err(ConnectError::new(TIMEOUT)));
         }
         Ok(())
     }

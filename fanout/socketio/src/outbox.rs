@@ -1,4 +1,5 @@
-//! What waits to be written to one connection: frames in order, counted in bytes.
+//! What waits to be written to one connection: frames in order, counted in bytes. Also for whoever serves a plain
+//! WebSocket or a stream beside Socket.IO.
 //! It promises to write all that the kernel takes with as few calls as possible and to never tear a frame apart.
 //! It knows neither the socket nor the clock beyond the moments that it is given.
 
@@ -18,7 +19,7 @@ const PLACES_KEPT: usize = 16;
 
 /// How a write ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Written {
+pub enum Written {
     /// Everything is with the kernel.
     All,
     /// The kernel takes no more for now.
@@ -27,9 +28,9 @@ pub(crate) enum Written {
     Failed,
 }
 
-/// The queue of one connection.
+/// The queue of one connection. It is bounded by whoever asks [`Outbox::has_room`] before each push.
 #[derive(Debug, Default)]
-pub(crate) struct Outbox {
+pub struct Outbox {
     frames: VecDeque<Bytes>,
     bytes: usize,
     /// The first frame was written in part, so that it can't be left out any more.
@@ -39,25 +40,27 @@ pub(crate) struct Outbox {
 
 impl Outbox {
     /// Bytes that wait.
-    pub(crate) fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Nothing waits.
+    pub fn is_empty(&self) -> bool {
         self.frames.is_empty()
     }
 
     /// Since when the kernel has taken nothing.
-    pub(crate) fn stalled_since(&self) -> Option<Instant> {
+    pub fn stalled_since(&self) -> Option<Instant> {
         self.stalled_since
     }
 
     /// Whether a frame fits beside what waits. A frame alone always fits: one page must not be unsendable.
-    pub(crate) fn has_room(&self, frame: &Bytes, bytes_max: usize) -> bool {
+    pub fn has_room(&self, frame: &Bytes, bytes_max: usize) -> bool {
         self.frames.is_empty() || self.bytes + frame.len() <= bytes_max
     }
 
-    pub(crate) fn push(&mut self, frame: Bytes) {
+    /// Queues a frame behind all others.
+    pub fn push(&mut self, frame: Bytes) {
         self.bytes += frame.len();
         self.frames.push_back(frame);
     }
@@ -69,10 +72,21 @@ impl Outbox {
     }
 
     /// Forgets every frame that was not begun, and gives the memory back.
-    pub(crate) fn drop_unsent(&mut self) {
+    pub fn drop_unsent(&mut self) {
         let begun = self.frames.pop_front().filter(|_| self.is_first_begun);
         self.bytes = begun.as_ref().map_or(0, Bytes::len);
         self.frames = begun.into_iter().collect();
+    }
+
+    /// Takes the first frame out, for who writes it otherwise.
+    pub fn pop(&mut self) -> Option<Bytes> {
+        let first = self.frames.pop_front()?;
+        self.bytes = self.bytes.saturating_sub(first.len());
+        self.is_first_begun = false;
+        if self.frames.is_empty() {
+            self.frames = VecDeque::new();
+        }
+        Some(first)
     }
 
     /// Takes at most so many frames out: for a poll, whose answer takes them whole. What was queued as one may be several.
@@ -93,8 +107,9 @@ impl Outbox {
         taken
     }
 
-    /// Writes until all is written or the kernel takes no more.
-    pub(crate) fn write(
+    /// Writes until all is written or the kernel takes no more: `try_write` is called with the bytes of as many frames as
+    /// fit into one call, and says how many of them it took.
+    pub fn write(
         &mut self,
         now: impl FnOnce() -> Instant,
         mut try_write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,

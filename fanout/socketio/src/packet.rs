@@ -250,11 +250,8 @@ impl EventArray {
 
 /// The elements of an acknowledgement's array.
 pub(crate) fn ack_args(array: &RawValue) -> Result<Vec<Box<RawValue>>, PacketError> {
-    let args: Vec<_> = serde_json::from_str(array.get()).map_err(|_| PacketError::Payload)?;
-    if args.len() > ARGS_MAX {
-        return Err(PacketError::Payload);
-    }
-    Ok(args)
+    let args: Args = serde_json::from_str(array.get()).map_err(|_| PacketError::Payload)?;
+    Ok(args.0)
 }
 
 /// Whether every placeholder in a payload stands for one of so many attachments.
@@ -283,6 +280,43 @@ pub(crate) fn has_valid_placeholders(array: &RawValue, attachments: usize) -> bo
     true
 }
 
+/// At most so many arguments: reading stops at one more.
+struct Args(Vec<Box<RawValue>>);
+
+impl Args {
+    fn read<'de, A: SeqAccess<'de>>(mut elements: A) -> Result<Self, A::Error> {
+        let mut args = Vec::new();
+        while let Some(arg) = elements.next_element()? {
+            if args.len() == ARGS_MAX {
+                let message = format_args!("more than {ARGS_MAX} arguments");
+                return Err(de::Error::custom(message));
+            }
+            args.push(arg);
+        }
+        Ok(Self(args))
+    }
+}
+
+impl<'de> Deserialize<'de> for Args {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Elements;
+
+        impl<'de> Visitor<'de> for Elements {
+            type Value = Args;
+
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(out, "an array of at most {ARGS_MAX} arguments")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, elements: A) -> Result<Args, A::Error> {
+                Args::read(elements)
+            }
+        }
+
+        deserializer.deserialize_seq(Elements)
+    }
+}
+
 impl<'de> Deserialize<'de> for EventArray {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Elements;
@@ -298,13 +332,7 @@ impl<'de> Deserialize<'de> for EventArray {
                 let name = elements
                     .next_element()?
                     .ok_or_else(|| de::Error::invalid_length(0, &self))?;
-                let mut args = Vec::new();
-                while let Some(arg) = elements.next_element()? {
-                    if args.len() == ARGS_MAX {
-                        return Err(de::Error::invalid_length(ARGS_MAX + 1, &self));
-                    }
-                    args.push(arg);
-                }
+                let Args(args) = Args::read(elements)?;
                 Ok(EventArray { name, args })
             }
         }

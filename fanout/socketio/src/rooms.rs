@@ -11,14 +11,14 @@ use std::{
     rc::Rc,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use indexmap::IndexMap;
 
 use crate::{connection::Connection, engine::Protocol, frame::Frame, socket::SocketKey};
 
 /// Events that are sent together are joined up to this size: one buffer for all members is cheaper than a vector of
-/// frames for each, and copying costs nothing beside sending.
-const JOINED_BYTES_MAX: usize = 64 * 1024;
+/// frames for each, and copying costs nothing beside sending. A larger event goes alone.
+const PASS_BYTES_MAX: usize = 64 * 1024;
 
 /// A room of a namespace, or all of it.
 type Key = (usize, Option<Rc<str>>);
@@ -84,7 +84,9 @@ struct Pass {
     number: u64,
     room: Key,
     frames: Vec<Frame>,
-    /// Of the frames, those that a mailbox counts until they have gone out.
+    /// Their size.
+    bytes: usize,
+    /// Of that, what a mailbox counts until it has gone out.
     ordered_bytes: usize,
     encoded: Encoded,
     /// The members before this place have it.
@@ -124,9 +126,8 @@ impl<R: Recipient> Rooms<R> {
         members.entry(socket).or_insert(member);
     }
 
-    /// Takes a socket out of a room.
+    /// Takes a socket out of a room, after [`Rooms::catch_up`].
     pub(crate) fn leave(&self, room: &Key, socket: SocketKey) {
-        self.catch_up(socket);
         let state = &mut *self.state.borrow_mut();
         let Some(members) = state.rooms.get_mut(room) else {
             return;
@@ -147,18 +148,21 @@ impl<R: Recipient> Rooms<R> {
         }
     }
 
-    /// Has some events sent to all of a room. True if there was nothing to do before.
-    pub(crate) fn broadcast(&self, room: Key, frames: Vec<Frame>, origin: Origin) -> bool {
+    /// Has an event sent to all of a room. True if there was nothing to do before.
+    pub(crate) fn broadcast(&self, room: Key, frame: Frame, origin: Origin) -> bool {
         let state = &mut *self.state.borrow_mut();
-        let bytes = frames.iter().map(|frame| frame.json().len()).sum();
-        state.pending_bytes += bytes;
+        let bytes = frame.size();
         let ordered_bytes = match origin {
             Origin::Mailbox => bytes,
             Origin::Worker => 0,
         };
-        let open = state.passes.back_mut();
-        if let Some(pass) = open.filter(|pass| pass.room == room && !pass.is_closed) {
-            pass.frames.extend(frames);
+        state.pending_bytes += bytes;
+        let open = state.passes.back_mut().filter(|pass| {
+            pass.room == room && !pass.is_closed && pass.bytes + bytes <= PASS_BYTES_MAX
+        });
+        if let Some(pass) = open {
+            pass.frames.push(frame);
+            pass.bytes += bytes;
             pass.ordered_bytes += ordered_bytes;
             return false;
         }
@@ -166,7 +170,8 @@ impl<R: Recipient> Rooms<R> {
         state.passes.push_back(Pass {
             number: state.last,
             room,
-            frames,
+            frames: vec![frame],
+            bytes,
             ordered_bytes,
             encoded: Encoded::default(),
             cursor: 0,
@@ -180,13 +185,16 @@ impl<R: Recipient> Rooms<R> {
         self.state.borrow().pending_bytes
     }
 
-    /// Sees to it that a socket has everything that was broadcast to it so far.
-    pub(crate) fn catch_up(&self, socket: SocketKey) {
+    /// Sees to it that a socket has everything that was broadcast to it so far. `seen` is the last pass that it was
+    /// served by this, so that none is looked at twice, however often something is sent to it.
+    pub(crate) fn catch_up(&self, socket: SocketKey, seen: &Cell<u64>) {
         if !self.is_pending.get() {
             return;
         }
         let state = &mut *self.state.borrow_mut();
-        for pass in &mut state.passes {
+        let seen = seen.replace(state.last);
+        let first = state.passes.partition_point(|pass| pass.number <= seen);
+        for pass in state.passes.range_mut(first..) {
             let members = state.rooms.get_mut(&pass.room);
             if let Some(member) = members.and_then(|members| members.get_mut(&socket)) {
                 pass.serve(member);
@@ -220,9 +228,8 @@ impl<R: Recipient> Rooms<R> {
         if !is_over {
             return Some(0);
         }
-        let bytes: usize = pass.frames.iter().map(|frame| frame.json().len()).sum();
         let ordered_bytes = pass.ordered_bytes;
-        state.pending_bytes -= bytes;
+        state.pending_bytes -= pass.bytes;
         state.passes.pop_front();
         Some(ordered_bytes)
     }
@@ -243,21 +250,20 @@ impl Pass {
         }
         member.seen = self.number;
         self.is_closed = true;
-        for bytes in self.encoded.of(&self.frames, member) {
-            member.recipient.send(bytes);
-        }
+        let bytes = self.encoded.of(&self.frames, member);
+        member.recipient.send(bytes);
     }
 }
 
 /// The bytes of some events for each revision of the protocol.
 #[derive(Default)]
 struct Encoded {
-    v4: Option<Vec<Bytes>>,
-    v3: Option<Vec<Bytes>>,
+    v4: Option<Bytes>,
+    v3: Option<Bytes>,
 }
 
 impl Encoded {
-    fn of<R: Recipient>(&mut self, frames: &[Frame], member: &Member<R>) -> &[Bytes] {
+    fn of<R: Recipient>(&mut self, frames: &[Frame], member: &Member<R>) -> &Bytes {
         let recipient = &member.recipient;
         let protocol = recipient.protocol();
         let known = match protocol {
@@ -266,23 +272,15 @@ impl Encoded {
         };
         known.get_or_insert_with(|| {
             let namespace = recipient.namespace(member.namespace);
-            let bytes = frames.iter().map(|frame| frame.bytes(namespace, protocol));
-            joined(bytes.collect())
+            match frames {
+                [only] => only.bytes(namespace, protocol),
+                all => {
+                    let all = all.iter().map(|frame| frame.bytes(namespace, protocol));
+                    all.collect::<Vec<_>>().concat().into()
+                }
+            }
         })
     }
-}
-
-/// Puts what fits together into one.
-fn joined(all: Vec<Bytes>) -> Vec<Bytes> {
-    let size: usize = all.iter().map(Bytes::len).sum();
-    if all.len() < 2 || size > JOINED_BYTES_MAX {
-        return all;
-    }
-    let mut bytes = BytesMut::with_capacity(size);
-    for part in &all {
-        bytes.extend_from_slice(part);
-    }
-    vec![bytes.freeze()]
 }
 
 #[cfg(test)]
@@ -295,7 +293,7 @@ mod tests {
     #[derive(Clone, Default)]
     struct Reader {
         is_v3: bool,
-        sent: Rc<RefCell<String>>,
+        parts: Rc<RefCell<Vec<Bytes>>>,
     }
 
     impl Recipient for Reader {
@@ -312,15 +310,15 @@ mod tests {
         }
 
         fn send(&self, bytes: &Bytes) {
-            let text = String::from_utf8_lossy(bytes);
-            self.sent.borrow_mut().push_str(&text);
+            self.parts.borrow_mut().push(bytes.clone());
         }
     }
 
     impl Reader {
         /// The numbers that it got, in order.
         fn numbers(&self) -> Vec<u32> {
-            let sent = self.sent.borrow();
+            let sent = self.parts.borrow().concat();
+            let sent = String::from_utf8_lossy(&sent);
             let numbers = sent.split('<').skip(1);
             let numbers = numbers.filter_map(|rest| rest.split_once('>'));
             numbers
@@ -372,6 +370,7 @@ mod tests {
             // What each is in, and what each is to have got.
             let mut joined = vec![[false; ROOMS]; SOCKETS];
             let mut expected = vec![Vec::new(); SOCKETS];
+            let seen: Vec<Cell<u64>> = vec![Cell::new(0); SOCKETS];
             for (number, step) in (0_u32..).zip(steps) {
                 let frame = Frame::event_json("e", &format!("<{number}>")).expect("it is text");
                 match step {
@@ -381,17 +380,19 @@ mod tests {
                         joined[socket][room] = true;
                     }
                     Step::Leave(socket, room) => {
-                        rooms.leave(&key(room), sockets[socket].0);
+                        let (socket_key, _) = &sockets[socket];
+                        rooms.catch_up(*socket_key, &seen[socket]);
+                        rooms.leave(&key(room), *socket_key);
                         joined[socket][room] = false;
                     }
                     Step::Broadcast(room) => {
-                        rooms.broadcast(key(room), vec![frame], Origin::Worker);
+                        rooms.broadcast(key(room), frame, Origin::Worker);
                         let members = expected.iter_mut().zip(&joined);
                         members.filter(|(_, joined)| joined[room]).for_each(|(expected, _)| expected.push(number));
                     }
                     Step::Tell(socket) => {
                         let (socket_key, reader) = &sockets[socket];
-                        rooms.catch_up(*socket_key);
+                        rooms.catch_up(*socket_key, &seen[socket]);
                         reader.send(&frame.bytes("/", reader.protocol()));
                         expected[socket].push(number);
                     }
@@ -408,12 +409,18 @@ mod tests {
     }
 
     #[test]
-    fn small_events_are_joined_and_large_ones_are_not_copied() {
-        let part = Bytes::from(vec![1; 10]);
-        assert_eq!(joined(vec![part.clone(), part.clone()]), [vec![1; 20]]);
-        let large = Bytes::from(vec![2; JOINED_BYTES_MAX]);
-        let kept = joined(vec![part, large.clone()]);
-        assert_eq!(kept.len(), 2);
-        assert_eq!(kept[1].as_ptr(), large.as_ptr());
+    fn small_events_are_joined_up_to_a_bound_and_a_large_one_is_not_copied() {
+        let rooms = Rooms::<Reader>::default();
+        let reader = Reader::default();
+        rooms.join(key(0), SocketKey::next(), &reader);
+        let text = |length| Frame::event_json("e", &"x".repeat(length)).expect("it is text");
+        let lengths = [100, 100, 40_000, 40_000, 200_000, 100];
+        for length in lengths {
+            rooms.broadcast(key(0), text(length), Origin::Worker);
+        }
+        while rooms.serve(1).is_some() {}
+        let parts = reader.parts.borrow();
+        let sizes = parts.iter().map(|bytes| bytes.len() / 10_000);
+        assert_eq!(sizes.collect::<Vec<_>>(), [4, 4, 20, 0]);
     }
 }

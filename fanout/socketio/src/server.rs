@@ -127,7 +127,7 @@ impl Mailbox {
             return Ok(());
         }
         if let Order::Broadcast(_, _, frame) = &order {
-            let bytes = orders.broadcast_bytes + frame.json().len();
+            let bytes = orders.broadcast_bytes + frame.size();
             if bytes > BROADCAST_BYTES_MAX {
                 return Err(Congested);
             }

@@ -58,6 +58,8 @@ struct Link {
     connection: Rc<Connection>,
     is_open: Cell<bool>,
     rooms: RefCell<Vec<Rc<str>>>,
+    /// The last broadcast that it was seen to have.
+    seen: Cell<u64>,
     questions: RefCell<Option<Box<Questions>>>,
 }
 
@@ -70,6 +72,7 @@ impl Socket {
             connection,
             is_open: Cell::new(true),
             rooms: RefCell::default(),
+            seen: Cell::new(0),
             questions: RefCell::default(),
         }))
     }
@@ -124,16 +127,21 @@ impl Socket {
         let bytes = frames.map(|frame| frame.bytes(self.namespace(), self.protocol()));
         // Collected first: whoever makes the frames may look at this socket.
         let bytes: Vec<_> = bytes.collect();
-        self.rooms_of_worker().catch_up(self.0.key);
+        self.catch_up();
         self.0.connection.queue_replay(bytes.into_iter());
     }
 
     /// Queues bytes that are encoded for this namespace and revision, behind what was broadcast before.
     pub(crate) fn queue(&self, bytes: Bytes) {
         if self.is_connected() {
-            self.rooms_of_worker().catch_up(self.0.key);
+            self.catch_up();
             self.0.connection.queue(bytes);
         }
+    }
+
+    /// Sees to it that what was broadcast before comes before what is sent now.
+    fn catch_up(&self) {
+        self.rooms_of_worker().catch_up(self.0.key, &self.0.seen);
     }
 
     fn rooms_of_worker(&self) -> &Rooms {
@@ -146,7 +154,7 @@ impl Socket {
             return;
         }
         let namespace = self.namespace();
-        self.rooms_of_worker().catch_up(self.0.key);
+        self.catch_up();
         self.0
             .connection
             .queue_packet(&Packet::Disconnect { namespace });
@@ -158,10 +166,15 @@ impl Socket {
 
     /// Closes the whole transport, after what is queued: official clients come back.
     pub fn close(&self, close: Close) {
-        self.rooms_of_worker().catch_up(self.0.key);
+        self.catch_up();
         self.0
             .connection
             .end(DisconnectReason::Closed(close).into());
+    }
+
+    /// Closes the whole transport because the host has panicked.
+    pub(crate) fn fail(&self) {
+        self.0.connection.end(DisconnectReason::HostPanicked.into());
     }
 
     /// Bytes that wait for this client, in all of its namespaces.
@@ -202,6 +215,7 @@ impl Socket {
         let mut rooms = self.0.rooms.borrow_mut();
         if let Some(place) = rooms.iter().position(|joined| **joined == *room) {
             let room = (self.0.namespace, Some(rooms.swap_remove(place)));
+            self.catch_up();
             self.rooms_of_worker().leave(&room, self.0.key);
         }
     }
@@ -222,6 +236,7 @@ impl Socket {
     /// Ends the sending, once, and everything that waits for this socket.
     pub(crate) fn shut(&self) {
         self.0.is_open.set(false);
+        self.catch_up();
         let rooms = self.0.rooms.take().into_iter().map(Some);
         for room in rooms.chain([None]) {
             let room = (self.0.namespace, room);

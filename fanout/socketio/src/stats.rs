@@ -24,6 +24,7 @@ const REASONS: [DisconnectReason; 10] = [
 pub struct Stats {
     opened: AtomicU64,
     connections: AtomicU64,
+    polling: AtomicU64,
     sockets: AtomicU64,
     refused: AtomicU64,
     upgraded: AtomicU64,
@@ -42,6 +43,11 @@ impl Stats {
     /// Transports open now, with those that are closing.
     pub fn connections(&self) -> u64 {
         self.connections.load(Relaxed)
+    }
+
+    /// Those of the open transports that are long polling.
+    pub fn polling(&self) -> u64 {
+        self.polling.load(Relaxed)
     }
 
     /// Namespaces connected now, over all transports.
@@ -86,6 +92,15 @@ impl Stats {
 
     pub(crate) fn on_upgraded(&self) {
         add(&self.upgraded, 1);
+        self.on_polling_ended();
+    }
+
+    pub(crate) fn on_polling(&self) {
+        add(&self.polling, 1);
+    }
+
+    pub(crate) fn on_polling_ended(&self) {
+        subtract(&self.polling, 1);
     }
 
     pub(crate) fn on_opened(&self) {

@@ -79,6 +79,11 @@ impl Worker {
         &self.shared.config
     }
 
+    /// Nobody is to be let in any more.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.is_stopped.get()
+    }
+
     /// The id of a new session.
     pub(crate) fn new_sid(&self) -> Rc<str> {
         sid::session(&self.config().instance, self.number).into()
@@ -130,9 +135,9 @@ impl Worker {
         dirty.push(connection);
     }
 
-    /// Has some events sent to all of a room that were ordered by the mailbox.
-    pub(crate) fn broadcast(&self, room: (usize, Option<Rc<str>>), frames: Vec<Frame>) {
-        if !self.is_stopped.get() && self.rooms.broadcast(room, frames, Origin::Mailbox) {
+    /// Has an event sent to all of a room that was ordered by the mailbox.
+    pub(crate) fn broadcast(&self, room: (usize, Option<Rc<str>>), frame: Frame) {
+        if !self.is_stopped.get() && self.rooms.broadcast(room, frame, Origin::Mailbox) {
             self.dirtied.notify_one();
         }
     }
@@ -143,7 +148,7 @@ impl Worker {
         if self.is_stopped.get() {
             return;
         }
-        if self.rooms.broadcast(room, vec![frame], Origin::Worker) {
+        if self.rooms.broadcast(room, frame, Origin::Worker) {
             self.dirtied.notify_one();
         }
         if self.rooms.pending_bytes() > PENDING_BYTES_MAX {

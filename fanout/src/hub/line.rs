@@ -3,6 +3,7 @@
 //! Asking what they may still spend can wait for another machine; what they send meanwhile stands in a line,
 //! which is bounded.
 
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -97,6 +98,10 @@ impl Hub {
         let viewer = state.viewers.get_mut(&key)?;
         let next = viewer.line.pop_front();
         viewer.is_served = next.is_some();
+        if next.is_none() {
+            // Most viewers ask nothing more for as long as they are here.
+            viewer.line = VecDeque::new();
+        }
         next
     }
 

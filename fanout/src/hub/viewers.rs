@@ -70,7 +70,9 @@ impl Hub {
                 self.unverified.notify_one();
             }
         }
-        state.viewers.insert(key, Viewer::new(session, link));
+        state
+            .viewers
+            .insert(key, Box::new(Viewer::new(session, link)));
     }
 
     /// A viewer is gone.

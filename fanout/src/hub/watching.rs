@@ -39,7 +39,7 @@ impl Hub {
 
     fn invite(&self, session: Session) -> Guest<'_> {
         let key = self.new_key();
-        let viewer = Viewer::new(session, Link::Nowhere);
+        let viewer = Box::new(Viewer::new(session, Link::Nowhere));
         self.state.borrow_mut().viewers.insert(key, viewer);
         Guest { hub: self, key }
     }

@@ -4,48 +4,25 @@
 //! ends as too slow and forgets what it held: the client comes back and resumes. Stays on its worker's thread.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
-use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use actix_rt::net::TcpStream;
-use actix_socketio::Close;
-use bytes::{Buf as _, Bytes};
-
-/// Frames of one vectored write; 1 KiB of slices stays on the stack.
-const SLICES_MAX: usize = 64;
+use actix_socketio::{Close, Outbox, Written};
+use bytes::Bytes;
+use tokio::time::Instant;
 
 /// The queue of one viewer, shared by its task and its link.
 #[derive(Debug)]
 pub struct Pipe {
     bytes_max: usize,
-    queue: RefCell<Queue>,
+    outbox: RefCell<Outbox>,
+    /// So many of the first bytes are a replay, which is bounded by itself and may exceed the queue's bound.
+    replayed: Cell<usize>,
     ending: Cell<Option<Close>>,
     task: RefCell<Option<Waker>>,
     /// Where it is written to; none where somebody else writes what is taken.
     stream: Option<Rc<TcpStream>>,
-}
-
-#[derive(Debug, Default)]
-struct Queue {
-    frames: VecDeque<Bytes>,
-    bytes: usize,
-    /// So much of `bytes` is a replay, which is bounded by itself and may exceed the queue's bound.
-    replayed: usize,
-    /// The first frame was written in part, so that it can't be left out any more.
-    is_first_begun: bool,
-}
-
-/// How a write ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Written {
-    /// Everything is with the kernel.
-    All,
-    /// The kernel takes no more for now.
-    Blocked,
-    /// The connection is broken.
-    Failed,
 }
 
 impl Pipe {
@@ -53,7 +30,8 @@ impl Pipe {
     pub fn new(bytes_max: usize, stream: Option<Rc<TcpStream>>) -> Rc<Self> {
         Rc::new(Self {
             bytes_max,
-            queue: RefCell::default(),
+            outbox: RefCell::default(),
+            replayed: Cell::default(),
             ending: Cell::new(None),
             task: RefCell::default(),
             stream,
@@ -62,7 +40,7 @@ impl Pipe {
 
     /// Bytes that wait.
     pub fn queued_bytes(&self) -> usize {
-        self.queue.borrow().bytes
+        self.outbox.borrow().bytes()
     }
 
     /// Queues a frame; ends the pipe if there is no room for it.
@@ -71,14 +49,13 @@ impl Pipe {
             return;
         }
         // A burst within one turn is not the client's slowness: what the kernel takes now does not count.
-        let has_room = || self.queue.borrow().has_room(&frame, self.bytes_max);
-        if !has_room() {
+        if !self.has_room(&frame) {
             self.write_out();
-            if !has_room() {
+            if !self.has_room(&frame) {
                 return self.end_as_slow();
             }
         }
-        self.queue.borrow_mut().push(frame);
+        self.outbox.borrow_mut().push(frame);
         self.wake();
     }
 
@@ -87,12 +64,11 @@ impl Pipe {
         if self.ending.get().is_some() {
             return;
         }
-        let mut queue = self.queue.borrow_mut();
-        for frame in frames {
-            queue.replayed += frame.len();
-            queue.push(frame);
-        }
-        drop(queue);
+        let mut outbox = self.outbox.borrow_mut();
+        frames.for_each(|frame| outbox.push(frame));
+        // What waited before it goes out before it, and counts as a part of it.
+        self.replayed.set(outbox.bytes());
+        drop(outbox);
         self.wake();
     }
 
@@ -110,7 +86,7 @@ impl Pipe {
         }
         self.ending.set(Some(close));
         if close == Close::TooSlow {
-            self.queue.borrow_mut().drop_unsent();
+            self.outbox.borrow_mut().drop_unsent();
         }
         self.wake();
     }
@@ -122,12 +98,13 @@ impl Pipe {
 
     /// Queues the last frame, which the ending does not keep out.
     pub fn push_farewell(&self, frame: Bytes) {
-        self.queue.borrow_mut().push(frame);
+        self.outbox.borrow_mut().push(frame);
     }
 
     /// The next frame; none when the pipe has ended and everything was taken.
     pub fn poll_frame(&self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        if let Some(frame) = self.queue.borrow_mut().pop() {
+        if let Some(frame) = self.outbox.borrow_mut().pop() {
+            self.took(frame.len());
             return Poll::Ready(Some(frame));
         }
         if self.ending.get().is_some() {
@@ -139,7 +116,7 @@ impl Pipe {
 
     /// Ready when there is something to write, or the pipe is to end.
     pub fn poll_kicked(&self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.ending.get().is_some() || !self.queue.borrow().frames.is_empty() {
+        if self.ending.get().is_some() || !self.outbox.borrow().is_empty() {
             return Poll::Ready(());
         }
         self.task.replace(Some(cx.waker().clone()));
@@ -160,8 +137,21 @@ impl Pipe {
         let Some(stream) = &self.stream else {
             return Written::Blocked;
         };
-        let write = |slices: &[IoSlice<'_>]| stream.try_write_vectored(slices);
-        self.queue.borrow_mut().write(write)
+        let mut outbox = self.outbox.borrow_mut();
+        let before = outbox.bytes();
+        let written = outbox.write(Instant::now, |slices| stream.try_write_vectored(slices));
+        self.took(before - outbox.bytes());
+        written
+    }
+
+    fn has_room(&self, frame: &Bytes) -> bool {
+        let bytes_max = self.bytes_max + self.replayed.get();
+        self.outbox.borrow().has_room(frame, bytes_max)
+    }
+
+    /// So many bytes have gone out.
+    fn took(&self, bytes: usize) {
+        self.replayed.set(self.replayed.get().saturating_sub(bytes));
     }
 
     fn wake(&self) {
@@ -171,76 +161,9 @@ impl Pipe {
     }
 }
 
-impl Queue {
-    /// A frame alone always fits: one page must not be unsendable.
-    fn has_room(&self, frame: &Bytes, bytes_max: usize) -> bool {
-        self.frames.is_empty() || self.bytes - self.replayed + frame.len() <= bytes_max
-    }
-
-    fn push(&mut self, frame: Bytes) {
-        self.bytes += frame.len();
-        self.frames.push_back(frame);
-    }
-
-    fn pop(&mut self) -> Option<Bytes> {
-        let frame = self.frames.pop_front()?;
-        self.took(frame.len());
-        Some(frame)
-    }
-
-    fn took(&mut self, bytes: usize) {
-        self.bytes -= bytes;
-        self.replayed = self.replayed.min(self.bytes);
-        if self.frames.is_empty() {
-            self.frames = VecDeque::new();
-        }
-    }
-
-    /// Forgets every frame that was not begun.
-    fn drop_unsent(&mut self) {
-        let begun = self.frames.pop_front().filter(|_| self.is_first_begun);
-        self.bytes = begun.as_ref().map_or(0, Bytes::len);
-        self.replayed = 0;
-        self.frames = begun.into_iter().collect();
-    }
-
-    fn write(&mut self, mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>) -> Written {
-        while !self.frames.is_empty() {
-            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-            for (slice, frame) in slices.iter_mut().zip(&self.frames) {
-                *slice = IoSlice::new(frame);
-            }
-            let used = self.frames.len().min(SLICES_MAX);
-            match write(slices.get(..used).unwrap_or(&slices)) {
-                Ok(0) => return Written::Failed,
-                Ok(written) => self.advance(written),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Written::Blocked,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return Written::Failed,
-            }
-        }
-        Written::All
-    }
-
-    /// Takes written bytes off the front.
-    fn advance(&mut self, mut written: usize) {
-        while let Some(first) = self.frames.front_mut() {
-            if written < first.len() {
-                first.advance(written);
-                self.is_first_begun |= written > 0;
-                return self.took(written);
-            }
-            written -= first.len();
-            self.is_first_begun = false;
-            self.pop();
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     fn pipe(bytes_max: usize, frames: &[&'static str]) -> Rc<Pipe> {
         let pipe = Pipe::new(bytes_max, None);
@@ -305,34 +228,5 @@ mod tests {
         pipe.push(Bytes::from_static(b"unsaid"));
         assert_eq!(pipe.ending(), Some(Close::GoingAway));
         assert_eq!(taken(&pipe), ("said".to_owned(), true));
-    }
-
-    proptest! {
-        #[test]
-        fn any_partial_writes_keep_the_order_and_the_count(
-            frames in proptest::collection::vec("[a-z]{1,30}", 0..100),
-            rooms in proptest::collection::vec(0_usize..80, 0..30),
-        ) {
-            let mut queue = Queue::default();
-            for frame in &frames {
-                queue.push(Bytes::copy_from_slice(frame.as_bytes()));
-            }
-            let all = frames.concat();
-            let mut sent = Vec::new();
-            for mut room in rooms.into_iter().chain([usize::MAX]) {
-                queue.write(|slices| {
-                    if room == 0 {
-                        return Err(io::ErrorKind::WouldBlock.into());
-                    }
-                    let all: Vec<u8> = slices.iter().flat_map(|slice| slice.to_vec()).collect();
-                    let taken = all.len().min(room);
-                    sent.extend_from_slice(&all[..taken]);
-                    room -= taken;
-                    Ok(taken)
-                });
-                prop_assert_eq!(queue.bytes, all.len() - sent.len());
-            }
-            prop_assert_eq!(sent, all.into_bytes());
-        }
     }
 }

@@ -54,11 +54,9 @@ async fn a_stream_goes_on_from_its_last_event() {
         } else {
             open(&node, &path(TEXT, &format!("?offset={seen}"))).await
         };
-        let missed = events.next().await.unwrap();
-        assert_eq!(
-            (missed.event.as_str(), &missed.data["id"]),
-            ("message", &"2".into())
-        );
+        // How many watch has no place among the messages, and may be told before.
+        let missed = events.until("message").await;
+        assert_eq!(missed.data["id"], "2");
     }
     let mut events = open(&node, &path(TEXT, "?offset=of-another-server")).await;
     assert_eq!(events.next().await.unwrap().event, "messages_bulk");

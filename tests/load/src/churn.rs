@@ -31,6 +31,10 @@ const STAY: Duration = Duration::from_secs(1);
 const GOODBYE_PATIENCE: Duration = Duration::from_secs(5);
 /// After the last one has left: what the server does later than this, it does too late.
 const CALM: Duration = Duration::from_secs(5);
+/// Who is cut between two polls has no connection that breaks: only the server's heartbeat notices, which is a ping after
+/// 25 s and its pong within a minute. Nothing may be left then.
+const HEARTBEAT: Duration = Duration::from_secs(90);
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Between two messages to whoever is there.
 const MESSAGE_EVERY: Duration = Duration::from_secs(1);
 const MESSAGE: Burst = Burst {
@@ -148,6 +152,10 @@ pub async fn churn(plan: &ChurnPlan) -> anyhow::Result<Outcome> {
         history.note(client.context("a client panicked")?);
     }
     stage.rest(CALM).await?;
+    let noticed_by = Instant::now() + HEARTBEAT;
+    while stage.stats().await?.connections > 1 && Instant::now() < noticed_by {
+        stage.rest(LOOK_EVERY).await?;
+    }
     stage.settle().await?;
     history.after = Holding::of(stage.process())?;
     history.stats = stage.stats().await?;

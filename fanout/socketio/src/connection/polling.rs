@@ -204,7 +204,8 @@ impl Connection {
         let Transport::Polling(polling) = &mut io.transport else {
             return;
         };
-        if self.is_ending() {
+        // The last word goes the new way if the client waits for nothing on the old one.
+        if self.ending().is_some_and(|ending| !ending.is_awaited()) {
             return;
         }
         // A poll that the client has given up meanwhile is no loss: nothing was in it.

@@ -107,7 +107,7 @@ impl Endpoint {
         request: &HttpRequest,
         body: web::Payload,
     ) -> HttpResponse {
-        let (sender, receiver) = oneshot::channel();
+        let (mut sender, receiver) = oneshot::channel();
         let (answer, answered) = oneshot::channel();
         let (claim, claimed) = oneshot::channel();
         let post = Post {
@@ -120,7 +120,12 @@ impl Endpoint {
             Err(error) => return self.refusal(error),
         };
         let is_binary = request.content_type().eq_ignore_ascii_case(BINARY);
-        let body = match read(request, body, bytes_max).await {
+        // A body that does not come ends with its session, whose heartbeat runs on.
+        let read = tokio::select! {
+            read = read(request, body, bytes_max) => read,
+            () = sender.closed() => return self.refusal(HandshakeError::SessionUnknown),
+        };
+        let body = match read {
             Ok(bytes) => PostBody::Received { bytes, is_binary },
             Err(Unread::TooBig) => PostBody::TooBig,
             Err(Unread::Broken) => return self.refusal(HandshakeError::BadRequest),

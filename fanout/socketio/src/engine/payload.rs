@@ -138,16 +138,26 @@ fn text(bytes: &[u8]) -> Result<&str, Malformed> {
     std::str::from_utf8(bytes).map_err(|_| Malformed)
 }
 
+/// The bytes of a message in base64, `b<base64>` or in revision 3 `b4<base64>`; none if the packet is a text. Clients that
+/// are told to use no bytes (`forceBase64`) send them so over a WebSocket too.
+pub(crate) fn binary(packet: &str, protocol: Protocol) -> Result<Option<Vec<u8>>, Malformed> {
+    let Some(encoded) = packet.strip_prefix('b') else {
+        return Ok(None);
+    };
+    let encoded = match protocol {
+        Protocol::V4 => encoded,
+        Protocol::V3 => encoded.strip_prefix(super::MESSAGE).ok_or(Malformed)?,
+    };
+    STANDARD.decode(encoded).map(Some).map_err(|_| Malformed)
+}
+
 fn decode_v4<E: From<Malformed>>(
     body: &str,
     mut on: impl FnMut(Packet<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
     for packet in body.split(SEPARATOR) {
-        match packet.strip_prefix('b') {
-            Some(encoded) => {
-                let bytes = STANDARD.decode(encoded).map_err(|_| Malformed)?;
-                on(Packet::parse_binary(&bytes, Protocol::V4).ok_or(Malformed)?)?;
-            }
+        match binary(packet, Protocol::V4)? {
+            Some(bytes) => on(Packet::Message(super::Message::Binary(&bytes)))?,
             None => on(Packet::parse(packet, Protocol::V4).ok_or(Malformed)?)?,
         }
     }
@@ -165,12 +175,8 @@ fn decode_v3<E: From<Malformed>>(
         let (length, rest) = body.split_once(':').ok_or(Malformed)?;
         let (packet, rest) = split_utf16(rest, number(length.bytes())?)?;
         body = rest;
-        match packet.strip_prefix('b') {
-            Some(encoded) => {
-                let encoded = encoded.strip_prefix(super::MESSAGE).ok_or(Malformed)?;
-                let bytes = STANDARD.decode(encoded).map_err(|_| Malformed)?;
-                on(Packet::Message(super::Message::Binary(&bytes)))?;
-            }
+        match binary(packet, Protocol::V3)? {
+            Some(bytes) => on(Packet::Message(super::Message::Binary(&bytes)))?,
             None => on(Packet::parse(packet, Protocol::V3).ok_or(Malformed)?)?,
         }
     }

@@ -98,6 +98,10 @@ fn size(event: &Event) -> usize {
 impl<S: 'static> Attended<S> {
     async fn work(self: Rc<Self>) {
         loop {
+            if !self.client.is_connected() {
+                // A handler has ended it: what waits is dropped at once.
+                *self.line.borrow_mut() = Line::default();
+            }
             // In a statement of its own, so that the line is free while the handler works.
             let event = self.line.borrow_mut().pop();
             match event {
@@ -130,7 +134,7 @@ impl<S: 'static> Live for Attended<S> {
             actix_rt::spawn(async move {
                 if AssertUnwindSafe(work).catch_unwind().await.is_err() {
                     tracing::error!("a handler panicked; its connection is closed");
-                    self.client.close(Close::InternalError);
+                    self.client.fail();
                 }
             });
         }

@@ -78,6 +78,14 @@ impl Socket {
         Ok((id, answer))
     }
 
+    /// Somebody waits for the client's answer of this number.
+    pub(crate) fn waits_for(&self, id: u64) -> bool {
+        let questions = self.0.questions.borrow();
+        questions
+            .as_ref()
+            .is_some_and(|questions| questions.waiting.contains_key(&id))
+    }
+
     /// An answer of the client. One that nobody waits for is passed over, as the reference server does.
     pub(crate) fn on_reply(&self, id: u64, reply: Reply) {
         let mut questions = self.0.questions.borrow_mut();

@@ -26,7 +26,7 @@ async fn authenticate(request: Rc<ConnectRequest>) -> Result<Accepted<String>, C
 
 fn application(told: &Told) -> Handlers {
     let (guarded, again) = (told.clone(), told.clone());
-    let (connected, disconnected) = (told.clone(), told.clone());
+    let (connected, disconnected, heard) = (told.clone(), told.clone(), told.clone());
     let root = Namespace::new(authenticate)
         .guard(async move |request| {
             guarded.tell("first guard".to_owned());
@@ -60,6 +60,11 @@ fn application(told: &Told) -> Handlers {
         .on("wait", async |client, _| {
             tokio::time::sleep(Duration::from_millis(30)).await;
             client.send(&Frame::event("waited", &[]));
+        })
+        .on("hear", async move |_, _| heard.tell("heard".to_owned()))
+        .on("out", async |client, _| {
+            tokio::task::yield_now().await;
+            client.disconnect();
         })
         .on("hang", async |_, _| std::future::pending().await)
         .on("panic", async |_, _| panic!("a handler that fails"))
@@ -176,8 +181,22 @@ async fn a_client_that_emits_more_than_its_handlers_get_done_is_closed() {
 }
 
 #[tokio::test]
+async fn what_waits_behind_the_end_of_its_socket_is_dropped() {
+    let (server, told) = start();
+    let mut client = connected(&server).await;
+    let events = ["out", "hear", "hear"].map(|name| format!(r#"42["{name}"]"#));
+    for event in events {
+        client.send(&event).await;
+    }
+    assert_eq!(client.text().await, "41");
+    client.send("40").await;
+    assert!(client.text().await.starts_with("40"));
+    assert!(!told.try_iter().any(|told| told == "heard"));
+}
+
+#[tokio::test]
 async fn a_handler_that_panics_loses_its_connection_alone() {
-    let (server, _told) = start();
+    let (server, told) = start();
     let mut other = connected(&server).await;
     for event in [r#"42["panic"]"#, r#"42["panic later"]"#] {
         let mut client = connected(&server).await;
@@ -186,4 +205,8 @@ async fn a_handler_that_panics_loses_its_connection_alone() {
     }
     other.send(r#"42["echo"]"#).await;
     assert_eq!(other.text().await, r#"42["echo"]"#);
+    let ended = told
+        .try_iter()
+        .filter(|told| told.starts_with("host_panicked"));
+    assert_eq!(ended.count(), 2);
 }

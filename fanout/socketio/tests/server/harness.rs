@@ -432,6 +432,7 @@ impl Drop for Running {
             for stats in &self.stats {
                 assert_eq!(stats.connections(), 0, "a connection leaked");
                 assert_eq!(stats.sockets(), 0, "a socket leaked");
+                assert_eq!(stats.polling(), 0, "a session that polls leaked");
                 let closed: u64 = stats.closes().map(|(_, count)| count).sum();
                 assert_eq!(stats.opened(), closed, "a transport has no outcome");
             }

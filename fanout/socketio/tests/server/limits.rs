@@ -2,6 +2,7 @@
 
 use actix_socketio::{Config, DisconnectReason};
 use futures_util::SinkExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::{
     Error, Message,
     protocol::frame::{
@@ -11,7 +12,7 @@ use tokio_tungstenite::tungstenite::{
 };
 
 use crate::{
-    client::{Client, QUERY, masked},
+    client::{Client, QUERY, masked, patiently},
     harness::{TestServer, Told, eventually, quick},
     http::{Polling, Request},
 };
@@ -155,6 +156,7 @@ async fn no_more_sessions_open_than_the_server_allows() {
     let polling = Polling::open(server.address, "/socket.io/", "EIO=4").await;
     assert!(refuses_one_more(&server, &[]).await);
     assert_eq!(server.running.server.connections(), 3);
+    assert_eq!(server.stats.polling(), 1);
     // A session that polls takes no second place when it is upgraded.
     let mut upgrade = Client::try_open(server.address, &polling.upgrade_target(), &[])
         .await
@@ -162,6 +164,7 @@ async fn no_more_sessions_open_than_the_server_allows() {
     upgrade.send("2probe").await;
     assert_eq!(upgrade.text().await, "3probe");
     upgrade.send("5").await;
+    eventually("nobody polls any more", || server.stats.polling() == 0).await;
     // Each that ends makes room for another.
     drop(sockets);
     eventually("two places are free", || {
@@ -290,4 +293,62 @@ async fn a_replay_may_be_larger_than_the_queue_and_nothing_overtakes_it() {
         assert!(client.text().await.starts_with(r#"42["load""#));
     }
     assert_eq!(stuck.close_code().await, 1013);
+}
+
+#[tokio::test]
+async fn a_handshake_that_would_be_kept_large_is_refused() {
+    let server = TestServer::start(quick());
+    let long = "x".repeat(17_000);
+    let target = format!("{QUERY}&more={long}");
+    for (target, headers) in [
+        (target.as_str(), vec![]),
+        (QUERY, vec![("cookie", long.as_str())]),
+    ] {
+        let refused = Client::try_open(server.address, target, &headers).await;
+        let Err(Error::Http(answer)) = refused else {
+            panic!("it was let in");
+        };
+        assert_eq!(answer.status(), 431);
+    }
+    // What is not kept is no matter of ours.
+    Client::open(server.address, &[("x-unkept", &long)]).await;
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_ends_with_its_session() {
+    let server = TestServer::start(quick());
+    let polling = Polling::open(server.address, "/socket.io/", "EIO=4").await;
+    let mut stalled = tokio::net::TcpStream::connect(server.address)
+        .await
+        .unwrap();
+    let head = format!(
+        "POST {} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n40",
+        polling.target()
+    );
+    stalled.write_all(head.as_bytes()).await.unwrap();
+    // A second POST beside the first one is an error, which ends the session.
+    let ends = async {
+        loop {
+            if polling.post("3").await.status == 400 {
+                break;
+            }
+        }
+    };
+    patiently("the session's end", ends).await;
+    let mut answer = [0; 12];
+    patiently("an answer", stalled.read_exact(&mut answer))
+        .await
+        .unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 400");
+}
+
+#[tokio::test]
+async fn what_a_client_sends_before_it_knows_of_its_dismissal_is_passed_over_however_large() {
+    let server = TestServer::start(quick());
+    let mut client = server.connected("/").await;
+    client.send(r#"42["leave"]"#).await;
+    let large = format!(r#"42["echo","{}"]"#, "x".repeat(100_000));
+    client.send(&large).await;
+    assert_eq!(client.text().await, "41");
+    client.connect("/").await;
 }

@@ -1,6 +1,8 @@
 //! Socket.IO: connecting, leaving, events, acknowledgements, and packets out of order.
 
-use actix_socketio::DisconnectReason;
+use std::time::Duration;
+
+use actix_socketio::{Config, DisconnectReason};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::{
@@ -167,4 +169,49 @@ async fn pings_of_the_websocket_are_answered() {
     let mut client = Client::open(server.address, &[]).await;
     client.send_message(Message::Ping(vec![1, 2].into())).await;
     assert_eq!(client.next().await, Message::Pong(vec![1, 2].into()));
+}
+
+#[tokio::test]
+async fn a_client_that_uses_no_bytes_sends_attachments_in_base64_over_a_websocket_too() {
+    let server = TestServer::start(Config {
+        allow_eio3: true,
+        ..quick()
+    });
+    let event = r#"451-["echo",{"_placeholder":true,"num":0}]"#;
+    let mut client = server.connected("/").await;
+    client.send(event).await;
+    client.send("bAQID").await;
+    assert_eq!(client.text().await, event);
+    assert_eq!(
+        client.message().await,
+        Message::Binary(vec![1, 2, 3].into())
+    );
+
+    let query = "/socket.io/?EIO=3&transport=websocket";
+    let mut old = Client::try_open(server.address, query, &[]).await.unwrap();
+    assert!(old.text().await.starts_with('0'));
+    old.connect_eio3().await;
+    old.send(event).await;
+    old.send("b4AQID").await;
+    assert_eq!(old.text().await, event);
+    assert_eq!(
+        old.message().await,
+        Message::Binary(vec![4, 1, 2, 3].into())
+    );
+
+    client.send("b not base64").await;
+    assert_eq!(client.close_code().await, 1002);
+}
+
+#[tokio::test]
+async fn a_connect_that_is_not_decided_in_time_is_refused_beside_another_namespace() {
+    let server = TestServer::start(Config {
+        connect_timeout: Duration::from_secs(1),
+        ..quick()
+    });
+    let mut client = server.connected("/").await;
+    client.send(r#"40/discord,{"never":true}"#).await;
+    assert_eq!(client.text().await, r#"44/discord,{"message":"Timeout"}"#);
+    client.send(r#"42["echo"]"#).await;
+    assert_eq!(client.text().await, r#"42["echo"]"#);
 }

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use actix_rt::net::TcpStream;
-use actix_socketio::Close;
+use actix_socketio::{Close, Written};
 use futures_util::future::LocalBoxFuture;
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -21,7 +21,7 @@ use crate::address::ClientAddress;
 use crate::auth::AuthError;
 use crate::request::{Code, Refusal, is_free};
 use crate::session::{Session, ViewerKey};
-use crate::transport::pipe::{Pipe, Written};
+use crate::transport::pipe::Pipe;
 use crate::transport::{Answer, Caller, Closed, Door, Link, Place, Reply};
 
 /// Bytes of one read.
