@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use actix_socketio::Socket;
 use broker::Broker;
 use proto::event::Event;
 use proto::{ChannelId, GuildId, UserId};
@@ -29,6 +30,7 @@ use crate::pace::Paced;
 use crate::recovery::Recovery;
 use crate::room::{Outcome, Room};
 use crate::session::{Viewer, ViewerKey};
+use crate::transport::Link;
 pub use line::Waiting;
 use reactions::Place;
 pub use recovering::Arrival;
@@ -57,6 +59,9 @@ mod watching;
 
 /// Between two looks for rooms that nobody needs.
 const SWEEP: Duration = Duration::from_secs(10);
+
+/// Sockets that are closed at once.
+const CLOSE_SLICE: usize = 256;
 
 /// Sweeps for which an empty room is kept: who reloads a page finds it warm.
 const IDLE_SWEEPS_MAX: u32 = 6;
@@ -194,6 +199,10 @@ impl Hub {
             self.on_item(item);
             self.on_waiting(&mut inbox);
             tokio::task::yield_now().await;
+            // After a hole of the feed there is more than can be written at once: heartbeats, joins and pings go between.
+            while self.is_ahead() {
+                tokio::task::yield_now().await;
+            }
         }
         tasks.iter().for_each(actix_rt::task::JoinHandle::abort);
     }
@@ -207,6 +216,13 @@ impl Hub {
             };
             self.on_item(item);
         }
+    }
+
+    /// More was told than this worker has written.
+    fn is_ahead(&self) -> bool {
+        let state = self.state.borrow();
+        let any = state.rooms.values().find_map(Room::any_socket);
+        any.is_some_and(Socket::is_ahead)
     }
 
     fn on_item(&self, item: Item) {
@@ -294,8 +310,9 @@ impl Hub {
             for channel in std::mem::take(&mut viewer.joined) {
                 self.instance.on_left(channel, viewer.watcher());
             }
-            viewer.link.close(actix_socketio::Close::GoingAway);
         }
+        let links = state.viewers.values().map(|viewer| viewer.link.clone());
+        actix_rt::spawn(close_all(links.collect()));
     }
 
     /// Lets rooms go in which nobody has been for a while.
@@ -363,6 +380,16 @@ impl Hub {
 
     fn position(&self) -> Offset {
         self.state.borrow().position
+    }
+}
+
+/// Sends clients elsewhere, in slices with others' turns between (decisions.md, "Fairness").
+async fn close_all(links: Vec<Link>) {
+    for slice in links.chunks(CLOSE_SLICE) {
+        for link in slice {
+            link.close(actix_socketio::Close::GoingAway);
+        }
+        tokio::task::yield_now().await;
     }
 }
 

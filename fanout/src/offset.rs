@@ -17,7 +17,7 @@ pub struct Offset {
 }
 
 /// How many offsets of one sequence are told apart: more than a viewer has pages at one position.
-const TURN_MAX: u8 = 250;
+pub const TURN_MAX: u8 = 250;
 
 /// What a client says, or is told, that it has seen: a position, and how much of what came at that position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

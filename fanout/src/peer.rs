@@ -29,7 +29,7 @@ use moka::future::Cache;
 use proto::InstanceId;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -49,6 +49,12 @@ const LOOKUP_PATIENCE: Duration = Duration::from_secs(1);
 /// An instance never moves: this is how long one that has gone is still tried. Those of a large deployment fit.
 const KNOWN_FOR: Duration = Duration::from_secs(10);
 const KNOWN_MAX: u64 = 1_024;
+
+/// How long an address is good while the broker does not answer: an outage of it ends no session.
+const REMEMBERED_FOR: Duration = Duration::from_mins(10);
+
+/// Bodies of requests that are passed on, all together: 64 MiB. Who finds no room begins a new session.
+const BODIES_KIB_MAX: usize = 64 * 1024;
 
 /// Look-ups on their way to the broker; those beyond wait, and are gone by [`LOOKUP_PATIENCE`].
 const LOOKUPS_MAX: usize = 64;
@@ -135,6 +141,10 @@ struct Inner {
     /// None where this instance is alone.
     broker: Option<Arc<dyn Broker>>,
     known: Cache<InstanceId, SocketAddr>,
+    /// The same for longer, for when the broker does not say.
+    remembered: Cache<InstanceId, SocketAddr>,
+    /// Room for bodies that are on their way, in KiB.
+    bodies: Arc<Semaphore>,
     lookups: Semaphore,
     splices: Arc<Semaphore>,
     answer_max: Duration,
@@ -163,10 +173,13 @@ impl Peers {
     /// The instances that tell this broker where they are; none without one. Splices end after `drain` is cancelled.
     pub fn new(broker: Option<Arc<dyn Broker>>, bounds: Bounds, drain: CancellationToken) -> Self {
         let known = Cache::builder().max_capacity(KNOWN_MAX);
+        let remembered = Cache::builder().max_capacity(KNOWN_MAX);
         Self(Arc::new(Inner {
             instance: InstanceId::from_bits(rand::random()),
             broker,
             known: known.time_to_live(KNOWN_FOR).build(),
+            remembered: remembered.time_to_live(REMEMBERED_FOR).build(),
+            bodies: Arc::new(Semaphore::new(BODIES_KIB_MAX)),
             lookups: Semaphore::new(LOOKUPS_MAX),
             splices: Arc::new(Semaphore::new(SPLICES_MAX)),
             answer_max: bounds.poll + ANSWER_SLACK,
@@ -179,6 +192,25 @@ impl Peers {
     /// This instance's name: 8 characters of base64url with which the ids of its sessions begin.
     pub fn instance(&self) -> &str {
         self.0.instance.as_str()
+    }
+
+    /// Room for the body of a request that is to be passed on to the instance of this name, as long as it is held.
+    ///
+    /// # Errors
+    /// Nobody knows the instance, the request has come from a peer, or there is no room.
+    pub async fn room_for(
+        &self,
+        instance: &str,
+        arrived: &Arrived<'_>,
+        bytes: usize,
+    ) -> Result<OwnedSemaphorePermit, PeerError> {
+        let tally = self.0.counts.begin();
+        let found = self.0.room_for(instance, arrived, bytes).await;
+        match &found {
+            Ok(_) => tally.forget(),
+            Err(error) => tally.end(error.outcome()),
+        }
+        found
     }
 
     /// Passes a request on to the instance of this name, and gives its answer back, whose body comes as it is taken. A
@@ -259,6 +291,22 @@ impl Peers {
 }
 
 impl Inner {
+    async fn room_for(
+        &self,
+        instance: &str,
+        arrived: &Arrived<'_>,
+        bytes: usize,
+    ) -> Result<OwnedSemaphorePermit, PeerError> {
+        if arrived.is_from_peer {
+            return Err(PeerError::SecondHop);
+        }
+        let instance = instance.parse().map_err(|_| PeerError::Unknown)?;
+        self.address_of(&instance).await.ok_or(PeerError::Unknown)?;
+        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
+        let room = self.bodies.clone().try_acquire_many_owned(kib);
+        room.map_err(|_| PeerError::Crowded)
+    }
+
     async fn ask(
         &self,
         instance: &str,
@@ -316,6 +364,7 @@ impl Inner {
         let reached = reached.unwrap_or_else(|late| Err(PeerError::Unreachable(late.into())));
         if matches!(reached, Err(PeerError::Unreachable(_))) {
             self.known.invalidate(&instance).await;
+            self.remembered.invalidate(&instance).await;
         }
         reached
     }
@@ -325,13 +374,27 @@ impl Inner {
         let broker = self.broker.as_ref()?;
         let asking = async {
             let _turn = self.lookups.acquire().await.ok()?;
-            let found = broker.address_of(instance).await;
-            found.unwrap_or_else(|error| {
+            match broker.address_of(instance).await {
+                Ok(found) => found.map(Ok),
+                Err(error) => Some(Err(error)),
+            }
+        };
+        let asking = async {
+            let told = asking.await?.inspect_err(|error| {
                 tracing::debug!(%error, "the broker does not say where an instance is");
-                None
-            })
+            });
+            match told {
+                Ok(address) => {
+                    self.remembered.insert(instance.clone(), address).await;
+                    Some(address)
+                }
+                Err(_) => self.remembered.get(instance).await,
+            }
         };
         let asking = self.known.optionally_get_with_by_ref(instance, asking);
-        timeout(LOOKUP_PATIENCE, asking).await.ok()?
+        match timeout(LOOKUP_PATIENCE, asking).await {
+            Ok(found) => found,
+            Err(_) => self.remembered.get(instance).await,
+        }
     }
 }

@@ -151,6 +151,11 @@ impl Recovery {
         &self.runs
     }
 
+    /// For so long a session can be gone on with.
+    pub fn window(&self) -> Duration {
+        self.window
+    }
+
     /// After so long a session is to be kept again.
     pub fn renewal(&self) -> Duration {
         self.window / 3

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use actix_socketio::Socket;
 use proto::event::{Event, Reaction};
 use proto::{ChannelId, GuildId};
 use serde::Serialize;
@@ -321,6 +322,11 @@ impl Room {
     pub fn tell(&self, frames: &Frames) -> usize {
         self.members.tell(frames);
         self.members.len()
+    }
+
+    /// A Socket.IO socket that is here.
+    pub fn any_socket(&self) -> Option<&Socket> {
+        self.members.any_socket()
     }
 
     /// The reactions of a message; none if the log does not have it.

@@ -25,6 +25,7 @@ const FANOUT: &[&str] = &[
     "discord_stream_loop_delay_seconds",
     "discord_stream_merged_total",
     "discord_stream_peer_connections_total",
+    "discord_stream_polling",
     "discord_stream_recoveries_total",
     "discord_stream_redis_busy_total",
     "discord_stream_redis_failures_total",

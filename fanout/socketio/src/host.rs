@@ -28,7 +28,7 @@ pub trait Host: 'static {
     /// What [`Host::connect`] learned and [`Host::on_connected`] takes over: the user, a place in a room.
     type Session: 'static;
 
-    /// Looks at a handshake (origin, address, limits) before the upgrade is answered.
+    /// Looks at a handshake (origin, address, limits) before it is answered, and at that of an upgrade.
     ///
     /// # Errors
     /// The HTTP answer that the client gets in place of the upgrade.

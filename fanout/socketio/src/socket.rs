@@ -228,6 +228,12 @@ impl Socket {
         worker.broadcast_local(room, frame.clone());
     }
 
+    /// So much is pending for rooms of this worker that whoever broadcasts here is ahead of what it can write, and does
+    /// well to let others have their turn. What is broadcast nevertheless is written in place from 64 MiB on.
+    pub fn is_ahead(&self) -> bool {
+        self.0.connection.worker().is_ahead()
+    }
+
     /// The rooms that it is in.
     pub fn rooms(&self) -> Vec<Rc<str>> {
         self.0.rooms.borrow().clone()

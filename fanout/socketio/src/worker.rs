@@ -25,9 +25,12 @@ use crate::{
 /// Bytes of one read. Four times the kernel's usual segment on loopback, and one buffer for the whole worker.
 const SCRATCH_BYTES: usize = 64 * 1024;
 
-/// Bytes of events that may wait for their pass over a room, when the worker itself sends them: what one socket's queue
-/// holds by default.
-const PENDING_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of events that wait for their pass over a room from which on the worker counts as behind: what one socket's
+/// queue holds by default.
+const AHEAD_BYTES: usize = 1024 * 1024;
+
+/// More is written in place, whoever has to wait for that: what a mailbox may hold.
+const PENDING_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Connections closed between two pauses of a drain: what the project's fairness rule allows at once.
 const CLOSE_SLICE: usize = 256;
@@ -156,6 +159,11 @@ impl Worker {
                 self.mailbox.release(bytes);
             }
         }
+    }
+
+    /// So much is pending that whoever broadcasts here should wait.
+    pub(crate) fn is_ahead(&self) -> bool {
+        self.rooms.pending_bytes() > AHEAD_BYTES
     }
 
     /// Waits until a connection or a room has something to write.

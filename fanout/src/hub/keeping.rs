@@ -17,6 +17,9 @@ use crate::session::{Viewer, ViewerKey};
 /// Between two looks for what is due: little beside a third of any window that a client could meet.
 const LOOK: Duration = Duration::from_millis(250);
 
+/// Between two tries to write what somebody left behind, while the registry is away.
+const RETRY: Duration = Duration::from_secs(1);
+
 impl Hub {
     /// From here on a viewer can come back to what they have joined.
     pub fn keep_as(&self, key: ViewerKey, kept: Kept) {
@@ -50,10 +53,13 @@ impl Hub {
         actix_rt::spawn(async move {
             let line = kept.line();
             let _turn = line.lock().await;
-            // Somebody may be back already: then it is theirs.
-            let has_something = kept.is_begun() || !record.channels.is_empty();
-            if has_something && recovery.keep(&kept.claim, &record).await.is_err() {
-                tracing::debug!("a session ends with the window that it had");
+            if !kept.is_begun() && record.channels.is_empty() {
+                return;
+            }
+            // Somebody may be back already: then it is theirs. An older record must not be what they come back to.
+            let until = Instant::now() + recovery.window();
+            while recovery.keep(&kept.claim, &record).await.is_err() && Instant::now() < until {
+                tokio::time::sleep(RETRY).await;
             }
         });
     }
@@ -160,7 +166,9 @@ impl Hub {
 impl State {
     fn find_due(&mut self) {
         let now = Instant::now();
-        let is_due = |viewer: &Viewer| viewer.kept.as_ref().is_some_and(|kept| kept.is_due(now));
+        // One write of a viewer is enough: where the registry is slow, others would only wait behind it.
+        let is_due = |kept: &Kept| kept.is_due(now) && !kept.is_busy();
+        let is_due = |viewer: &Viewer| viewer.kept.as_ref().is_some_and(is_due);
         let due = self.viewers.iter().filter(|(_, viewer)| is_due(viewer));
         self.unkept.extend(due.map(|(key, _)| *key));
     }

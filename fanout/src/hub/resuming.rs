@@ -159,6 +159,12 @@ impl Hub {
         }
         let room = state.rooms.get(&missed.channel);
         if !room.is_some_and(|room| room.is_held(join.viewer, &missed.hold)) {
+            let viewer = state.viewers.get(&join.viewer);
+            if viewer.is_some_and(|viewer| viewer.joined.contains(&missed.channel)) {
+                // They have asked for a page meanwhile, which has all of it.
+                let answer = joined(missed.channel, true);
+                return join.reply.recovered(false).done(&answer);
+            }
             // They have left, or were put out of the channel, meanwhile.
             return join.reply.refuse(&not_joined());
         }

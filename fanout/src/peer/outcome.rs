@@ -68,7 +68,7 @@ impl Counts {
     pub(super) fn begin(&self) -> Tally<'_> {
         Tally {
             counts: self,
-            outcome: Outcome::Cancelled,
+            outcome: Some(Outcome::Cancelled),
         }
     }
 
@@ -96,20 +96,25 @@ impl Counts {
 #[derive(Debug)]
 pub(super) struct Tally<'c> {
     counts: &'c Counts,
-    outcome: Outcome,
+    outcome: Option<Outcome>,
 }
 
 impl Tally<'_> {
     /// This is how it ends.
     pub(super) fn end(mut self, outcome: Outcome) {
-        self.outcome = outcome;
+        self.outcome = Some(outcome);
+    }
+
+    /// It goes on, and is counted later.
+    pub(super) fn forget(mut self) {
+        self.outcome = None;
     }
 }
 
 impl Drop for Tally<'_> {
     fn drop(&mut self) {
         let mut counts = Outcome::ALL.into_iter().zip(&self.counts.outcomes);
-        if let Some((_, count)) = counts.find(|(outcome, _)| *outcome == self.outcome) {
+        if let Some((_, count)) = counts.find(|(outcome, _)| Some(*outcome) == self.outcome) {
             count.fetch_add(1, Relaxed);
         }
     }

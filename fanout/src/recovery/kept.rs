@@ -22,6 +22,8 @@ pub struct Kept {
     sid: String,
     /// The pages, in the order in which they were sent.
     pages: Vec<Joined>,
+    /// The last page, of whichever channel: an offset is never told twice.
+    last: Option<Bookmark>,
     /// What was written last, or could not be.
     settled: Option<Record>,
     due: Instant,
@@ -38,6 +40,7 @@ impl Kept {
             claim,
             sid,
             pages: Vec::new(),
+            last: None,
             settled: None,
             due: Instant::now(),
             is_frozen: false,
@@ -50,6 +53,7 @@ impl Kept {
         let pages = record.channels.iter().copied();
         let mut kept = Self::new(claim, record.sid.clone());
         kept.pages = pages.filter(|joined| joined.is_seen(seen)).collect();
+        kept.last = Some(seen);
         kept.on_settled(record, true, renewal);
         kept
     }
@@ -61,16 +65,16 @@ impl Kept {
 
     /// Where the next page is, among those at its position.
     pub fn place(&self, position: Offset) -> Bookmark {
-        let here = |page: &&Joined| page.page == Some(position.sequence);
-        let last = self.pages.iter().filter(here).map(|page| page.turn).max();
-        let others = usize::try_from(last.unwrap_or(0)).unwrap_or(usize::MAX - 1);
-        Bookmark::of_page(position, others)
+        let here = |last: &Bookmark| last.offset == position;
+        let last = self.last.filter(here).map_or(0, |last| last.turn);
+        Bookmark::of_page(position, last.into())
     }
 
     /// A page goes out.
     pub fn on_page(&mut self, channel: ChannelId, at: Bookmark, limit: Option<u32>) {
         self.pages.retain(|page| page.channel != channel.get());
         self.pages.push(Joined::with_page(channel, at, limit));
+        self.last = Some(at);
     }
 
     /// The channel is out of it.
@@ -112,6 +116,11 @@ impl Kept {
     /// Something was written, or would have been.
     pub fn is_begun(&self) -> bool {
         self.settled.is_some()
+    }
+
+    /// It is being written, or somebody waits for that.
+    pub fn is_busy(&self) -> bool {
+        self.line.try_lock().is_err()
     }
 
     /// It is time to keep it for another window.

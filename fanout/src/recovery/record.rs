@@ -2,7 +2,7 @@
 
 use proto::ChannelId;
 
-use crate::offset::Bookmark;
+use crate::offset::{Bookmark, TURN_MAX};
 
 /// Another version's record is no record.
 const VERSION: u32 = 1;
@@ -87,10 +87,13 @@ impl Joined {
         ChannelId::new(self.channel)
     }
 
-    /// A client that has seen this last has got the page: what is sent comes in one order.
+    /// A client that has seen this last has got the page: what is sent comes in one order. Beyond the turns that can be
+    /// told apart nobody knows: then it gets another.
     pub fn is_seen(&self, seen: Bookmark) -> bool {
         let last = (seen.offset.sequence, u32::from(seen.turn));
-        self.page.is_some_and(|page| (page, self.turn) <= last)
+        let is_known = |page| page < seen.offset.sequence || self.turn < u32::from(TURN_MAX);
+        self.page
+            .is_some_and(|page| (page, self.turn) <= last && is_known(page))
     }
 }
 

@@ -13,9 +13,10 @@ use crate::transport::{Hold, Link};
 /// The members of one channel on one worker. A viewer is among the sockets or among the others.
 #[derive(Debug)]
 pub(super) struct Members {
-    /// The room of the Socket.IO server in which the sockets are.
+    /// The room of the Socket.IO server in which the sockets are, one in each namespace.
     name: Box<str>,
-    sockets: BTreeMap<ViewerKey, Socket>,
+    /// By namespace.
+    sockets: BTreeMap<Box<str>, BTreeMap<ViewerKey, Socket>>,
     others: BTreeMap<ViewerKey, Link>,
 }
 
@@ -31,7 +32,7 @@ impl Members {
 
     /// How many there are.
     pub(super) fn len(&self) -> usize {
-        self.sockets.len() + self.others.len()
+        self.sockets.values().map(BTreeMap::len).sum::<usize>() + self.others.len()
     }
 
     /// Nobody is here.
@@ -41,20 +42,30 @@ impl Members {
 
     /// The viewer is here.
     pub(super) fn has(&self, viewer: ViewerKey) -> bool {
-        self.sockets.contains_key(&viewer) || self.others.contains_key(&viewer)
+        let is_socket = |sockets: &BTreeMap<_, _>| sockets.contains_key(&viewer);
+        self.sockets.values().any(is_socket) || self.others.contains_key(&viewer)
     }
 
     /// All of them.
     pub(super) fn keys(&self) -> impl Iterator<Item = ViewerKey> {
-        self.sockets.keys().chain(self.others.keys()).copied()
+        let sockets = self.sockets.values().flat_map(BTreeMap::keys);
+        sockets.chain(self.others.keys()).copied()
     }
 
     /// Sends an event to all of them, behind whatever was sent to each before.
     pub(super) fn tell(&self, frames: &Frames) {
-        if let Some((_, any)) = self.sockets.first_key_value() {
-            any.broadcast_local(Some(&self.name), frames.socketio());
+        // Any of a namespace's sockets reaches all of them.
+        for sockets in self.sockets.values() {
+            if let Some((_, any)) = sockets.first_key_value() {
+                any.broadcast_local(Some(&self.name), frames.socketio());
+            }
         }
         self.others.values().for_each(|link| link.send(frames));
+    }
+
+    /// Any of the sockets: their worker is one for all.
+    pub(super) fn any_socket(&self) -> Option<&Socket> {
+        self.sockets.values().flat_map(BTreeMap::values).next()
     }
 
     /// A viewer is here with this link, or has another one. True if they were not here.
@@ -64,7 +75,9 @@ impl Members {
             // Nobody has joined more channels than a socket may have rooms; who had would be told one by one.
             Link::SocketIo(socket) if socket.join(&self.name).is_ok() => {
                 self.others.remove(&viewer);
-                self.sockets.insert(viewer, socket);
+                let namespace = socket.namespace().into();
+                let sockets = self.sockets.entry(namespace).or_default();
+                sockets.insert(viewer, socket);
             }
             link => {
                 self.forget_socket(viewer);
@@ -86,7 +99,8 @@ impl Members {
     }
 
     fn forget_socket(&mut self, viewer: ViewerKey) -> bool {
-        let socket = self.sockets.remove(&viewer);
+        let mut namespaces = self.sockets.values_mut();
+        let socket = namespaces.find_map(|sockets| sockets.remove(&viewer));
         if let Some(socket) = &socket {
             socket.leave(&self.name);
         }

@@ -86,7 +86,7 @@ impl Door {
     /// A row of the contract's table.
     pub async fn admit(&self, token: &str, caller: Caller) -> Result<Session, Closed> {
         // A second namespace is no second handshake; a token that was refused is.
-        if !self.seats.is_taken(caller.transport) {
+        if !self.seats.waive(caller.transport) {
             self.limits.shake_hands(caller.address).await?;
         }
         let principal = self.authority.open(token, now_ms() / 1000).await?;
@@ -110,7 +110,7 @@ impl Door {
             Ok(principal) => self.recovery.take(principal, pid, offset).await,
             Err(_) => Err(NotRecovered::Unknown),
         };
-        if found.is_err() && !self.seats.is_taken(caller.transport) {
+        if found.is_err() && !self.seats.waive(caller.transport) {
             self.limits.shake_hands(caller.address).await?;
         }
         Ok((self.seated(opened?, caller).await?, found))

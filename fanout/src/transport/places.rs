@@ -23,19 +23,30 @@ pub struct Places {
 /// The places of one viewer on one transport, once they are taken; given back with the last clone.
 pub type Seat = Rc<OnceCell<Places>>;
 
-/// The seats of one worker's transports: on each seldom more than one, for one viewer.
+/// The seats of one worker's transports.
 #[derive(Debug, Default)]
-pub struct Seats(RefCell<HashMap<usize, Vec<Taken>>>);
+pub struct Seats(RefCell<HashMap<usize, Own>>);
+
+/// One transport's: seldom more than one, for one viewer.
+#[derive(Debug, Default)]
+struct Own {
+    seats: Vec<Taken>,
+    /// Its second namespace was connected, which is no second handshake; a third time is.
+    is_waived: bool,
+}
 
 /// Whose seat it is, and the seat as long as anybody holds it.
 type Taken = (String, Weak<OnceCell<Places>>);
 
 impl Seats {
-    /// Somebody is connected over this transport already: it was counted.
-    pub fn is_taken(&self, transport: usize) -> bool {
-        let seats = self.0.borrow();
-        let mut own = seats.get(&transport).into_iter().flatten();
-        own.any(|(_, seat)| seat.upgrade().is_some_and(|seat| seat.initialized()))
+    /// Whether a CONNECT of this transport was counted with its first one: that of the second namespace, once.
+    pub fn waive(&self, transport: usize) -> bool {
+        let mut seats = self.0.borrow_mut();
+        let Some(own) = seats.get_mut(&transport) else {
+            return false;
+        };
+        let is_taken = |(_, seat): &Taken| seat.upgrade().is_some_and(|seat| seat.initialized());
+        own.seats.iter().any(is_taken) && !std::mem::replace(&mut own.is_waived, true)
     }
 
     /// Takes a viewer's places, unless they have them.
@@ -63,16 +74,21 @@ impl Seats {
     fn of(&self, transport: usize, viewer: String) -> Seat {
         let mut seats = self.0.borrow_mut();
         if seats.len() % SWEEP_EVERY == SWEEP_EVERY - 1 {
-            seats.retain(|_, own| own.iter().any(|(_, seat)| seat.strong_count() > 0));
+            let is_held = |(_, seat): &Taken| seat.strong_count() > 0;
+            seats.retain(|_, own| own.seats.iter().any(is_held));
         }
         let own = seats.entry(transport).or_default();
-        own.retain(|(_, seat)| seat.strong_count() > 0);
-        let known = own.iter().find(|(of, _)| *of == viewer);
+        own.seats.retain(|(_, seat)| seat.strong_count() > 0);
+        if own.seats.is_empty() {
+            // Perhaps another transport in the place of one that is gone.
+            own.is_waived = false;
+        }
+        let known = own.seats.iter().find(|(of, _)| *of == viewer);
         if let Some(seat) = known.and_then(|(_, seat)| seat.upgrade()) {
             return seat;
         }
         let seat = Seat::default();
-        own.push((viewer, Rc::downgrade(&seat)));
+        own.seats.push((viewer, Rc::downgrade(&seat)));
         seat
     }
 }
@@ -109,11 +125,13 @@ mod tests {
         };
         let (first, second) = tokio::join!(take(1), take(1));
         let (first, second) = (first.unwrap(), second.unwrap());
-        assert!(Rc::ptr_eq(&first, &second) && seats.is_taken(1));
+        assert!(Rc::ptr_eq(&first, &second));
+        // The second namespace is no second handshake, and what comes after it is.
+        assert_eq!([(); 3].map(|()| seats.waive(1)), [true, false, false]);
         let other = take(2).await.unwrap();
-        assert!(take(3).await.is_err() && !seats.is_taken(3));
+        assert!(take(3).await.is_err() && !seats.waive(3));
         drop((first, second));
-        assert!(!seats.is_taken(1) && seats.is_taken(2));
+        assert!(!seats.waive(1) && seats.waive(2));
         limits.give_back().await;
         assert!(take(3).await.is_ok());
         drop(other);

@@ -4,17 +4,19 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use actix_socketio::{
     Accepted, ConnectError, ConnectRequest, DisconnectReason, Event, Forward, Handshake, Host,
     Protocol, Recovery, Refusal, Socket, SocketKey, Splice,
 };
 use actix_web::HttpResponse;
-use actix_web::http::StatusCode;
-use actix_web::http::header::AUTHORIZATION;
+use actix_web::http::header::{AUTHORIZATION, CONTENT_LENGTH};
+use actix_web::http::{Method, StatusCode};
 use futures_util::future::LocalBoxFuture;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::door::bearer;
 use super::{Answer, Caller, Closed, Door, Link, Reply};
@@ -34,6 +36,10 @@ pub struct SocketIo {
     payload_max: usize,
     viewers: RefCell<HashMap<SocketKey, ViewerKey>>,
 }
+
+/// How long a body may take that is passed on: a whole payload on a slow mobile line. Its own instance would end it with
+/// its session, of which this one knows nothing.
+const BODY_PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Deserialize)]
 struct Auth {
@@ -243,9 +249,22 @@ impl SocketIo {
             request,
             body,
         } = forward;
-        let body = body.to_bytes_limited(self.payload_max).await.ok()?.ok()?;
         let arrived = Arrived::request(&request);
-        let answer = self.door.peers.forward(&instance, arrived, body).await;
+        // Nothing of a body is read for whom nobody knows, and no more than there is room for.
+        let announced = request.headers().get(CONTENT_LENGTH);
+        let announced = announced.and_then(|length| length.to_str().ok()?.parse().ok());
+        let bytes_max = match request.method() {
+            &Method::POST => announced.unwrap_or(self.payload_max).min(self.payload_max),
+            _ => 0,
+        };
+        let peers = &self.door.peers;
+        let room = peers.room_for(&instance, &arrived, bytes_max).await;
+        let _room = room
+            .inspect_err(|error| tracing::debug!(%error, "a request was not passed on"))
+            .ok()?;
+        let reading = timeout(BODY_PATIENCE, body.to_bytes_limited(bytes_max));
+        let body = reading.await.ok()?.ok()?.ok()?;
+        let answer = peers.forward(&instance, arrived, body).await;
         let answer =
             answer.inspect_err(|error| tracing::debug!(%error, "a poll was not passed on"));
         answer.ok()

@@ -8,6 +8,7 @@ mod discord;
 mod harness;
 mod limits;
 mod login;
+mod namespaces;
 mod pages;
 mod peers;
 mod recovery;

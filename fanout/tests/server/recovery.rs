@@ -124,7 +124,7 @@ impl Client {
     }
 }
 
-async fn text(ws: &mut Ws) -> String {
+pub(crate) async fn text(ws: &mut Ws) -> String {
     loop {
         let frame = tokio::time::timeout(PATIENCE, ws.socket.next()).await;
         let frame = frame.expect("something comes in time");

@@ -94,6 +94,11 @@ impl Endpoint {
         framed: Connecting,
         sid: Box<str>,
     ) -> Result<(), actix_web::Error> {
+        let head = request.head();
+        let wanted = handshake(head.headers.iter(), &head.uri, request.peer_addr());
+        if let Err(refusal) = self.inner.service.on_handshake(&wanted) {
+            return refuse(framed, self.refused(refusal)).await;
+        }
         let unknown = || self.refused(HandshakeError::SessionUnknown.refusal());
         let home = match self.home_of(&sid) {
             Home::Here(worker) => worker,
