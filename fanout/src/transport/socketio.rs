@@ -39,7 +39,7 @@ pub struct SocketIo {
 
 /// How long a body may take that is passed on: a whole payload on a slow mobile line. Its own instance would end it with
 /// its session, of which this one knows nothing.
-const BODY_PATIENCE: Duration = Duration::from_secs(60);
+const BODY_PATIENCE: Duration = Duration::from_mins(1);
 
 #[derive(Deserialize)]
 struct Auth {
