@@ -139,3 +139,18 @@ async fn the_port_is_closed_when_the_service_has_ended() {
         .await
         .expect("it is closed");
 }
+
+#[tokio::test]
+async fn no_body_is_read_for_a_session_of_nobody() {
+    let (node, port) = node(&[]).await;
+    let target = "/socket.io/?EIO=4&transport=polling&sid=AAAAAAAA.Axxxxxxxxxxxxxxxxxxxx";
+    let head = format!(
+        "POST {target} HTTP/1.1\r\nhost: stream.example\r\ncontent-length: 900000\r\n\r\n40"
+    );
+    let passed_on = [preface(Ipv4Addr::new(203, 0, 113, 9)), head.clone().into()].concat();
+    for (address, bytes) in [(node.address, head.into_bytes()), (port, passed_on)] {
+        let answer = said(address, &bytes).await;
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+        assert!(answer.contains("Session ID unknown"), "{answer}");
+    }
+}
