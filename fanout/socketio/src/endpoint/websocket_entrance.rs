@@ -12,7 +12,7 @@ use futures_util::SinkExt;
 use http::{StatusCode, header};
 use tokio::{
     sync::oneshot,
-    time::{Duration, timeout},
+    time::{Duration, sleep, timeout},
 };
 
 use super::{Endpoint, Home, handshake};
@@ -81,6 +81,7 @@ impl Endpoint {
             Err(refusal) => return refuse(framed, self.refused(refusal)).await,
         };
         let (stream, already_read) = switch_protocols(request, framed).await?;
+        sleep(OPENING_PAUSE).await;
         let mut opening = Opening::of(open, handshake, place);
         opening.stream = Some(stream);
         self.open(opening, already_read);
@@ -176,6 +177,11 @@ pub async fn switch_protocols(
     parts.io.set_nodelay(true)?;
     Ok((parts.io, parts.read_buf.to_vec()))
 }
+
+/// Between the answer to a handshake and the open packet. A client may begin to listen for messages only when it knows
+/// that the WebSocket is open, as the tests of the protocol's revision 3 do: where both come with one read, the package
+/// `ws` of Node has told it of the second before.
+const OPENING_PAUSE: Duration = Duration::from_millis(2);
 
 /// An answer of some hundred bytes fits into any send buffer; a client that leaves it there this long is gone.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
