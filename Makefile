@@ -7,8 +7,8 @@
 # make bench  the load generator: one table, the fanout beside one plain send a socket (release build); BENCH="--sockets 9000" changes it
 # make bench-cost, bench-memory, bench-slow, bench-churn  the Socket.IO server alone: what a delivery and a socket cost beside
 #             the servers that others run, what a client that does not read does, what clients leave behind
-
 # make fuzz   the fuzz targets of the codecs, with coverage; needs a C++ compiler; FUZZ_RUNS=1000000 changes how long
+
 .PHONY: fuzz run test check bench bench-cost bench-memory bench-slow bench-churn bench-programs install viewer screenshots clients-reference
 
 # A failure's own words say where it is; frames of the runtime only bury them.

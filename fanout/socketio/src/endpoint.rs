@@ -21,7 +21,7 @@ use crate::{
     engine, flusher,
     host::{Handshake, Host, Refusal},
     orders,
-    request::Open,
+    request::{HandshakeError, Open},
     server::{Server, Slot},
     service::{EngineIo, Service, SocketIo},
     sid,
@@ -149,9 +149,8 @@ impl Endpoint {
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect();
         if size(&handshake) > HANDSHAKE_BYTES_MAX {
-            let body = r#"{"code":3,"message":"Bad request"}"#;
             let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-            return Err(Refusal::new(status, body));
+            return Err(Refusal::new(status, HandshakeError::BadRequest.body()));
         }
         Ok((handshake, place))
     }

@@ -18,7 +18,7 @@ use tokio::{
 use super::{Endpoint, Home, handshake};
 use crate::{
     connection::Opening,
-    host::{Refusal, Splice},
+    host::{Handshake, Refusal, Splice},
     probe,
     request::{HandshakeError, Open, Purpose},
     server::Order,
@@ -74,9 +74,7 @@ impl Endpoint {
         framed: Connecting,
         open: Open,
     ) -> Result<(), actix_web::Error> {
-        let head = request.head();
-        let handshake = handshake(head.headers.iter(), &head.uri, request.peer_addr());
-        let (handshake, place) = match self.admit(handshake) {
+        let (handshake, place) = match self.admit(handshake_of(&request)) {
             Ok(admitted) => admitted,
             Err(refusal) => return refuse(framed, self.refused(refusal)).await,
         };
@@ -95,9 +93,7 @@ impl Endpoint {
         framed: Connecting,
         sid: Box<str>,
     ) -> Result<(), actix_web::Error> {
-        let head = request.head();
-        let wanted = handshake(head.headers.iter(), &head.uri, request.peer_addr());
-        if let Err(refusal) = self.inner.service.on_handshake(&wanted) {
+        if let Err(refusal) = self.inner.service.on_handshake(&handshake_of(&request)) {
             return refuse(framed, self.refused(refusal)).await;
         }
         let unknown = || self.refused(HandshakeError::SessionUnknown.refusal());
@@ -134,6 +130,12 @@ impl Endpoint {
         self.worker().order(home, order);
         Ok(())
     }
+}
+
+/// What a host looks at of an upgrade request.
+fn handshake_of(request: &Request) -> Handshake {
+    let head = request.head();
+    handshake(head.headers.iter(), &head.uri, request.peer_addr())
 }
 
 /// Answers an upgrade request with an error and ends the connection: also for requests that no [`Endpoint`] handles.
