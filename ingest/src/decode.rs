@@ -22,6 +22,7 @@ mod message;
 mod named;
 mod snapshot;
 
+pub(crate) use message::placeholder::{Placeholder, Placeholders};
 pub(crate) use named::{guild_of_frame, members_limited, ready_guilds};
 
 /// Where a frame came from.
@@ -49,7 +50,9 @@ pub(crate) struct Known<'a> {
 pub(crate) enum Decoded {
     /// Events of the stream.
     Events(Vec<Envelope>),
-    /// The same of channels, of which something is learned beside.
+    /// A message, and what can't be shown of it.
+    Message(Box<Envelope>, Placeholders),
+    /// Events of channels, of which something is learned beside.
     Channels(Vec<Envelope>, Channels),
     /// A change of reactions: what is published is their total.
     Reaction(Reacted),
@@ -57,6 +60,19 @@ pub(crate) enum Decoded {
     Typing(Typing),
     /// Members that were asked for, and the same as events for the case that nobody here did.
     Members(Chunk, Vec<Envelope>),
+}
+
+impl Decoded {
+    /// The events that are published as they are.
+    pub(crate) fn envelopes_mut(&mut self) -> &mut [Envelope] {
+        match self {
+            Self::Message(envelope, _) => std::slice::from_mut(envelope),
+            Self::Events(envelopes)
+            | Self::Channels(envelopes, _)
+            | Self::Members(_, envelopes) => envelopes,
+            Self::Reaction(_) | Self::Typing(_) => &mut [],
+        }
+    }
 }
 
 /// What a frame tells of channels beside its events.
@@ -104,8 +120,8 @@ pub(crate) fn decode(kind: &str, data: &str, origin: Origin, known: Known<'_>) -
         known,
     };
     let events = match kind {
-        "MESSAGE_CREATE" => frame.message_create(),
-        "MESSAGE_UPDATE" => frame.message_update(),
+        "MESSAGE_CREATE" => return frame.message_create(),
+        "MESSAGE_UPDATE" => return frame.message_update(),
         "MESSAGE_DELETE" => frame.message_delete(),
         "MESSAGE_DELETE_BULK" => frame.message_delete_bulk(),
         "GUILD_CREATE" => return frame.guild_create(),
@@ -130,6 +146,48 @@ pub(crate) fn decode(kind: &str, data: &str, origin: Origin, known: Known<'_>) -
         _ => Err(Outcome::Skipped(Skip::UnknownEvent)),
     };
     events.map(Decoded::Events)
+}
+
+/// A message as it is published, and what of it can't be shown.
+#[derive(Debug)]
+pub struct Reading {
+    /// The message.
+    pub message: proto::event::Message,
+    /// The kinds of its placeholders, as the counter `discord_stream_placeholders_total` names them.
+    pub placeholders: Vec<&'static str>,
+}
+
+/// Reads a frame of a message (`MESSAGE_CREATE` or `MESSAGE_UPDATE`, its `d`) that names its guild, with nothing left
+/// out by the operator.
+///
+/// # Errors
+/// The outcome of a frame that makes no message and its reason, as `discord_stream_outcomes_total` names them.
+pub fn read_message(kind: &str, data: &str) -> std::result::Result<Reading, [&'static str; 2]> {
+    let origin = Origin {
+        dispatch: Dispatch {
+            epoch: 0,
+            shard: 0,
+            sequence: 0,
+        },
+        trace: None,
+        received_ms: 0,
+    };
+    let known = Known {
+        guild_of: &|_| None,
+        exclusions: &Exclusions::default(),
+    };
+    let decoded = decode(kind, data, origin, known).map_err(Outcome::words)?;
+    let none = Outcome::Skipped(Skip::NotMirrored).words();
+    let Decoded::Message(envelope, placeholders) = decoded else {
+        return Err(none);
+    };
+    let (Event::MessageCreated(message) | Event::MessageUpdated(message)) = envelope.event else {
+        return Err(none);
+    };
+    Ok(Reading {
+        message,
+        placeholders: placeholders.iter().map(Placeholder::word).collect(),
+    })
 }
 
 /// The answer of `GET /guilds/{guild}/members/{user}` as a member.

@@ -31,6 +31,7 @@ mod term;
 mod trace;
 mod typing;
 
+pub use decode::{Reading, read_message};
 pub use exclusions::ExclusionRules;
 pub use gateway::Fatal;
 pub use ingest::{Ingest, IngestError};

@@ -125,6 +125,15 @@ fn events(status: &Status, scrape: &mut Scrape<'_>) {
         "Events that went without their raw JSON, being too large",
         status.outcomes.trimmed(),
     );
+    scrape.counters(
+        "discord_stream_placeholders_total",
+        "Parts of messages that can't be shown and are labelled, by kind",
+        ["kind"],
+        status
+            .outcomes
+            .placeholders()
+            .map(|(kind, count)| ([kind], count)),
+    );
     scrape.counter(
         "discord_stream_untold_total",
         "Notices that the broker did not take",

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
+use crate::decode::{Placeholder, Placeholders};
+
 /// What became of one dispatch. Of several envelopes the gravest outcome counts: the order is the gravity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Outcome {
@@ -73,14 +75,14 @@ pub(crate) enum Refusal {
 }
 
 impl Outcome {
-    /// The outcome and its reason, as counters show them.
-    fn words(self) -> (&'static str, Option<&'static str>) {
+    /// The outcome and its reason, which may be empty, as counters show them.
+    pub(crate) fn words(self) -> [&'static str; 2] {
         match self {
-            Self::Duplicate => ("duplicate", None),
-            Self::Told => ("told", None),
-            Self::Published => ("published", None),
-            Self::Skipped(skip) => ("skipped", Some(skip.word())),
-            Self::Refused(refusal) => ("refused", Some(refusal.word())),
+            Self::Duplicate => ["duplicate", ""],
+            Self::Told => ["told", ""],
+            Self::Published => ["published", ""],
+            Self::Skipped(skip) => ["skipped", skip.word()],
+            Self::Refused(refusal) => ["refused", refusal.word()],
         }
     }
 }
@@ -128,6 +130,7 @@ struct Counters {
     trimmed: AtomicU64,
     channels_left_out: AtomicU64,
     untold: AtomicU64,
+    placeholders: Mutex<BTreeMap<Placeholder, u64>>,
     settled: Mutex<BTreeMap<Outcome, u64>>,
 }
 
@@ -158,6 +161,14 @@ impl Outcomes {
         self.0.untold.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// So much of a message can't be shown.
+    pub(crate) fn on_placeholders(&self, placeholders: &Placeholders) {
+        for placeholder in placeholders.iter() {
+            let mut counts = self.0.placeholders.lock();
+            *counts.entry(placeholder).or_default() += 1;
+        }
+    }
+
     /// Nobody will settle what is pending any more.
     pub(crate) fn on_handed_over(&self) {
         let mut settled = self.0.settled.lock();
@@ -183,16 +194,21 @@ impl Outcomes {
     /// How many ended how: outcome and reason, which may be empty.
     pub(crate) fn settled(&self) -> Vec<([&'static str; 2], u64)> {
         let settled = self.0.settled.lock();
-        let counts = settled.iter().map(|(outcome, count)| {
-            let (word, why) = outcome.words();
-            ([word, why.unwrap_or_default()], *count)
-        });
-        counts.collect()
+        let counts = settled.iter();
+        counts
+            .map(|(outcome, count)| (outcome.words(), *count))
+            .collect()
     }
 
     /// How many notices counted as told that the broker did not take.
     pub(crate) fn untold(&self) -> u64 {
         self.0.untold.load(Ordering::Relaxed)
+    }
+
+    /// What could not be shown, by kind.
+    pub(crate) fn placeholders(&self) -> [(&'static str, u64); Placeholder::ALL.len()] {
+        let counts = self.0.placeholders.lock();
+        Placeholder::ALL.map(|kind| (kind.word(), counts.get(&kind).copied().unwrap_or_default()))
     }
 
     /// How many channels snapshots went without.
@@ -219,8 +235,8 @@ impl Outcomes {
         });
         for (outcome, count) in settled {
             let place = match outcome.words() {
-                (word, None) => fields.get_mut(word),
-                (word, Some(why)) => fields
+                [word, ""] => fields.get_mut(word),
+                [word, why] => fields
                     .get_mut(word)
                     .and_then(Value::as_object_mut)
                     .map(|reasons| reasons.entry(why).or_insert(Value::Null)),

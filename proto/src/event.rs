@@ -14,13 +14,16 @@ mod v1 {
     include!(concat!(env!("OUT_DIR"), "/discord.v1.rs"));
 }
 
+pub use v1::component::Shape;
 pub use v1::envelope::Event;
+pub use v1::group::Kind as GroupKind;
 pub use v1::member_answer::Status as MemberStatus;
 pub use v1::{
-    Attachment, Channel, ChannelDeleted, ChannelViewers, Embed, EmbedField, Guild, GuildRemoved,
-    GuildSnapshotBegin, GuildSnapshotEnd, GuildSnapshotPart, Head, Member, MemberAnswer,
-    MemberRemoved, MemberReply, MemberRequest, Message, MessageDeleted, Overwrite, Reaction,
-    ReactionMark, ReactionsChanged, Reply, Revoked, Role, RoleDeleted, ThreadMembersChanged,
+    Attachment, Button, Channel, ChannelDeleted, ChannelViewers, Component, Embed, EmbedField,
+    Emoji, Forward, Group, Guild, GuildRemoved, GuildSnapshotBegin, GuildSnapshotEnd,
+    GuildSnapshotPart, Head, Media, Member, MemberAnswer, MemberRemoved, MemberReply,
+    MemberRequest, Message, MessageDeleted, Overwrite, Poll, PollAnswer, Reaction, ReactionMark,
+    ReactionsChanged, Reply, Revoked, Role, RoleDeleted, Select, Sticker, ThreadMembersChanged,
     Typing, User, Viewers,
 };
 

@@ -38,7 +38,8 @@ const SEES: &[(&str, &[&str])] = &[
             "discord-sim",
         ],
     ),
-    ("tests", &[]),
+    // The corpus of messages goes from the frame to what viewers get, in one process.
+    ("tests", &["proto", "ingest", "fanout"]),
     ("tests/discord-sim", &[]),
     ("tests/load", &[]),
 ];

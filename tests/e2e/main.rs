@@ -6,6 +6,7 @@
 )]
 
 mod clients;
+mod corpus;
 mod deletes;
 mod demo;
 mod faults;

@@ -62,6 +62,7 @@ const INGEST: &[&str] = &[
     "discord_stream_rest_requests_total",
     "discord_stream_resumes_total",
     "discord_stream_trimmed_total",
+    "discord_stream_placeholders_total",
     "discord_stream_untold_total",
 ];
 

@@ -10,7 +10,7 @@ use proto::{ChannelId, GuildId, UserId};
 use store::DirectorySnapshot;
 
 use super::guild::{Applied, GuildView, goes_with};
-use super::permissions::{self, Access, Grant};
+use super::permissions::{self, Access, Embed, Grant};
 use crate::object::Cdn;
 
 /// All guilds that the bot is in.
@@ -201,6 +201,18 @@ impl Directory {
         let mut guilds: Vec<_> = self.guilds.keys().copied().collect();
         guilds.sort_unstable_by_key(|id| (!self.is_member(*id, user), *id));
         guilds
+    }
+
+    /// The name of a channel of this guild that everyone may see.
+    pub fn public_name(&self, guild: GuildId, channel: ChannelId) -> Option<&str> {
+        let everyone = Grant::Embed(Embed {
+            channels: vec![channel],
+            is_private: false,
+        });
+        // Nobody in particular asks: no time-out is theirs.
+        self.access(&everyone, channel, 0)?;
+        let (found, known) = self.channel(channel)?;
+        (found.id == guild.get()).then_some(known.name.as_str())
     }
 
     /// The names of these roles, as far as they exist.

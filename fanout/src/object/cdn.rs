@@ -10,6 +10,9 @@ use url::Url;
 /// Discord's own.
 const CDN_URL: &str = "https://cdn.discordapp.com";
 
+/// Where it serves what moves, and smaller copies.
+const MEDIA_URL: &str = "https://media.discordapp.net";
+
 /// The base of all images. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Cdn(Arc<str>);
@@ -48,6 +51,19 @@ impl Cdn {
         match &user.avatar {
             Some(hash) => format!("{base}/avatars/{}/{hash}.png", user.id),
             None => format!("{base}/embed/avatars/{}.png", (user.id >> 22) % 6),
+        }
+    }
+
+    /// The picture of a sticker; none for one whose format is no picture
+    /// (<https://docs.discord.com/developers/resources/sticker#sticker-object-sticker-format-types>). Discord serves
+    /// the animated ones elsewhere.
+    pub(super) fn sticker(&self, id: u64, format: u32) -> Option<String> {
+        let Self(base) = self;
+        match format {
+            1 | 2 => Some(format!("{base}/stickers/{id}.png")),
+            4 if **base == *CDN_URL => Some(format!("{MEDIA_URL}/stickers/{id}.gif")),
+            4 => Some(format!("{base}/stickers/{id}.gif")),
+            _ => None,
         }
     }
 

@@ -1,18 +1,37 @@
 //! `Message`, the same for every viewer of its channel.
 
-use std::collections::BTreeMap;
-
 use proto::GuildId;
-use proto::event::{Attachment, Embed, Message, Reaction, Reply, User};
+use proto::event::{Message, Reaction, Reply, User};
 use runtime::time::iso;
 use serde::Serialize;
 
 use super::Cdn;
 use crate::access::Directory;
+use components::{ComponentObject, component_objects};
+use forward::{ForwardObject, forward_object};
+use media::{AttachmentObject, EmbedObject, StickerObject};
+use mentions::Mentions;
+use poll::{PollObject, poll_object};
+
+mod components;
+mod forward;
+mod media;
+mod mentions;
+mod poll;
+
+/// Message flag: it came from a channel that this one follows (1 << 1).
+const IS_CROSSPOST: u64 = 1 << 1;
+
+/// Somebody whom Discord does not name.
+const UNNAMED: &str = "Somebody";
 
 /// A message.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "the contract's object, field by field"
+)]
 pub struct MessageObject<'a> {
     id: String,
     content: &'a str,
@@ -31,12 +50,22 @@ pub struct MessageObject<'a> {
     reply: Option<ReplyObject<'a>>,
     #[serde(skip_serializing_if = "Mentions::is_empty")]
     mentions: Mentions<'a>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    stickers: Vec<StickerObject<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    poll: Option<PollObject<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    forwarded: Option<ForwardObject<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    components: Vec<ComponentObject<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     thread_id: Option<String>,
     #[serde(skip_serializing_if = "is_false")]
     pinned: bool,
     #[serde(skip_serializing_if = "is_false")]
     webhook: bool,
+    #[serde(skip_serializing_if = "is_false")]
+    crosspost: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -47,51 +76,6 @@ struct AuthorObject<'a> {
     display_name: &'a str,
     avatar: String,
     bot: bool,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct AttachmentObject<'a> {
-    id: String,
-    filename: &'a str,
-    url: &'a str,
-    proxy_url: &'a str,
-    size: u64,
-    content_type: Option<&'a str>,
-    width: Option<u32>,
-    height: Option<u32>,
-}
-
-#[derive(Debug, Serialize)]
-struct EmbedObject<'a> {
-    title: Option<&'a str>,
-    description: Option<&'a str>,
-    url: Option<&'a str>,
-    color: Option<u32>,
-    thumbnail: Option<Image<'a>>,
-    image: Option<Image<'a>>,
-    author: Option<EmbedAuthor<'a>>,
-    fields: Vec<EmbedFieldObject<'a>>,
-}
-
-#[derive(Debug, Serialize)]
-struct Image<'a> {
-    url: &'a str,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct EmbedAuthor<'a> {
-    name: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    icon_url: Option<&'a str>,
-}
-
-#[derive(Debug, Serialize)]
-struct EmbedFieldObject<'a> {
-    name: &'a str,
-    value: &'a str,
-    inline: bool,
 }
 
 /// One emoji of a message, and how many reacted with it.
@@ -112,19 +96,6 @@ struct ReplyObject<'a> {
     content: Option<&'a str>,
 }
 
-#[derive(Debug, Default, Serialize)]
-struct Mentions<'a> {
-    users: BTreeMap<String, &'a str>,
-    roles: BTreeMap<String, &'a str>,
-    channels: BTreeMap<String, &'a str>,
-}
-
-impl Mentions<'_> {
-    fn is_empty(&self) -> bool {
-        self.users.is_empty() && self.roles.is_empty() && self.channels.is_empty()
-    }
-}
-
 /// The object of a message; the directory knows the names of the roles that it mentions, and where images are.
 pub fn message_object<'a>(
     message: &'a Message,
@@ -139,21 +110,26 @@ pub fn message_object<'a>(
         timestamp: iso(message.timestamp_ms),
         channel_id: message.channel_id.to_string(),
         server_id: guild.to_string(),
-        attachments: message.attachments.iter().map(attachment).collect(),
-        embeds: message.embeds.iter().map(embed).collect(),
+        attachments: media::attachments(&message.attachments),
+        embeds: media::embeds(&message.embeds),
         reactions: reaction_objects(&message.reactions, cdn),
         edited: message.edited_timestamp_ms.is_some(),
         edited_timestamp: message.edited_timestamp_ms.map(iso),
         kind: message.kind,
         reply: message.reply.as_ref().map(|reply| reply_object(reply, cdn)),
-        mentions: mentions(message, guild, directory),
+        mentions: mentions::of(message, guild, directory),
+        stickers: media::stickers(&message.stickers, cdn),
+        poll: message.poll.as_ref().map(|poll| poll_object(poll, cdn)),
+        forwarded: message.forward.as_ref().map(|one| forward_object(one, cdn)),
+        components: component_objects(&message.components, cdn),
         thread_id: message.thread_id.map(|id| id.to_string()),
         pinned: message.pinned,
         webhook: message.webhook_id.is_some(),
+        crosspost: message.flags & IS_CROSSPOST != 0,
     }
 }
 
-/// A message always has an author; a frame without one shows as an empty name.
+/// A message always has an author; one whom Discord does not name has no name of their own.
 fn author<'a>(user: Option<&'a User>, nick: Option<&'a str>, cdn: &Cdn) -> AuthorObject<'a> {
     static NOBODY: User = User {
         id: 0,
@@ -163,51 +139,14 @@ fn author<'a>(user: Option<&'a User>, nick: Option<&'a str>, cdn: &Cdn) -> Autho
         bot: false,
     };
     let user = user.unwrap_or(&NOBODY);
+    let names = [nick, user.display_name.as_deref(), Some(&*user.username)];
+    let mut names = names.into_iter().flatten();
     AuthorObject {
         id: user.id.to_string(),
         username: &user.username,
-        display_name: nick
-            .or(user.display_name.as_deref())
-            .unwrap_or(&user.username),
+        display_name: names.find(|name| !name.is_empty()).unwrap_or(UNNAMED),
         avatar: cdn.avatar(user),
         bot: user.bot,
-    }
-}
-
-fn attachment(attachment: &Attachment) -> AttachmentObject<'_> {
-    AttachmentObject {
-        id: attachment.id.to_string(),
-        filename: &attachment.filename,
-        url: &attachment.url,
-        proxy_url: &attachment.proxy_url,
-        size: attachment.size,
-        content_type: attachment.content_type.as_deref(),
-        width: attachment.width,
-        height: attachment.height,
-    }
-}
-
-fn embed(embed: &Embed) -> EmbedObject<'_> {
-    EmbedObject {
-        title: embed.title.as_deref(),
-        description: embed.description.as_deref(),
-        url: embed.url.as_deref(),
-        color: embed.color,
-        thumbnail: embed.thumbnail_url.as_deref().map(|url| Image { url }),
-        image: embed.image_url.as_deref().map(|url| Image { url }),
-        author: embed.author_name.as_deref().map(|name| EmbedAuthor {
-            name,
-            icon_url: embed.author_icon_url.as_deref(),
-        }),
-        fields: embed.fields.iter().map(embed_field).collect(),
-    }
-}
-
-fn embed_field(field: &proto::event::EmbedField) -> EmbedFieldObject<'_> {
-    EmbedFieldObject {
-        name: &field.name,
-        value: &field.value,
-        inline: field.inline,
     }
 }
 
@@ -236,23 +175,6 @@ fn reply_object<'a>(reply: &'a Reply, cdn: &Cdn) -> ReplyObject<'a> {
         message_id: reply.message_id.to_string(),
         author: user.map(|user| author(Some(user), None, cdn)),
         content: reply.content.as_deref(),
-    }
-}
-
-fn mentions<'a>(message: &'a Message, guild: GuildId, directory: &'a Directory) -> Mentions<'a> {
-    let named = |names: &'a BTreeMap<u64, String>| {
-        names
-            .iter()
-            .map(|(id, name)| (id.to_string(), name.as_str()))
-            .collect()
-    };
-    let roles = directory
-        .role_names(guild, &message.mentioned_roles)
-        .into_iter();
-    Mentions {
-        users: named(&message.mentioned_users),
-        roles: roles.map(|(id, name)| (id.to_string(), name)).collect(),
-        channels: named(&message.mentioned_channels),
     }
 }
 

@@ -1,9 +1,10 @@
 //! The frames of a conversation: messages, their reactions, and who types.
 
-use proto::event::{Event, Message, MessageDeleted, Typing};
+use proto::event::{Event, MessageDeleted, Typing};
 use proto::{ChannelId, Envelope, GuildId, Identity, MessageId};
 
 use super::json::Object;
+use super::message::Read;
 use super::{DIRECT, Decoded, EPHEMERAL, Frame, MALFORMED, guild, message};
 use crate::exclusions::Exclusions;
 use crate::outcome::{Outcome, Skip};
@@ -21,35 +22,33 @@ pub(super) fn is_by_excluded_user(message: &Object<'_>, exclusions: &Exclusions)
 }
 
 impl Frame<'_> {
-    pub(super) fn message_create(&self) -> super::Result<Vec<Envelope>> {
+    pub(super) fn message_create(&self) -> super::Result {
         let (guild, channel) = self.message_place()?;
-        let message = self.message(guild, channel)?;
+        let Read {
+            message,
+            placeholders,
+        } = self.message(guild, channel)?;
         let id = MessageId::new(message.id).ok_or(MALFORMED)?;
         let event = Event::MessageCreated(message);
-        Ok(vec![self.in_channel(
-            Identity::Create(id),
-            guild,
-            channel,
-            event,
-        )])
+        let envelope = self.in_channel(Identity::Create(id), guild, channel, event);
+        Ok(Decoded::Message(Box::new(envelope), placeholders))
     }
 
-    pub(super) fn message_update(&self) -> super::Result<Vec<Envelope>> {
+    pub(super) fn message_update(&self) -> super::Result {
         let (guild, channel) = self.message_place()?;
         // Old-style updates (a link preview) hold what changed alone. Without the text the message is not whole.
         if self.object.raw("content").is_none() {
             return Err(Outcome::Skipped(Skip::Partial));
         }
-        let mut message = self.message(guild, channel)?;
+        let Read {
+            mut message,
+            placeholders,
+        } = self.message(guild, channel)?;
         // They are an event of their own: an edit never changes them.
         message.reactions.clear();
         let event = Event::MessageUpdated(message);
-        Ok(vec![self.in_channel(
-            self.numbered(0),
-            guild,
-            channel,
-            event,
-        )])
+        let envelope = self.in_channel(self.numbered(0), guild, channel, event);
+        Ok(Decoded::Message(Box::new(envelope), placeholders))
     }
 
     pub(super) fn message_delete(&self) -> super::Result<Vec<Envelope>> {
@@ -80,7 +79,7 @@ impl Frame<'_> {
     }
 
     /// The message, unless its author is left out.
-    fn message(&self, guild: GuildId, channel: ChannelId) -> super::Result<Message> {
+    fn message(&self, guild: GuildId, channel: ChannelId) -> super::Result<Read> {
         let exclusions = self.known.exclusions;
         // A webhook has no roles.
         let roles = match self.object.object("member") {
@@ -92,18 +91,18 @@ impl Frame<'_> {
         {
             return Err(Outcome::Skipped(Skip::Excluded));
         }
-        let mut message = message::message(&self.object, guild, channel).ok_or(MALFORMED)?;
+        let mut read = message::message(&self.object, guild, channel).ok_or(MALFORMED)?;
         // Discord names no roles of an original's author; a webhook has none.
         let original = self.object.object("referenced_message");
         let roles = original.and_then(|original| original.id("webhook_id").map(|_| Vec::new()));
-        if let Some(reply) = &mut message.reply
+        if let Some(reply) = &mut read.message.reply
             && let Some(author) = &reply.author
             && (exclusions.leaves_out_user(author.id, author.bot)
                 || exclusions.leaves_out_roles(roles.as_deref()))
         {
             (reply.author, reply.content) = (None, None);
         }
-        Ok(message)
+        Ok(read)
     }
 
     pub(super) fn reaction(&self, kind: &str) -> super::Result {

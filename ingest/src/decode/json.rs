@@ -76,6 +76,11 @@ impl<'a> Object<'a> {
         self.read::<Number>(name)?.0.try_into().ok()
     }
 
+    /// A finite number that may have a fraction.
+    pub(super) fn decimal(&self, name: &str) -> Option<f64> {
+        self.read(name).filter(|number: &f64| number.is_finite())
+    }
+
     /// Bits, written as a number or as a string of any length: modulo 2^64, so that those we know survive.
     pub(super) fn bits(&self, name: &str) -> Option<u64> {
         let text = self.raw(name)?;
@@ -143,7 +148,7 @@ fn is_snowflake(number: u64) -> bool {
 }
 
 /// A time such as `2026-01-02T03:04:05.678900+00:00` or `…Z`; without a zone it is taken as UTC.
-fn parse_time_ms(text: &str) -> Option<i64> {
+pub(super) fn parse_time_ms(text: &str) -> Option<i64> {
     let parse = |text: &str| OffsetDateTime::parse(text, &Rfc3339).ok();
     let time = parse(text).or_else(|| parse(&format!("{text}Z")))?;
     i64::try_from(time.unix_timestamp_nanos() / 1_000_000).ok()

@@ -1,14 +1,27 @@
 //! Discord's message object as ours (<https://docs.discord.com/developers/resources/message#message-object>).
 //!
-//! What the model has no field for (components, polls, snapshots, stickers, …) is kept as raw JSON, so that
-//! nothing is lost between here and whoever learns to show it.
+//! What the model has no field for is kept as raw JSON, so that nothing is lost between here and whoever learns to
+//! show it. A message is never blank: the system's have their text, and what can't be shown has a label.
 
 use std::collections::BTreeMap;
 
-use proto::event::{Attachment, Embed, EmbedField, Message, Reaction, Reply, User};
+use proto::event::{Message, Reaction, Reply, User};
 use proto::{ChannelId, GuildId, MessageId};
 
 use super::json::{Object, without_nul};
+use components::components;
+use forward::forward;
+use media::{attachments, embeds, stickers};
+use placeholder::{Placeholder, Placeholders, is_blank_embed};
+use poll::poll;
+use system::System;
+
+mod components;
+mod forward;
+mod media;
+pub(super) mod placeholder;
+mod poll;
+mod system;
 
 /// Message types that answer another message: a reply, and the first message of a thread.
 const ANSWERS: [u32; 2] = [19, THREAD_STARTER];
@@ -30,9 +43,12 @@ const MODELLED: &[&str] = &[
     "mention_channels",
     "mention_roles",
     "mentions",
+    "message_snapshots",
     "nonce",
     "pinned",
+    "poll",
     "reactions",
+    "sticker_items",
     "thread",
     "timestamp",
     "type",
@@ -43,6 +59,8 @@ const MODELLED: &[&str] = &[
 const ATTACHMENT: &[&str] = &[
     "content_scan_version",
     "content_type",
+    "description",
+    "duration_secs",
     "filename",
     "flags",
     "height",
@@ -51,7 +69,9 @@ const ATTACHMENT: &[&str] = &[
     "placeholder_version",
     "proxy_url",
     "size",
+    "title",
     "url",
+    "waveform",
     "width",
 ];
 
@@ -63,33 +83,40 @@ const EMBED: &[&str] = &[
     "description",
     "fields",
     "flags",
+    "footer",
     "id",
     "image",
+    "provider",
     "thumbnail",
+    "timestamp",
     "title",
     "type",
     "url",
+    "video",
 ];
 
+/// A message, and what stands in it for what can't be shown.
+pub(super) struct Read {
+    pub(super) message: Message,
+    pub(super) placeholders: Placeholders,
+}
+
 /// Reads a message; none without an id.
-pub(super) fn message(object: &Object<'_>, guild: GuildId, channel: ChannelId) -> Option<Message> {
+pub(super) fn message(object: &Object<'_>, guild: GuildId, channel: ChannelId) -> Option<Read> {
     let id = MessageId::new(object.id("id")?)?;
-    let member = object.object("member");
     let reply = reply(object);
     let created_ms = i64::try_from(id.created_ms()).unwrap_or_default();
-    Some(Message {
+    let Read {
+        message,
+        placeholders,
+    } = shown(object, id);
+    let is_understood = !placeholders.has(Placeholder::Component);
+    let message = Message {
         id: id.get(),
         channel_id: channel.get(),
         guild_id: guild.get(),
-        author: object.object("author").as_ref().and_then(user),
-        nick: member.and_then(|member| member.text("nick")),
-        content: object.text("content").unwrap_or_default(),
         timestamp_ms: object.time_ms("timestamp").unwrap_or(created_ms),
         edited_timestamp_ms: object.time_ms("edited_timestamp"),
-        kind: object.number("type").unwrap_or_default(),
-        flags: object.number("flags").unwrap_or_default(),
-        attachments: each(object, "attachments", attachment),
-        embeds: each(object, "embeds", embed),
         reactions: reactions(object),
         mentioned_users: mentioned_users(object),
         mentioned_roles: object.ids("mention_roles"),
@@ -97,14 +124,87 @@ pub(super) fn message(object: &Object<'_>, guild: GuildId, channel: ChannelId) -
         pinned: object.flag("pinned"),
         webhook_id: object.id("webhook_id"),
         thread_id: object.object("thread").and_then(|thread| thread.id("id")),
-        raw: raw(object, reply.is_some()).into(),
+        raw: raw(object, reply.is_some(), is_understood).into(),
         reply,
+        ..message
+    };
+    Some(Read {
+        message,
+        placeholders,
     })
+}
+
+/// What there is to see in a message, never nothing. It does not look at what the message answers, so that no
+/// depth of quotations is ever followed.
+fn shown(object: &Object<'_>, id: MessageId) -> Read {
+    let member = object.object("member");
+    let mut placeholders = Placeholders::default();
+    let message = Message {
+        author: object.object("author").as_ref().and_then(user),
+        nick: member.and_then(|member| member.text("nick")),
+        content: object.text("content").unwrap_or_default(),
+        kind: object.number("type").unwrap_or_default(),
+        flags: object.number("flags").unwrap_or_default(),
+        attachments: attachments(object),
+        embeds: embeds(object, &mut placeholders),
+        stickers: stickers(object, &mut placeholders),
+        poll: poll(object, &mut placeholders),
+        forward: forward(object, &mut placeholders),
+        components: components(object, &mut placeholders),
+        ..Message::default()
+    };
+    readable(message, object, id, placeholders)
+}
+
+/// The message with a text of its own if it is the system's, or a label if there is nothing to show.
+fn readable(
+    mut message: Message,
+    object: &Object<'_>,
+    id: MessageId,
+    mut placeholders: Placeholders,
+) -> Read {
+    let system = System {
+        kind: message.kind,
+        id,
+        name: shown_name(&message),
+        content: &message.content,
+        object,
+    };
+    let text = system.text();
+    let is_known = text.is_some() || system::is_ordinary(message.kind);
+    if let Some(text) = text {
+        message.content = text;
+    }
+    if system::is_for_the_client(message.kind) {
+        message
+            .embeds
+            .iter_mut()
+            .for_each(|embed| embed.fields.clear());
+        message.embeds.retain(|embed| !is_blank_embed(embed));
+    }
+    if let Some((placeholder, label)) = placeholder::of_blank(&message, is_known) {
+        placeholders.add(placeholder);
+        message.content = label;
+    }
+    Read {
+        message,
+        placeholders,
+    }
+}
+
+/// The author's name as the guild shows it.
+fn shown_name(message: &Message) -> &str {
+    let author = message.author.as_ref();
+    let shown = message.nick.as_deref();
+    let shown = shown.or_else(|| author.and_then(|author| author.display_name.as_deref()));
+    let shown = shown.or_else(|| author.map(|author| author.username.as_str()));
+    shown.filter(|name| !name.is_empty()).unwrap_or("Somebody")
 }
 
 /// The reactions of a message.
 pub(super) fn reactions(object: &Object<'_>) -> Vec<Reaction> {
-    each(object, "reactions", reaction)
+    let reactions = object.objects("reactions");
+    reactions.iter().filter_map(reaction).collect()
 }
 
 /// Reads a user; none without an id.
@@ -115,56 +215,6 @@ pub(super) fn user(object: &Object<'_>) -> Option<User> {
         display_name: object.text("global_name"),
         avatar: object.text("avatar"),
         bot: object.flag("bot"),
-    })
-}
-
-fn each<T>(object: &Object<'_>, name: &str, read: fn(&Object<'_>) -> Option<T>) -> Vec<T> {
-    object.objects(name).iter().filter_map(read).collect()
-}
-
-fn attachment(object: &Object<'_>) -> Option<Attachment> {
-    Some(Attachment {
-        id: object.id("id")?,
-        filename: object.text("filename").unwrap_or_default(),
-        url: object.text("url").unwrap_or_default(),
-        proxy_url: object.text("proxy_url").unwrap_or_default(),
-        size: object.number("size").unwrap_or_default(),
-        content_type: object.text("content_type"),
-        width: object.number("width"),
-        height: object.number("height"),
-        flags: object.number("flags").unwrap_or_default(),
-    })
-}
-
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "each() takes readers that may find nothing"
-)]
-fn embed(object: &Object<'_>) -> Option<Embed> {
-    let url_of = |name| object.object(name).and_then(|media| media.text("url"));
-    let author = object.object("author").unwrap_or_default();
-    Some(Embed {
-        title: object.text("title"),
-        description: object.text("description"),
-        url: object.text("url"),
-        color: object.number("color"),
-        thumbnail_url: url_of("thumbnail"),
-        image_url: url_of("image"),
-        author_name: author.text("name"),
-        author_icon_url: author.text("icon_url"),
-        fields: each(object, "fields", embed_field),
-    })
-}
-
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "each() takes readers that may find nothing"
-)]
-fn embed_field(object: &Object<'_>) -> Option<EmbedField> {
-    Some(EmbedField {
-        name: object.text("name").unwrap_or_default(),
-        value: object.text("value").unwrap_or_default(),
-        inline: object.flag("inline"),
     })
 }
 
@@ -189,14 +239,45 @@ fn reply(object: &Object<'_>) -> Option<Reply> {
     // What stands in another channel is another channel's to show, but where a thread shows what it began at.
     let referred = reference.id("channel_id");
     let elsewhere = referred.is_some() && referred != object.id("channel_id");
-    let original = original
-        .filter(|_| !elsewhere || kind == THREAD_STARTER)
-        .unwrap_or_default();
+    let original = original.filter(|_| !elsewhere || kind == THREAD_STARTER);
     Some(Reply {
         message_id: reference.id("message_id")?,
-        author: original.object("author").as_ref().and_then(user),
-        content: original.text("content"),
+        author: original
+            .as_ref()
+            .and_then(|original| original.object("author"))
+            .as_ref()
+            .and_then(user),
+        content: original.as_ref().and_then(preview),
     })
+}
+
+/// What a reply quotes: the original's text, or what it has instead of one.
+fn preview(original: &Object<'_>) -> Option<String> {
+    // An original of which Discord says nothing but its id is not one without text.
+    original.raw("content")?;
+    let message = shown(original, MessageId::new(original.id("id")?)?).message;
+    if !message.content.trim().is_empty() {
+        return Some(message.content);
+    }
+    let label = if let Some(poll) = &message.poll {
+        format!("[Poll: {}]", poll.question)
+    } else if let Some(sticker) = message.stickers.first() {
+        format!("[Sticker: {}]", sticker.name)
+    } else if let Some(forward) = &message.forward {
+        let content = forward.content.trim();
+        if content.is_empty() {
+            "[Forwarded message]".to_owned()
+        } else {
+            content.to_owned()
+        }
+    } else if let Some(attachment) = message.attachments.first() {
+        format!("[Attachment: {}]", attachment.filename)
+    } else if message.components.is_empty() {
+        "[Embed]".to_owned()
+    } else {
+        "[Components]".to_owned()
+    };
+    Some(label)
 }
 
 /// The mentioned users by the name that this guild shows: nickname, display name, username.
@@ -225,12 +306,13 @@ fn mentioned_channels(object: &Object<'_>) -> BTreeMap<u64, String> {
 }
 
 /// What the model has no field for, as one JSON object; empty where there is nothing.
-fn raw(object: &Object<'_>, is_reply: bool) -> Vec<u8> {
+fn raw(object: &Object<'_>, is_reply: bool, is_understood: bool) -> Vec<u8> {
     let mut json = String::new();
     for (name, value) in object.fields() {
         let is_kept = match name {
             "attachments" => has_more(object, name, ATTACHMENT),
             "embeds" => has_more(object, name, EMBED),
+            "components" => !is_understood,
             "message_reference" | "referenced_message" => !is_reply,
             _ => !MODELLED.contains(&name),
         };

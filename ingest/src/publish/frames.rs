@@ -39,6 +39,10 @@ impl Publisher {
         let now = Instant::now();
         let said = match self.decode(&text, origin) {
             Ok(Decoded::Events(envelopes)) => Ok(envelopes),
+            Ok(Decoded::Message(envelope, placeholders)) => {
+                self.desk.outcomes.on_placeholders(&placeholders);
+                Ok(vec![*envelope])
+            }
             Ok(Decoded::Channels(envelopes, channels)) => {
                 self.desk.outcomes.on_channels_left_out(channels.unreadable);
                 self.desk.exclusions.learn(channels.seen);
@@ -123,12 +127,8 @@ impl Publisher {
         };
         let mut decoded = decode(kind, peek.data(), origin, known);
         self.desk.meters.on_frame(kind);
-        if let Ok(
-            Decoded::Events(envelopes)
-            | Decoded::Channels(envelopes, _)
-            | Decoded::Members(_, envelopes),
-        ) = &mut decoded
-        {
+        if let Ok(decoded) = &mut decoded {
+            let envelopes = decoded.envelopes_mut();
             trace::on_frame(kind, dispatch, origin.received_ms, envelopes);
         }
         let is_outage = matches!(decoded, Err(Outcome::Skipped(Skip::Outage)));
