@@ -1,21 +1,24 @@
 //! The databases that the store can live in, as one: pools, transactions and what an error means.
 //!
 //! SQL is written once, with `?`; only where the dialects differ has a [`Statement`] a text a database. What is a
-//! database's own is in `sqlite.rs` and `mysql.rs`; nothing outside this module knows which one it is.
+//! database's own is in `sqlite.rs`, `mysql.rs` and `postgres.rs`; nothing outside this module knows which one it is.
 
 mod connection;
 mod mysql;
+mod postgres;
 mod query;
+mod server;
 mod sqlite;
 
 use std::io;
 use std::time::Duration;
 
-use sqlx::SqlitePool;
 use sqlx::error::DatabaseError;
+use sqlx::{MySql, Postgres, SqlitePool};
 
 pub(crate) use self::connection::Connection;
 pub(crate) use self::query::{Query, Statement, query};
+use self::server::Server;
 use crate::error::StoreError;
 
 /// How long a call waits for a connection, and a writer for another writer. Larger batches commit in far less.
@@ -25,7 +28,8 @@ const WAIT_MAX: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub(crate) enum Database {
     Sqlite(SqlitePool),
-    MySql(mysql::Server),
+    MySql(Server<MySql>),
+    Postgres(Server<Postgres>),
 }
 
 impl Database {
@@ -34,6 +38,7 @@ impl Database {
         match url.split(':').next().unwrap_or_default() {
             "sqlite" => Ok(Self::Sqlite(sqlite::open(url).await?)),
             "mysql" | "mariadb" => Ok(Self::MySql(mysql::open(url).await?)),
+            "postgres" | "postgresql" => Ok(Self::Postgres(postgres::open(url).await?)),
             scheme => Err(StoreError::Unsupported {
                 scheme: scheme.to_owned(),
             }),
@@ -45,6 +50,7 @@ impl Database {
         match self {
             Self::Sqlite(pool) => sqlite::migrate(pool).await,
             Self::MySql(server) => mysql::migrate(&server.pool).await,
+            Self::Postgres(server) => postgres::migrate(&server.pool).await,
         }
     }
 
@@ -53,6 +59,7 @@ impl Database {
         let migrator = match self {
             Self::Sqlite(_) => &sqlite::MIGRATOR,
             Self::MySql(_) => &mysql::MIGRATOR,
+            Self::Postgres(_) => &postgres::MIGRATOR,
         };
         migrator.iter().map(|migration| migration.version).max()
     }
@@ -62,6 +69,7 @@ impl Database {
         Ok(match self {
             Self::Sqlite(pool) => Connection::Sqlite(pool.acquire().await?),
             Self::MySql(server) => Connection::MySql(server.acquire().await?),
+            Self::Postgres(server) => Connection::Postgres(server.acquire().await?),
         })
     }
 
@@ -72,6 +80,9 @@ impl Database {
                 Connection::SqliteTransaction(pool.begin_with(sqlite::BEGIN_READ).await?)
             }
             Self::MySql(server) => Connection::MySql(server.begin(mysql::BEGIN_READ).await?),
+            Self::Postgres(server) => {
+                Connection::Postgres(server.begin(postgres::BEGIN_READ).await?)
+            }
         })
     }
 
@@ -82,6 +93,9 @@ impl Database {
                 Connection::SqliteTransaction(pool.begin_with(sqlite::BEGIN_WRITE).await?)
             }
             Self::MySql(server) => Connection::MySql(server.begin(mysql::BEGIN_WRITE).await?),
+            Self::Postgres(server) => {
+                Connection::Postgres(server.begin(postgres::BEGIN_WRITE).await?)
+            }
         })
     }
 
@@ -89,6 +103,7 @@ impl Database {
         match self {
             Self::Sqlite(pool) => pool.close().await,
             Self::MySql(server) => server.pool.close().await,
+            Self::Postgres(server) => server.pool.close().await,
         }
     }
 }
@@ -109,7 +124,7 @@ pub(crate) async fn within<T>(
 /// Whether a row is what is wrong. Anything else is the database's trouble (busy, full, corrupt, a table that is
 /// missing), and no reason to set rows aside one by one.
 pub(crate) fn is_rows_fault(answer: &dyn DatabaseError) -> bool {
-    sqlite::is_rows_fault(answer) || mysql::is_rows_fault(answer)
+    sqlite::is_rows_fault(answer) || mysql::is_rows_fault(answer) || postgres::is_rows_fault(answer)
 }
 
 /// Whether a statement names a table that is not there. SQLite has one code for every statement that it can't
@@ -118,5 +133,7 @@ pub(crate) fn is_table_missing(error: &StoreError) -> bool {
     let (StoreError::Away(error) | StoreError::Refused(error)) = error else {
         return false;
     };
-    sqlite::is_table_missing(error) || mysql::is_table_missing(error)
+    sqlite::is_table_missing(error)
+        || mysql::is_table_missing(error)
+        || postgres::is_table_missing(error)
 }

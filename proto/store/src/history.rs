@@ -55,6 +55,7 @@ const CREATED: Statement = Statement {
     sqlite: concat!(insert!(), " ON CONFLICT (id) DO NOTHING"),
     // Not INSERT IGNORE, which cuts what does not fit.
     mysql: concat!(insert!(), " ON DUPLICATE KEY UPDATE id = id"),
+    postgres: concat!(insert!(), " ON CONFLICT (id) DO NOTHING"),
 };
 
 const REACTED: &str = "UPDATE messages SET reactions = ?, reactions_guard = ? \
@@ -62,12 +63,16 @@ const REACTED: &str = "UPDATE messages SET reactions = ?, reactions_guard = ? \
 
 /// The channel is bound twice. MySQL weighs an equality by the average channel, and may then read a large one from
 /// its end down to the cursor; a range of one value it always reads from the cursor, and the order that names
-/// all columns of the index needs no sort.
+/// all columns of the index needs no sort. PostgreSQL may otherwise read all channels down from the cursor, by the
+/// primary key; that has not this order.
 const PAGE: Statement = Statement {
     sqlite: "SELECT body, reactions FROM messages \
          WHERE channel_id = ?1 AND deleted = 0 AND id <= ?3 \
          ORDER BY id DESC LIMIT ?4",
     mysql: "SELECT body, reactions FROM messages FORCE INDEX (messages_page) \
+         WHERE channel_id >= ? AND channel_id <= ? AND deleted >= 0 AND deleted <= 0 AND id <= ? \
+         ORDER BY channel_id DESC, deleted DESC, id DESC LIMIT ?",
+    postgres: "SELECT body, reactions FROM messages \
          WHERE channel_id >= ? AND channel_id <= ? AND deleted >= 0 AND deleted <= 0 AND id <= ? \
          ORDER BY channel_id DESC, deleted DESC, id DESC LIMIT ?",
 };

@@ -12,6 +12,8 @@ const UPSERT: Statement = Statement {
          ON CONFLICT (user_id) DO UPDATE SET guilds = excluded.guilds, at_ms = excluded.at_ms",
     mysql: "INSERT INTO login_guilds (user_id, guilds, at_ms) VALUES (?, ?, ?) \
          ON DUPLICATE KEY UPDATE guilds = VALUES(guilds), at_ms = VALUES(at_ms)",
+    postgres: "INSERT INTO login_guilds (user_id, guilds, at_ms) VALUES (?, ?, ?) \
+         ON CONFLICT (user_id) DO UPDATE SET guilds = excluded.guilds, at_ms = excluded.at_ms",
 };
 
 const READ: &str = "SELECT guilds, at_ms FROM login_guilds WHERE user_id = ?";

@@ -28,6 +28,10 @@ const UPSERT: Statement = Statement {
     mysql: "INSERT INTO revocations (revoked, until_ms, not_before_ms) VALUES (?, ?, ?) \
          ON DUPLICATE KEY UPDATE until_ms = GREATEST(until_ms, VALUES(until_ms)), \
          not_before_ms = GREATEST(not_before_ms, VALUES(not_before_ms))",
+    postgres: "INSERT INTO revocations (revoked, until_ms, not_before_ms) VALUES (?, ?, ?) \
+         ON CONFLICT (revoked) DO UPDATE \
+         SET until_ms = GREATEST(revocations.until_ms, excluded.until_ms), \
+         not_before_ms = GREATEST(revocations.not_before_ms, excluded.not_before_ms)",
 };
 
 const ALL: &str = "SELECT revoked, until_ms, not_before_ms FROM revocations ORDER BY revoked";

@@ -37,12 +37,13 @@ pub struct Store {
 
 impl Store {
     /// Opens the database at this address: `sqlite:///path/to/file.db`, which is made if it is missing and may be
-    /// open in several processes, or `mysql://user:password@host:port/database` (`mariadb://` is the same), which
-    /// exists. Makes no tables: see [`Store::migrate`].
+    /// open in several processes, `mysql://user:password@host:port/database` (`mariadb://` is the same) or
+    /// `postgres://user:password@host:port/database` (`postgresql://` is the same), which exist. Makes no tables: see
+    /// [`Store::migrate`].
     ///
     /// # Errors
-    /// [`StoreError::Unsupported`] for another scheme, [`StoreError::Refused`] for an option that does not exist or
-    /// an address without a database, [`StoreError::Away`] where it can't be opened now.
+    /// [`StoreError::Unsupported`] for another scheme, [`StoreError::Refused`] for an address that can't be read or
+    /// names no database, [`StoreError::Away`] where it can't be opened now.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
         let database = within(CALL_MAX, Database::open(url)).await?;
         Ok(Self { database })
@@ -321,7 +322,7 @@ impl Store {
     pub async fn ping(&self) -> Result<(), StoreError> {
         within(CALL_MAX, async {
             let mut connection = self.database.acquire().await?;
-            let _one: (i64,) = query("SELECT 1").fetch_one(&mut connection).await?;
+            query("SELECT 1").execute(&mut connection).await?;
             Ok(())
         })
         .await

@@ -11,12 +11,8 @@ macro_rules! upsert {
     };
     ($table:literal [$key:literal $(, $keys:literal)*] [$($column:literal),*] new [$($new:literal),*]) => {
         $crate::database::Statement {
-            sqlite: concat!(
-                $crate::upsert::upsert!(@insert $table [$key $(, $keys)*] [$($column,)* $($new,)*]),
-                " ON CONFLICT (", $key, $(", ", $keys,)* ") DO UPDATE SET ",
-                $($column, " = excluded.", $column, ", ",)*
-                "guard = excluded.guard WHERE ", $table, ".guard < excluded.guard"
-            ),
+            sqlite: $crate::upsert::upsert!(@on_conflict $table [$key $(, $keys)*] [$($column),*] new [$($new),*]),
+            postgres: $crate::upsert::upsert!(@on_conflict $table [$key $(, $keys)*] [$($column),*] new [$($new),*]),
             // MySQL assigns from left to right and compares with what is assigned already: the guard is last.
             mysql: concat!(
                 $crate::upsert::upsert!(@insert $table [$key $(, $keys)*] [$($column,)* $($new,)*]),
@@ -25,6 +21,14 @@ macro_rules! upsert {
                 "guard = GREATEST(guard, VALUES(guard))"
             ),
         }
+    };
+    (@on_conflict $table:literal [$key:literal $(, $keys:literal)*] [$($column:literal),*] new [$($new:literal),*]) => {
+        concat!(
+            $crate::upsert::upsert!(@insert $table [$key $(, $keys)*] [$($column,)* $($new,)*]),
+            " ON CONFLICT (", $key, $(", ", $keys,)* ") DO UPDATE SET ",
+            $($column, " = excluded.", $column, ", ",)*
+            "guard = excluded.guard WHERE ", $table, ".guard < excluded.guard"
+        )
     };
     (@insert $table:literal [$key:literal $(, $keys:literal)*] [$($column:literal,)*]) => {
         concat!(
@@ -58,6 +62,7 @@ mod tests {
              ON DUPLICATE KEY UPDATE body = IF(guard < VALUES(guard), VALUES(body), body), \
              guard = GREATEST(guard, VALUES(guard))"
         );
+        assert_eq!(statement.postgres, statement.sqlite);
     }
 
     #[test]

@@ -4,27 +4,37 @@
 
 use sqlx::mysql::MySqlRow;
 use sqlx::pool::PoolConnection;
+use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{FromRow, MySql, Sqlite, Transaction};
+use sqlx::{FromRow, MySql, Postgres, Sqlite, Transaction};
 
-use super::mysql::Held;
 use super::query::{Query, Value};
+use super::server::Held;
 
 /// A connection to one of the databases.
 pub(crate) enum Connection {
     Sqlite(PoolConnection<Sqlite>),
     SqliteTransaction(Transaction<'static, Sqlite>),
-    MySql(Held),
+    MySql(Held<MySql>),
+    Postgres(Held<Postgres>),
 }
 
-/// What a row of either database can be read as.
+/// What a row of any database can be read as.
 pub(crate) trait Columns:
-    for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, MySqlRow> + Send + Unpin
+    for<'r> FromRow<'r, SqliteRow>
+    + for<'r> FromRow<'r, MySqlRow>
+    + for<'r> FromRow<'r, PgRow>
+    + Send
+    + Unpin
 {
 }
 
 impl<T> Columns for T where
-    T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, MySqlRow> + Send + Unpin
+    T: for<'r> FromRow<'r, SqliteRow>
+        + for<'r> FromRow<'r, MySqlRow>
+        + for<'r> FromRow<'r, PgRow>
+        + Send
+        + Unpin
 {
 }
 
@@ -65,6 +75,13 @@ macro_rules! on_each {
                 held.rest();
                 outcome.map(|$answer| $same)
             }
+            Connection::Postgres(held) => {
+                let query = sqlx::$prepare::<Postgres, $($row)?>(statement.numbered());
+                let connection = held.connection_for(bytes)?;
+                let outcome = bound!(query, values).$call(connection).await;
+                held.rest();
+                outcome.map(|$answer| $same)
+            }
         }
     }};
 }
@@ -97,6 +114,7 @@ impl Connection {
             Self::Sqlite(_) => {}
             Self::SqliteTransaction(transaction) => transaction.commit().await?,
             Self::MySql(held) => held.commit().await?,
+            Self::Postgres(held) => held.commit().await?,
         }
         Ok(())
     }

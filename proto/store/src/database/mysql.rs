@@ -1,8 +1,5 @@
 //! MySQL 8 and MariaDB 10.6 as the store's home: what a session is set to, how the schema is brought up to date, and
 //! what the error numbers mean.
-//!
-//! A connection whose call did not end is closed, never used again: after a cut or a call that was given up nobody
-//! knows what it still has to say. The server then rolls back what was open.
 
 use std::str::FromStr;
 use std::sync::LazyLock;
@@ -11,10 +8,10 @@ use std::time::Duration;
 use sqlx::error::DatabaseError;
 use sqlx::migrate::Migrator;
 use sqlx::mysql::{MySqlConnectOptions, MySqlDatabaseError, MySqlPoolOptions};
-use sqlx::pool::PoolConnection;
-use sqlx::{Executor as _, MySql, MySqlConnection, MySqlPool};
+use sqlx::{Executor as _, MySql, MySqlPool};
 
 use super::WAIT_MAX;
+use super::server::Server;
 use crate::error::StoreError;
 
 /// The schema, forward only. DDL commits by itself, so that a migration may be cut in the middle: each is written
@@ -64,15 +61,8 @@ const NO_SUCH_TABLE: u16 = 1146;
 /// `ER_NET_PACKET_TOO_LARGE`, `ER_TRUNCATED_WRONG_VALUE_FOR_FIELD`: the rest has an SQL state that says it.
 const ROWS_FAULTS: [u16; 2] = [1153, 1366];
 
-/// A pool, and the largest packet that its server takes.
-#[derive(Clone, Debug)]
-pub(crate) struct Server {
-    pub(super) pool: MySqlPool,
-    packet_bytes_max: usize,
-}
-
 /// Opens a pool, and asks the server what it can take.
-pub(super) async fn open(url: &str) -> Result<Server, StoreError> {
+pub(super) async fn open(url: &str) -> Result<Server<MySql>, StoreError> {
     let options = MySqlConnectOptions::from_str(url)?;
     if options.get_database().is_none_or(str::is_empty) {
         let problem = "the address names no database".into();
@@ -99,29 +89,8 @@ pub(super) async fn open(url: &str) -> Result<Server, StoreError> {
     }
     Ok(Server {
         pool,
-        packet_bytes_max,
+        statement_bytes_max: packet_bytes_max.saturating_sub(PACKET_OVERHEAD_BYTES),
     })
-}
-
-impl Server {
-    /// A connection for single statements.
-    pub(super) async fn acquire(&self) -> Result<Held, sqlx::Error> {
-        Ok(Held {
-            connection: self.pool.acquire().await?,
-            packet_bytes_max: self.packet_bytes_max,
-            is_in_transaction: false,
-            is_at_rest: true,
-        })
-    }
-
-    /// A connection in a transaction.
-    pub(super) async fn begin(&self, statement: &'static str) -> Result<Held, sqlx::Error> {
-        let mut held = self.acquire().await?;
-        held.is_in_transaction = true;
-        held.is_at_rest = false;
-        held.connection.execute(statement).await?;
-        Ok(held)
-    }
 }
 
 /// One process at a time; whoever comes second finds the work done.
@@ -146,51 +115,6 @@ pub(super) async fn migrate(pool: &MySqlPool) -> Result<(), StoreError> {
     }
     MIGRATOR.run_direct(None, &mut *connection, false).await?;
     Ok(connection.close().await?)
-}
-
-/// A connection that one call holds.
-pub(crate) struct Held {
-    connection: PoolConnection<MySql>,
-    packet_bytes_max: usize,
-    is_in_transaction: bool,
-    is_at_rest: bool,
-}
-
-impl Held {
-    /// The connection for one statement of so many bytes; [`Held::rest`] follows once that has ended. A server cuts
-    /// the connection at a packet that is too large, and its reason is often lost: so it is not sent.
-    pub(super) fn connection_for(
-        &mut self,
-        bytes: usize,
-    ) -> Result<&mut MySqlConnection, sqlx::Error> {
-        if bytes + PACKET_OVERHEAD_BYTES > self.packet_bytes_max {
-            let problem = "larger than the server's max_allowed_packet".into();
-            return Err(sqlx::Error::Encode(problem));
-        }
-        self.is_at_rest = false;
-        Ok(&mut self.connection)
-    }
-
-    /// A statement has ended, well or not.
-    pub(super) fn rest(&mut self) {
-        self.is_at_rest = !self.is_in_transaction;
-    }
-
-    pub(super) async fn commit(mut self) -> Result<(), sqlx::Error> {
-        if self.is_in_transaction {
-            self.connection.execute("COMMIT").await?;
-            self.is_at_rest = true;
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        if !self.is_at_rest {
-            self.connection.close_on_drop();
-        }
-    }
 }
 
 /// A data exception, a violated constraint, or more than a packet may hold.

@@ -1,16 +1,23 @@
 //! A statement and the values that go into it, until a connection says which database they are for.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::{LazyLock, PoisonError, RwLock};
 
 use super::Connection;
 use super::connection::Columns;
 use crate::error::StoreError;
 
-/// One statement in the dialect of each database.
+/// PostgreSQL's texts as it wants them, by what they were written as. As many as there are statements.
+static NUMBERED: LazyLock<RwLock<HashMap<&'static str, &'static str>>> =
+    LazyLock::new(RwLock::default);
+
+/// One statement in the dialect of each database; every value is a `?`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Statement {
     pub(crate) sqlite: &'static str,
     pub(crate) mysql: &'static str,
+    pub(crate) postgres: &'static str,
 }
 
 impl From<&'static str> for Statement {
@@ -19,6 +26,7 @@ impl From<&'static str> for Statement {
         Self {
             sqlite: text,
             mysql: text,
+            postgres: text,
         }
     }
 }
@@ -29,8 +37,32 @@ impl Statement {
         Self {
             sqlite: of_rows(self.sqlite, rows),
             mysql: of_rows(self.mysql, rows),
+            postgres: of_rows(self.postgres, rows),
         }
     }
+
+    /// PostgreSQL's text with `$1`, `$2` and so on for each `?`; rewritten once, and kept as long as the process.
+    pub(super) fn numbered(self) -> &'static str {
+        let known = NUMBERED.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(numbered) = known.get(self.postgres) {
+            return numbered;
+        }
+        drop(known);
+        let mut known = NUMBERED.write().unwrap_or_else(PoisonError::into_inner);
+        known
+            .entry(self.postgres)
+            .or_insert_with(|| number(self.postgres).leak())
+    }
+}
+
+/// No `?` of ours stands for anything but a value.
+fn number(text: &str) -> String {
+    let mut parts = text.split('?');
+    let mut numbered = parts.next().unwrap_or_default().to_owned();
+    for (number, part) in (1..).zip(parts) {
+        numbered += &format!("${number}{part}");
+    }
+    numbered
 }
 
 /// Repeats what is in the brackets after VALUES; nothing else there is written with a space.
@@ -162,6 +194,7 @@ mod tests {
         let one = Statement {
             sqlite: "INSERT INTO t (a, b) VALUES (?, ?) ON CONFLICT (a) DO NOTHING",
             mysql: "INSERT INTO t (a, b) VALUES (?, ?) ON DUPLICATE KEY UPDATE b = VALUES(b)",
+            postgres: "INSERT INTO t (a, b) VALUES (?, ?) ON CONFLICT (b) DO NOTHING",
         };
         let three = one.of_rows(3);
         assert_eq!(
@@ -172,6 +205,18 @@ mod tests {
             three.mysql,
             "INSERT INTO t (a, b) VALUES (?, ?), (?, ?), (?, ?) ON DUPLICATE KEY UPDATE b = VALUES(b)"
         );
+        assert_eq!(
+            three.numbered(),
+            "INSERT INTO t (a, b) VALUES ($1, $2), ($3, $4), ($5, $6) ON CONFLICT (b) DO NOTHING"
+        );
         assert_eq!(one.of_rows(1), one);
+    }
+
+    #[test]
+    fn a_statement_is_numbered_once_and_one_without_values_stays() {
+        let two = Statement::from("SELECT a FROM t WHERE a = ? AND b > ?");
+        assert_eq!(two.numbered(), "SELECT a FROM t WHERE a = $1 AND b > $2");
+        assert!(std::ptr::eq(two.numbered(), two.numbered()));
+        assert_eq!(Statement::from("SELECT 1").numbered(), "SELECT 1");
     }
 }
