@@ -1,29 +1,21 @@
-//! Pages of a channel: SQL's rows at their position, then the stream's events after it, up to a target.
+//! A channel's messages as a run, with its events applied: what pages and rooms show.
 //!
-//! So a page shows exactly what the channel held at a position that is at least the target, whether the
-//! archive is ahead of the feed or behind it. Bounded in time; a page is whole or there is none.
+//! Where they are read from is the [`Library`]'s; that files' links hold and that a channel has what was posted before
+//! anybody listened, ingest is asked for.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
-use broker::{Broker, Freshness};
-use proto::envelope::Opened;
+use proto::MessageId;
 use proto::event::{Event, Message, Reaction};
-use proto::{ChannelId, MessageId, Subject};
-use store::Store;
 
-use crate::offset::Offset;
+pub use fills::{Filled, Fills};
+pub use library::{Library, NoPage};
+pub use links::Links;
 
+mod fills;
+mod library;
+mod links;
 pub mod preview;
-
-/// A page that takes longer is answered with `UNAVAILABLE` (the viewer waits for it).
-const PAGE_TIME_MAX: Duration = Duration::from_secs(3);
-
-/// Between two reads of the stream that did not reach the target.
-const PAUSE: Duration = Duration::from_millis(20);
-
-/// Events a read of the stream.
-const READ_EVENTS: usize = 500;
 
 /// A run of messages, oldest first by id.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -45,20 +37,6 @@ pub enum Applied {
     Known,
 }
 
-/// Why there is no page.
-#[derive(Debug, thiserror::Error)]
-pub enum NoPage {
-    /// The database is away.
-    #[error("the database is away")]
-    Store(#[from] store::StoreError),
-    /// SQL is at another generation of the stream.
-    #[error("the archive has not reached this stream")]
-    Generation,
-    /// The broker did not answer in time.
-    #[error("the stream could not be read in time")]
-    Late,
-}
-
 /// A page and the sequence that it is complete to.
 #[derive(Debug)]
 pub struct History {
@@ -66,76 +44,10 @@ pub struct History {
     pub messages: Messages,
     /// Everything up to here is in them.
     pub complete_to: u64,
-}
-
-/// Reads the newest `limit` messages of a channel (those before a message, if one is named), complete to
-/// `target` at least.
-///
-/// # Errors
-/// The database or the broker is away, or slower than 3 s.
-pub async fn read(
-    store: &Store,
-    broker: &dyn Broker,
-    channel: ChannelId,
-    before: Option<MessageId>,
-    limit: u32,
-    target: Offset,
-) -> Result<History, NoPage> {
-    let reading = read_unbounded(store, broker, channel, before, limit, target);
-    let read = tokio::time::timeout(PAGE_TIME_MAX, reading).await;
-    read.map_err(|_| NoPage::Late)?
-}
-
-async fn read_unbounded(
-    store: &Store,
-    broker: &dyn Broker,
-    channel: ChannelId,
-    before: Option<MessageId>,
-    limit: u32,
-    target: Offset,
-) -> Result<History, NoPage> {
-    let page = store.page(channel, before, limit).await?;
-    let known = page.position.generation == target.generation;
-    if !known && page.position.sequence > 0 {
-        return Err(NoPage::Generation);
-    }
-    let mut history = History {
-        messages: Messages::new(page.messages, page.has_more),
-        complete_to: if known { page.position.sequence } else { 0 },
-    };
-    if history.complete_to < target.sequence {
-        let first = broker.state().await.map_err(|_| NoPage::Late)?.first;
-        // What lies between SQL and the stream's first event would be missing from the page.
-        if history.complete_to + 1 < first {
-            return Err(NoPage::Generation);
-        }
-    }
-    while history.complete_to < target.sequence {
-        let read = broker
-            .read(
-                history.complete_to + 1,
-                Some(Subject::Channel(channel)),
-                READ_EVENTS,
-                Freshness::Any,
-            )
-            .await;
-        let Ok(catchup) = read else {
-            tokio::time::sleep(PAUSE).await;
-            continue;
-        };
-        for stored in &catchup.events {
-            let Ok(opened) = Opened::decode(stored.payload.clone()) else {
-                continue;
-            };
-            history.messages.apply_before(&opened.event, before);
-        }
-        if catchup.complete_to <= history.complete_to {
-            // A replica that is behind: it will come on.
-            tokio::time::sleep(PAUSE).await;
-        }
-        history.complete_to = history.complete_to.max(catchup.complete_to);
-    }
-    Ok(history)
+    /// Discord has older ones that are being read.
+    pub is_partial: bool,
+    /// When the first of its links runs out, in milliseconds since 1970.
+    pub links_until_ms: Option<i64>,
 }
 
 impl Messages {
@@ -159,6 +71,11 @@ impl Messages {
             return self.newest(limit).next().map(|message| message.id);
         }
         self.oldest.filter(|_| self.has_more)
+    }
+
+    /// Each of them, to be changed.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Message> {
+        self.by_id.values_mut()
     }
 
     /// How many there are.

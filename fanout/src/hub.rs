@@ -11,11 +11,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix_socketio::Socket;
-use broker::Broker;
 use proto::event::Event;
 use proto::{ChannelId, GuildId, UserId};
 use runtime::time::now_ms;
-use store::Store;
 use tokio::sync::{Notify, oneshot, watch};
 
 use crate::access::{Directory, Grant};
@@ -23,6 +21,7 @@ use crate::auth::Authority;
 use crate::delivery::Delivery;
 use crate::feed::{FeedHandle, Inbox, Item, Ticket};
 use crate::frames::Frames;
+use crate::history::Library;
 use crate::instance::Instance;
 use crate::limit::Limits;
 use crate::offset::Offset;
@@ -70,8 +69,7 @@ const IDLE_SWEEPS_MAX: u32 = 6;
 #[derive(Debug)]
 pub struct Hub {
     feed: FeedHandle,
-    store: Store,
-    broker: Arc<dyn Broker>,
+    library: Library,
     instance: Arc<Instance>,
     authority: Authority,
     limits: Limits,
@@ -130,8 +128,7 @@ impl Hub {
     /// A worker's hub, empty.
     pub fn new(
         feed: FeedHandle,
-        store: Store,
-        broker: Arc<dyn Broker>,
+        library: Library,
         instance: Arc<Instance>,
         authority: Authority,
         limits: Limits,
@@ -140,8 +137,7 @@ impl Hub {
         let position = feed.position();
         Rc::new(Self {
             feed,
-            store,
-            broker,
+            library,
             instance,
             authority,
             limits,

@@ -11,11 +11,13 @@ use broker::{Broker, Catchup, Freshness};
 use moka::future::Cache;
 use moka::ops::compute::{CompResult, Op};
 use proto::envelope::Opened;
+use proto::event::{Event, Message};
 use proto::{ChannelId, Subject};
 use tokio::time::Instant;
 
 use crate::delivery::Delivery;
 use crate::feed::FeedHandle;
+use crate::history::{Library, Links};
 use crate::offset::Offset;
 
 /// Who has missed more gets a page (decisions.md, "Recovery sessions").
@@ -79,13 +81,14 @@ pub struct Run {
 #[derive(Debug, Clone)]
 pub struct Runs {
     broker: Arc<dyn Broker>,
+    links: Links,
     feed: FeedHandle,
     by_channel: Cache<(u64, ChannelId), Arc<Run>>,
 }
 
 impl Runs {
     /// None yet, of the stream that a feed follows.
-    pub fn new(broker: Arc<dyn Broker>, feed: FeedHandle) -> Self {
+    pub fn new(library: &Library, feed: FeedHandle) -> Self {
         let weigh =
             |_: &(u64, ChannelId), run: &Arc<Run>| u32::try_from(run.weight()).unwrap_or(u32::MAX);
         let by_channel = Cache::builder()
@@ -94,7 +97,8 @@ impl Runs {
             .time_to_idle(IDLE)
             .build();
         Self {
-            broker,
+            broker: library.broker.clone(),
+            links: library.links.clone(),
             feed,
             by_channel,
         }
@@ -208,14 +212,15 @@ impl Runs {
                 continue;
             }
             complete_to = catchup.complete_to;
-            reading.add(catchup, generation, until)?;
+            reading.add(catchup, until)?;
         }
+        self.links.refresh(reading.messages()).await;
         // Asked last: the stream's beginning may have passed the offset while it was read.
         let state = self.broker.state().await.map_err(|_| NotWhole::Away)?;
         if state.generation != generation || state.first > after + 1 {
             return Err(NotWhole::Gone);
         }
-        Ok(reading.events)
+        Ok(reading.finish(generation))
     }
 }
 
@@ -272,34 +277,50 @@ impl Run {
     }
 }
 
+/// Events as they are read: sequence, size, and what they say.
 #[derive(Debug, Default)]
 struct Reading {
-    events: Vec<Past>,
+    events: Vec<(u64, usize, Opened)>,
+    read: usize,
     bytes: usize,
 }
 
 impl Reading {
-    fn add(&mut self, catchup: Catchup, generation: u64, until: u64) -> Result<(), NotWhole> {
+    fn add(&mut self, catchup: Catchup, until: u64) -> Result<(), NotWhole> {
         let events = catchup.events.into_iter();
         for stored in events.take_while(|stored| stored.sequence <= until) {
             let bytes = stored.payload.len();
             self.bytes += bytes;
-            if self.events.len() >= EVENTS_MAX || self.bytes > BYTES_MAX {
+            self.read += 1;
+            if self.read > EVENTS_MAX || self.bytes > BYTES_MAX {
                 return Err(NotWhole::TooMuch);
             }
-            let offset = Offset {
-                generation,
-                sequence: stored.sequence,
-            };
             // What can't be read is passed, as it is by the feed.
             let opened = Opened::decode(stored.payload).ok();
-            let delivery = opened.and_then(|opened| Delivery::new(offset, opened));
-            self.events.extend(delivery.map(|delivery| Past {
-                delivery: Arc::new(delivery),
-                bytes,
-            }));
+            self.events
+                .extend(opened.map(|opened| (stored.sequence, bytes, opened)));
         }
         Ok(())
+    }
+
+    fn messages(&mut self) -> impl Iterator<Item = &mut Message> {
+        let events = self.events.iter_mut();
+        events.filter_map(|(.., opened)| match &mut opened.event {
+            Event::MessageCreated(message) | Event::MessageUpdated(message) => Some(message),
+            _ => None,
+        })
+    }
+
+    fn finish(self, generation: u64) -> Vec<Past> {
+        let past = |(sequence, bytes, opened)| {
+            let offset = Offset {
+                generation,
+                sequence,
+            };
+            let delivery = Arc::new(Delivery::new(offset, opened)?);
+            Some(Past { delivery, bytes })
+        };
+        self.events.into_iter().filter_map(past).collect()
     }
 }
 
@@ -307,7 +328,7 @@ impl Reading {
 mod tests {
     use super::*;
     use proto::GuildId;
-    use proto::event::{Event, MessageDeleted};
+    use proto::event::MessageDeleted;
 
     fn past(sequence: u64, bytes: usize) -> Past {
         let offset = Offset {

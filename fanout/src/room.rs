@@ -8,12 +8,15 @@ mod members;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_socketio::Socket;
 use proto::event::{Event, Reaction};
 use proto::{ChannelId, GuildId};
+use runtime::time::now_ms;
 use serde::Serialize;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::access::Directory;
 use crate::delivery::Delivery;
@@ -33,6 +36,15 @@ const BUFFERED_MAX: usize = 20_000;
 
 /// Encoded pages that a room keeps: one for each limit that clients usually ask with.
 const PAGES_MAX: usize = 4;
+
+/// Links that run out sooner are refreshed (decisions.md, "Attachment links").
+const LINKS_AHEAD_MS: i64 = 10 * 60 * 1_000;
+
+/// Messages are read again after so long at the latest, as those that come meanwhile have links too (of a day).
+const FRESH_MAX: Duration = Duration::from_hours(6);
+
+/// And after so long at the earliest, where links can't be had.
+const FRESH_MIN: Duration = Duration::from_mins(1);
 
 /// What an event has become.
 #[derive(Debug)]
@@ -79,6 +91,10 @@ struct Log {
     messages: Messages,
     /// The channel's last event is at or before this sequence.
     last: u64,
+    /// Discord has older messages that are being read.
+    is_partial: bool,
+    /// From then on the messages are read again before they are shown, for the links of their files.
+    stale_at: Instant,
     /// The encoded pages, by their limit, until the next event, and where they were last sent.
     pages: HashMap<u32, (Bookmark, Frames)>,
 }
@@ -139,6 +155,13 @@ impl<'a> PageObject<'a> {
     }
 }
 
+/// For how long messages are shown as they were read, where the first of their links runs out then.
+fn fresh_for(links_until_ms: Option<i64>, now_ms: i64) -> Duration {
+    let left = links_until_ms.map(|until_ms| until_ms - now_ms - LINKS_AHEAD_MS);
+    let left = left.map(|left| Duration::from_millis(u64::try_from(left).unwrap_or_default()));
+    left.map_or(FRESH_MAX, |left| left.clamp(FRESH_MIN, FRESH_MAX))
+}
+
 impl Room {
     /// A channel's room, which nobody has asked for anything.
     pub fn of(channel: ChannelId) -> Self {
@@ -180,9 +203,15 @@ impl Room {
 
     /// The room can answer a page of this many messages.
     pub fn has_page(&self, limit: u32) -> bool {
-        self.log
-            .as_ref()
-            .is_some_and(|log| !log.messages.has_more || log.messages.len() >= limit as usize)
+        self.log.as_ref().is_some_and(|log| {
+            let is_long = !log.messages.has_more || log.messages.len() >= limit as usize;
+            is_long && Instant::now() < log.stale_at
+        })
+    }
+
+    /// Discord has older messages than the room does.
+    pub fn is_partial(&self) -> bool {
+        self.log.as_ref().is_some_and(|log| log.is_partial)
     }
 
     /// The room gets its channel's events, and members get them from it.
@@ -242,6 +271,8 @@ impl Room {
         self.log = Some(Log {
             messages,
             last,
+            is_partial: history.is_partial,
+            stale_at: Instant::now() + fresh_for(history.links_until_ms, now_ms()),
             pages: HashMap::new(),
         });
         for attending in loading.attending {

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::audience::Conversation;
 use crate::auth::{Authority, OAuth, Sources, Tickets};
 use crate::feed::{Feed, FeedHandle, WORKERS_MAX};
+use crate::history::Library;
 use crate::http::Accounts;
 use crate::instance::Instance;
 use crate::limit::Limits;
@@ -99,7 +100,8 @@ impl Fanout {
         let accounts = self.accounts(&registry, &limits)?;
         let revocations = accounts.authority.revocations().clone();
         let sources = accounts.sources.clone();
-        let recovery = self.recovery(&registry, &handle);
+        let library = Library::new(self.store.clone(), self.broker.clone());
+        let recovery = self.recovery(&registry, &library, &handle);
         let told = metrics::Parts::new(&instance, &handle, &limits, &recovery, &registry, &peers);
         self.metrics.collect(move |scrape| told.collect(scrape));
         let parts = Parts {
@@ -107,8 +109,7 @@ impl Fanout {
             limits: limits.clone(),
             recovery,
             accounts,
-            broker: self.broker.clone(),
-            store: self.store.clone(),
+            library,
             feed: handle.clone(),
             instance: instance.clone(),
             socketio: self.socketio(&peers),
@@ -165,8 +166,8 @@ impl Fanout {
     }
 
     /// What clients come back to, for all workers.
-    fn recovery(&self, registry: &Registry, feed: &FeedHandle) -> Recovery {
-        let runs = Runs::new(self.broker.clone(), feed.clone());
+    fn recovery(&self, registry: &Registry, library: &Library, feed: &FeedHandle) -> Recovery {
+        let runs = Runs::new(library, feed.clone());
         Recovery::new(registry.clone(), self.settings.recovery_window, runs)
     }
 

@@ -17,11 +17,13 @@ use json::Object;
 mod conversation;
 mod directory;
 mod guild;
+mod history;
 mod json;
 mod message;
 mod named;
 mod snapshot;
 
+pub(crate) use history::{decode_history, decode_linked};
 pub(crate) use message::placeholder::{Placeholder, Placeholders};
 pub(crate) use named::{guild_of_frame, members_limited, ready_guilds};
 
@@ -34,6 +36,19 @@ pub(crate) struct Origin {
     pub(crate) trace: Option<TraceParent>,
     /// When it was read, in milliseconds since 1970.
     pub(crate) received_ms: i64,
+}
+
+impl Origin {
+    /// Of what no gateway sent.
+    const NOWHERE: Self = Self {
+        dispatch: Dispatch {
+            epoch: 0,
+            shard: 0,
+            sequence: 0,
+        },
+        trace: None,
+        received_ms: 0,
+    };
 }
 
 /// What a frame is read against.
@@ -163,20 +178,11 @@ pub struct Reading {
 /// # Errors
 /// The outcome of a frame that makes no message and its reason, as `discord_stream_outcomes_total` names them.
 pub fn read_message(kind: &str, data: &str) -> std::result::Result<Reading, [&'static str; 2]> {
-    let origin = Origin {
-        dispatch: Dispatch {
-            epoch: 0,
-            shard: 0,
-            sequence: 0,
-        },
-        trace: None,
-        received_ms: 0,
-    };
     let known = Known {
         guild_of: &|_| None,
         exclusions: &Exclusions::default(),
     };
-    let decoded = decode(kind, data, origin, known).map_err(Outcome::words)?;
+    let decoded = decode(kind, data, Origin::NOWHERE, known).map_err(Outcome::words)?;
     let none = Outcome::Skipped(Skip::NotMirrored).words();
     let Decoded::Message(envelope, placeholders) = decoded else {
         return Err(none);

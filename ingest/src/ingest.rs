@@ -17,6 +17,7 @@ use crate::exclusions::Exclusions;
 use crate::gateway::Fatal;
 use crate::http::Probes;
 use crate::leader::{Held, Leader};
+use crate::links;
 use crate::metrics;
 use crate::rest::{Rest, RestError};
 use crate::settings::IngestSettings;
@@ -79,6 +80,7 @@ impl Ingest {
             status: Status::new(rest.counts()),
             rest,
             exclusions: Exclusions::new(settings.exclusions.clone()),
+            links: links::Known::default(),
             settings,
             broker,
             store,

@@ -9,8 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use broker::{Answer, Broker, Requests};
-use bytes::Bytes;
+use broker::{Answer, Broker};
 use futures_util::future::{BoxFuture, FutureExt as _, Shared};
 use futures_util::stream::{self, StreamExt as _};
 use parking_lot::Mutex;
@@ -22,12 +21,10 @@ use proto::{Envelope, GuildId, Identity, UserId, subject};
 use runtime::time::now_ms;
 use store::{Store, StoreError};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::backoff::Backoff;
-use crate::leader::bounded;
+use crate::desk::{Desk, answer};
 use crate::places::Places;
 use crate::publish::{Claim, Submission};
 use crate::rest::Rest;
@@ -48,10 +45,6 @@ const GUILDS_MAX: usize = 100;
 const STORED: Duration = Duration::from_secs(5);
 /// How long SQL may take.
 const SQL: Duration = Duration::from_secs(1);
-/// The first wait before the subject is served again, and the longest.
-const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-/// How long the broker may take to serve.
-const CALL: Duration = Duration::from_secs(5);
 
 /// What a desk for members is made of.
 #[derive(Debug)]
@@ -96,53 +89,15 @@ impl Members {
 
     /// Serves until told to stop.
     pub(crate) async fn run(self: Arc<Self>, stop: CancellationToken) {
-        let mut retry = Backoff::new(RETRY.0, RETRY.1);
-        let mut tasks = JoinSet::new();
-        loop {
-            let wait = tokio::select! {
-                () = stop.cancelled() => break,
-                served = bounded(CALL, self.parts.broker.serve(subject::RPC_MEMBER)) => match served {
-                    Ok(requests) => {
-                        retry.reset();
-                        self.serve(requests, &mut tasks, &stop).await;
-                        retry.next()
-                    }
-                    Err(error) => {
-                        tracing::debug!(%error, "requests about members can't be served");
-                        retry.next()
-                    }
-                },
-            };
-            tokio::select! {
-                () = stop.cancelled() => break,
-                () = sleep(wait) => {}
-            }
-        }
-        tasks.shutdown().await;
+        let desk = Desk {
+            broker: Arc::clone(&self.parts.broker),
+            subject: subject::RPC_MEMBER,
+            requests_max: REQUESTS_MAX,
+        };
+        desk.run(stop, |request| Arc::clone(&self).on_request(request))
+            .await;
         // Look-ups that nobody waits for any more hold this desk, and with it the publisher's door.
         self.under_way.lock().clear();
-    }
-
-    async fn serve(
-        self: &Arc<Self>,
-        mut requests: Box<dyn Requests>,
-        tasks: &mut JoinSet<()>,
-        stop: &CancellationToken,
-    ) {
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                Some(_) = tasks.join_next(), if !tasks.is_empty() => {}
-                request = requests.next() => match request {
-                    Some(request) if tasks.len() < REQUESTS_MAX => {
-                        let desk = Arc::clone(self);
-                        tasks.spawn(async move { desk.on_request(request).await });
-                    }
-                    Some(_) => tracing::debug!("too many questions about members at once"),
-                    None => return,
-                },
-            }
-        }
     }
 
     async fn on_request(self: Arc<Self>, request: Answer) {
@@ -173,13 +128,7 @@ impl Members {
             answers,
             recheck_after_ms: recheck_after_ms(&self.parts.roster),
         };
-        if request
-            .reply
-            .send(Bytes::from(reply.encode_to_vec()))
-            .is_err()
-        {
-            tracing::debug!("whoever asked about a member is gone");
-        }
+        answer(request.reply, &reply);
     }
 
     /// Looks a member up, once however many ask.

@@ -135,6 +135,13 @@ impl Counts {
     }
 }
 
+/// What is asked for: a path, and with a body it is posted.
+#[derive(Debug, Clone, Copy)]
+struct Call<'a> {
+    path: &'a str,
+    body: Option<&'a Value>,
+}
+
 /// A call's turn: its bucket, and its place in it until this is dropped.
 struct Pass {
     bucket: Arc<Bucket>,
@@ -184,20 +191,36 @@ impl Rest {
         path: &str,
         patience: Duration,
     ) -> Result<String, RestError> {
-        let got = self.get_by(path, Instant::now() + patience).await;
+        self.call(Call { path, body: None }, patience).await
+    }
+
+    /// Posts a question that changes nothing, so that it may be asked again, and gets its answer's JSON, within
+    /// this time.
+    pub(crate) async fn post_text(
+        &self,
+        path: &str,
+        body: &Value,
+        patience: Duration,
+    ) -> Result<String, RestError> {
+        let body = Some(body);
+        self.call(Call { path, body }, patience).await
+    }
+
+    async fn call(&self, call: Call<'_>, patience: Duration) -> Result<String, RestError> {
+        let got = self.call_by(call, Instant::now() + patience).await;
         if got.is_err() {
             self.counts.0.failed.fetch_add(1, Ordering::Relaxed);
         }
         got
     }
 
-    async fn get_by(&self, path: &str, deadline: Instant) -> Result<String, RestError> {
+    async fn call_by(&self, call: Call<'_>, deadline: Instant) -> Result<String, RestError> {
         let _call = self.calls.try_acquire().map_err(|_| RestError::Busy)?;
-        let route = Route::of(path);
+        let route = Route::of(call.path);
         let mut retry = Backoff::new(RETRY.0, RETRY.1);
         let mut tries = 1;
         loop {
-            let error = match self.try_get(path, &route, deadline).await {
+            let error = match self.try_call(call, &route, deadline).await {
                 Ok(text) => return Ok(text),
                 Err(error) => error,
             };
@@ -216,17 +239,21 @@ impl Rest {
         }
     }
 
-    async fn try_get(
+    async fn try_call(
         &self,
-        path: &str,
+        call: Call<'_>,
         route: &Route,
         deadline: Instant,
     ) -> Result<String, RestError> {
         let pass = self.turn(route, deadline).await?;
         self.counts.0.asked.fetch_add(1, Ordering::Relaxed);
-        let url = format!("{}{path}", self.base);
+        let url = format!("{}{}", self.base, call.path);
+        let request = match call.body {
+            Some(body) => self.client.post(url).json(body),
+            None => self.client.get(url),
+        };
         let answered = async {
-            let response = self.client.get(url).send().await?;
+            let response = request.send().await?;
             let (status, headers) = (response.status(), response.headers().clone());
             Ok((status, headers, response.text().await?))
         };

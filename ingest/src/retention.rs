@@ -75,6 +75,11 @@ fn limits(days: u32, now_ms: i64) -> Option<(i64, i64)> {
     (days > 0).then(|| (before(days), before(days.max(TOMBSTONE_DAYS_MIN))))
 }
 
+/// From when on messages are kept at all, in milliseconds since 1970.
+pub(crate) fn oldest_kept_ms(days: u32, now_ms: i64) -> i64 {
+    limits(days, now_ms).map_or(i64::MIN, |(before_ms, _)| before_ms)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -38,6 +38,10 @@ pub struct IngestSettings {
     pub stream: StreamSettings,
     /// Days that messages are kept; 0 for ever.
     pub retention_days: u32,
+    /// Messages of before the first start that are read from Discord, for each channel that somebody looks at; 0: none.
+    pub history_messages_max: u32,
+    /// Links of files are refreshed by the endpoint that Discord's own clients use, before messages are read again.
+    pub has_links_endpoint: bool,
     /// What is kept from viewers.
     pub exclusions: ExclusionRules,
     /// `APP_ENV`, as the status shows it.
@@ -58,6 +62,10 @@ impl IngestSettings {
             buffer_bytes_max: buffer_bytes_max(settings)?,
             stream: stream(settings)?,
             retention_days: settings.number("HISTORY_RETENTION_DAYS", 90)?,
+            history_messages_max: settings.number("HISTORY_BACKFILL", 200)?,
+            has_links_endpoint: settings
+                .parsed::<bool>("DISCORD_REFRESH_URLS", "true or false")?
+                .unwrap_or(false),
             exclusions: exclusions(settings)?,
             environment: settings.text("APP_ENV").unwrap_or("development").to_owned(),
         })

@@ -19,6 +19,7 @@ use crate::exclusions::Exclusions;
 use crate::frame::Buffer;
 use crate::gateway::{self, Commands, Fatal, Session};
 use crate::leader::{Tenure, bounded};
+use crate::links;
 use crate::members::Chunks;
 use crate::places::Places;
 use crate::rest::Rest;
@@ -54,6 +55,8 @@ pub(crate) struct Parts {
     pub(crate) store: Store,
     pub(crate) rest: Rest,
     pub(crate) exclusions: Exclusions,
+    /// Signatures of links that were had, also in the terms before.
+    pub(crate) links: links::Known,
     pub(crate) health: Health,
     pub(crate) status: Status,
 }
@@ -84,6 +87,8 @@ enum Task {
     Chunks,
     Retention,
     RollCall,
+    Links,
+    History,
 }
 
 /// The tokens, in the order in which they are used.
@@ -220,6 +225,10 @@ fn spawn(
     spawn_as(&mut tasks, Task::Retention, retention);
     let roll_call = roll_call.run(stops.members.clone());
     spawn_as(&mut tasks, Task::RollCall, roll_call);
+    let links = wiring.links().run(stops.members.clone());
+    spawn_as(&mut tasks, Task::Links, links);
+    let history = wiring.history().run(stops.members.clone());
+    spawn_as(&mut tasks, Task::History, history);
     tasks
 }
 

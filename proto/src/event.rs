@@ -21,10 +21,10 @@ pub use v1::member_answer::Status as MemberStatus;
 pub use v1::{
     Attachment, Button, Channel, ChannelDeleted, ChannelViewers, Component, Embed, EmbedField,
     Emoji, Forward, Group, Guild, GuildRemoved, GuildSnapshotBegin, GuildSnapshotEnd,
-    GuildSnapshotPart, Head, Media, Member, MemberAnswer, MemberRemoved, MemberReply,
-    MemberRequest, Message, MessageDeleted, Overwrite, Poll, PollAnswer, Reaction, ReactionMark,
-    ReactionsChanged, Reply, Revoked, Role, RoleDeleted, Select, Sticker, ThreadMembersChanged,
-    Typing, User, Viewers,
+    GuildSnapshotPart, Head, HistoryReply, HistoryRequest, LinkedMessage, LinksReply, LinksRequest,
+    Media, Member, MemberAnswer, MemberRemoved, MemberReply, MemberRequest, Message,
+    MessageDeleted, Overwrite, Poll, PollAnswer, Reaction, ReactionMark, ReactionsChanged, Reply,
+    Revoked, Role, RoleDeleted, Select, Sticker, ThreadMembersChanged, Typing, User, Viewers,
 };
 
 pub(crate) use v1::Envelope as WireEnvelope;

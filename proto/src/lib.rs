@@ -8,6 +8,7 @@ pub mod event;
 pub mod id;
 pub mod identity;
 pub mod instance;
+pub mod link;
 pub mod subject;
 pub mod trace;
 

@@ -20,6 +20,10 @@ pub const LIVE_PREFIX: &str = "live.";
 pub const HEADS: &str = "heads.discord.v1";
 /// Requests to the leader about a member.
 pub const RPC_MEMBER: &str = "rpc.ingest.member";
+/// Requests to the leader for links of files that hold longer.
+pub const RPC_LINKS: &str = "rpc.ingest.links";
+/// Requests to the leader for a channel's messages of before anybody listened.
+pub const RPC_HISTORY: &str = "rpc.ingest.history";
 /// How many viewers each fanout has, between fanouts.
 pub const VIEWERS: &str = "viewers.discord.v1";
 /// Tokens that are void from now on, between fanouts.

@@ -9,15 +9,16 @@ use tokio::time::timeout;
 
 use super::{Hub, State};
 use crate::access::Access;
-use crate::history::{self, History};
+use crate::history::{Filled, History};
 use crate::offset::Offset;
 use crate::request::{Code, Refusal, page_limit};
 use crate::room::{Join, PageObject, ROOM_MESSAGES};
 use crate::session::{PAGING_MAX, ViewerKey};
 use crate::transport::Reply;
 
-/// A page that has not been read, and reached by the feed, by then is answered with `UNAVAILABLE`.
-pub(super) const LOAD_TIME_MAX: Duration = Duration::from_secs(4);
+/// A page that has not been read, and reached by the feed, by then is answered with `UNAVAILABLE`: 4 s, and what it
+/// may wait for Discord beside.
+pub(super) const LOAD_TIME_MAX: Duration = Duration::from_millis(6_500);
 
 /// How long a page waits for a viewer whose queue is half full.
 const LADEN_PAUSE: Duration = Duration::from_millis(50);
@@ -96,7 +97,8 @@ impl Hub {
             reply,
         };
         let room = state.room(channel);
-        if room.has_page(page_limit(limit)) {
+        let is_wanted = room.is_partial() && self.library.fills.is_wanted(channel);
+        if room.has_page(page_limit(limit)) && !is_wanted {
             return self.admit(state, channel, join);
         }
         if room.wait(join) {
@@ -142,7 +144,29 @@ impl Hub {
             let state = &mut *self.state.borrow_mut();
             state.rooms.get_mut(&channel)?.is_watched = true;
         }
-        self.read(channel, None, ROOM_MESSAGES).await
+        self.page(channel, None, ROOM_MESSAGES).await
+    }
+
+    /// Reads a page that is to be shown: with what was posted before anybody listened, where the page would reach
+    /// there, and with links that hold.
+    pub(super) async fn page(
+        &self,
+        channel: ChannelId,
+        before: Option<MessageId>,
+        limit: u32,
+    ) -> Option<History> {
+        let mut history = self.read(channel, before, limit).await?;
+        let fills = &self.library.fills;
+        if !history.messages.has_more && fills.is_wanted(channel) {
+            match fills.fill(channel).await {
+                Filled::With(0) => {}
+                Filled::With(_) => history = self.read(channel, before, limit).await?,
+                Filled::NotYet => history.is_partial = true,
+            }
+        }
+        let links = self.library.links.refresh(history.messages.iter_mut());
+        history.links_until_ms = links.await;
+        Some(history)
     }
 
     /// Reads a page, complete to where the feed stands now, and waits until this worker has handled all that
@@ -155,7 +179,7 @@ impl Hub {
         limit: u32,
     ) -> Option<History> {
         let target = self.feed.position();
-        let read = history::read(&self.store, &*self.broker, channel, before, limit, target).await;
+        let read = self.library.read(channel, before, limit, target).await;
         let read = read.inspect_err(|error| tracing::warn!(%error, "a page could not be read"));
         let history = read.ok()?;
         if history.complete_to > self.position().sequence {
@@ -301,7 +325,7 @@ impl Hub {
         viewer.paging += 1;
         let hub = self.clone();
         actix_rt::spawn(async move {
-            let history = timeout(LOAD_TIME_MAX, hub.read(channel, before, limit)).await;
+            let history = timeout(LOAD_TIME_MAX, hub.page(channel, before, limit)).await;
             let state = &mut *hub.state.borrow_mut();
             if let Some(viewer) = state.viewers.get_mut(&key) {
                 viewer.paging -= 1;

@@ -97,7 +97,7 @@ impl Hub {
     /// The guilds that the user's last login listed; none where there is no list that says anything.
     async fn login_guilds(&self, user: UserId) -> Option<Vec<GuildId>> {
         // On the heap: what asks a database is large, and every connection that begins would carry it.
-        let reading = Box::pin(self.store.login_guilds(user));
+        let reading = Box::pin(self.library.store.login_guilds(user));
         let read = tokio::time::timeout(LOGIN_TIME_MAX, reading).await;
         let (guilds, at_ms) = read.ok()?.ok()??;
         (now_ms() - at_ms < LOGIN_AGE_MAX_MS).then_some(guilds)
@@ -175,6 +175,7 @@ impl Hub {
         };
         let payload = Bytes::from(request.encode_to_vec());
         let answer = self
+            .library
             .broker
             .request(subject::RPC_MEMBER, payload, ANSWER_PATIENCE)
             .await;

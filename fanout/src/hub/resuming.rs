@@ -113,7 +113,7 @@ impl Hub {
             return true;
         }
         let reaching = async {
-            let stream = self.broker.state().await.ok()?;
+            let stream = self.library.broker.state().await.ok()?;
             if after.sequence > stream.last {
                 return None;
             }

@@ -9,3 +9,4 @@ mod reactions;
 mod recovery;
 mod tokens;
 mod typing;
+mod upstream;

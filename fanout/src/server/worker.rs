@@ -14,15 +14,14 @@ use actix_web::App;
 use actix_web::dev::AppConfig;
 use actix_web::http::StatusCode;
 use actix_web::middleware::from_fn;
-use broker::Broker;
 use runtime::Health;
-use store::Store;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
 use super::heart::beat;
 use crate::auth::Authority;
 use crate::feed::FeedHandle;
+use crate::history::Library;
 use crate::http::{self, Accounts, SecurityHeaders, Web, refusal};
 use crate::hub::Hub;
 use crate::instance::Instance;
@@ -41,8 +40,7 @@ pub(super) struct Parts {
     pub(super) limits: Limits,
     pub(super) recovery: Recovery,
     pub(super) accounts: Accounts,
-    pub(super) broker: Arc<dyn Broker>,
-    pub(super) store: Store,
+    pub(super) library: Library,
     pub(super) feed: FeedHandle,
     pub(super) instance: Arc<Instance>,
     pub(super) socketio: Server,
@@ -142,8 +140,7 @@ impl Parts {
     pub(super) fn worker(&self) -> Services {
         let hub = Hub::new(
             self.feed.clone(),
-            self.store.clone(),
-            self.broker.clone(),
+            self.library.clone(),
             self.instance.clone(),
             self.accounts.authority.clone(),
             self.limits.clone(),

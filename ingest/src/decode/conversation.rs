@@ -79,7 +79,7 @@ impl Frame<'_> {
     }
 
     /// The message, unless its author is left out.
-    fn message(&self, guild: GuildId, channel: ChannelId) -> super::Result<Read> {
+    pub(super) fn message(&self, guild: GuildId, channel: ChannelId) -> super::Result<Read> {
         let exclusions = self.known.exclusions;
         // A webhook has no roles.
         let roles = match self.object.object("member") {

@@ -10,7 +10,9 @@ use super::{Parts, SHARD};
 use crate::archive::Archive;
 use crate::frame::Buffer;
 use crate::gateway::{self, Commands, Recorder, Session, Supervisor};
+use crate::history::{self, History};
 use crate::leader::Tenure;
+use crate::links::Links;
 use crate::members::{self, Chunks, Members};
 use crate::places::Places;
 use crate::publish::{Desk, Publisher, Submission, head};
@@ -138,6 +140,29 @@ impl Wiring<'_> {
             archived: self.archived.clone(),
             submissions,
         }
+    }
+
+    pub(super) fn links(&self) -> Arc<Links> {
+        Arc::new(Links {
+            broker: Arc::clone(&self.parts.broker),
+            rest: self.parts.rest.clone(),
+            has_endpoint: self.parts.settings.has_links_endpoint,
+            known: self.parts.links.clone(),
+        })
+    }
+
+    pub(super) fn history(&self) -> Arc<History> {
+        History::new(history::Parts {
+            broker: Arc::clone(&self.parts.broker),
+            store: self.parts.store.clone(),
+            rest: self.parts.rest.clone(),
+            places: self.places.clone(),
+            exclusions: self.parts.exclusions.clone(),
+            tenure: self.tenure.clone(),
+            outcomes: self.parts.status.outcomes.clone(),
+            messages_max: self.parts.settings.history_messages_max,
+            retention_days: self.parts.settings.retention_days,
+        })
     }
 
     pub(super) fn members(&self, submissions: mpsc::Sender<Submission>) -> Arc<Members> {

@@ -213,6 +213,14 @@ impl World {
         posted["id"].as_str().unwrap().parse().unwrap()
     }
 
+    /// Posts a message with a file: its id, and the file's link.
+    pub(crate) async fn attach(&self, draft: &Value) -> (u64, String) {
+        let path = format!("/api/v10/channels/{}/messages", self.channel);
+        let posted = self.send(&path, draft).await;
+        let url = posted["attachments"][0]["url"].as_str().unwrap().to_owned();
+        (posted["id"].as_str().unwrap().parse().unwrap(), url)
+    }
+
     /// Says something somewhere, as the bot or as somebody else.
     pub(crate) async fn say(&self, channel: &str, content: &str, author: Option<u64>) {
         let path = format!("/api/v10/channels/{channel}/messages");

@@ -12,7 +12,7 @@ use proto::envelope::Opened;
 use proto::event::{Event, Message, ReactionsChanged};
 use proto::id::{ChannelId, GuildId, MessageId};
 
-pub(crate) use self::fold::{Change, Content, FoldedMessage, Reactions, Row};
+pub(crate) use self::fold::{Change, Content, FoldedMessage, Reactions, Row, split};
 use crate::position::Position;
 
 /// A folded run of stored events, and the move of the position that goes with it.

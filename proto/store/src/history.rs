@@ -17,6 +17,7 @@ use crate::guard::Guard;
 use crate::position::Position;
 use crate::upsert::upsert;
 
+pub(crate) mod fill;
 mod preview;
 
 /// A page holds no more messages, whatever is asked: a message may have half a mebibyte.

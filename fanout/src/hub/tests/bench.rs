@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::address::ClientAddress;
 use crate::auth::{Authority, Keys, Principal};
 use crate::feed::Feed;
+use crate::history::Library;
 use crate::hub::Hub;
 use crate::instance::Instance;
 use crate::limit::{LimitSettings, Limits};
@@ -110,12 +111,12 @@ impl Bench {
         settings.set("JWT_SECRET", SECRET);
         let keys = Keys::from_settings(&settings).unwrap();
         let registry = Registry::in_process();
-        let runs = Runs::new(broker.clone(), handle.clone());
+        let library = Library::new(store, broker.clone());
+        let runs = Runs::new(&library, handle.clone());
         let recovery = Recovery::new(registry.clone(), WINDOW, runs);
         let hub = Hub::new(
             handle,
-            store,
-            broker.clone(),
+            library,
             instance.clone(),
             Authority::new(keys.clone()),
             Limits::new(registry.clone(), &limits),

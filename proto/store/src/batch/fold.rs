@@ -113,7 +113,7 @@ impl Change {
 }
 
 /// A message's columns, and the reactions that it brings along.
-pub(super) fn split(message: &Message) -> (Content, Option<Vec<u8>>) {
+pub(crate) fn split(message: &Message) -> (Content, Option<Vec<u8>>) {
     let author_id = message.author.as_ref().map_or(0, |author| author.id);
     let (body, base) = if message.reactions.is_empty() {
         (message.encode_to_vec(), None)

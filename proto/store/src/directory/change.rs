@@ -139,6 +139,8 @@ async fn remove_guild(connection: &mut Connection, guild: GuildId) -> Result<(),
         "DELETE FROM roles WHERE guild_id = ?",
         "DELETE FROM channels WHERE guild_id = ?",
         "DELETE FROM members WHERE guild_id = ?",
+        // Should the bot come back, its channels may be filled again.
+        "DELETE FROM filled_channels WHERE guild_id = ?",
     ];
     for statement in statements {
         query(statement)
@@ -212,7 +214,8 @@ async fn change_channel(
     upsert_channel(connection, guild, &changed, guard).await
 }
 
-async fn channel(
+/// A channel as it is known.
+pub(crate) async fn channel(
     connection: &mut Connection,
     guild: GuildId,
     id: u64,

@@ -36,6 +36,9 @@ pub(crate) enum Defect {
     TheFirstLoginStays,
     EmptyLoginsAreDropped,
     PruningTakesAll,
+    NothingIsFilled,
+    FilledRowsOutrankTheStream,
+    FilledForEver,
     // In what is handed to it.
     VersionsAreIgnored,
     CountsAreIgnored,
@@ -69,6 +72,8 @@ pub(crate) enum Defect {
     TombstonesArePruned,
     PruningHasNoLimit,
     PruningNeedsNoCut,
+    FillingReplaces,
+    ChannelsAreUnknown,
 }
 
 impl Defect {
@@ -183,6 +188,18 @@ impl Defect {
             Self::PruningTakesAll => {
                 "CREATE TRIGGER IF NOT EXISTS defect AFTER DELETE ON messages \
                  BEGIN DELETE FROM messages; END"
+            }
+            Self::NothingIsFilled => {
+                "CREATE TRIGGER IF NOT EXISTS defect BEFORE INSERT ON filled_channels \
+                 BEGIN SELECT RAISE(IGNORE); END"
+            }
+            Self::FilledRowsOutrankTheStream => {
+                "CREATE TRIGGER IF NOT EXISTS defect AFTER INSERT ON messages WHEN NEW.guard = 0 \
+                 BEGIN UPDATE messages SET guard = 9223372036854775807 WHERE id = NEW.id; END"
+            }
+            Self::FilledForEver => {
+                "CREATE TRIGGER IF NOT EXISTS defect BEFORE DELETE ON filled_channels \
+                 BEGIN SELECT RAISE(IGNORE); END"
             }
             _ => "",
         }

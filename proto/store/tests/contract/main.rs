@@ -48,6 +48,8 @@ mod double;
 #[cfg(test)]
 mod events;
 #[cfg(test)]
+mod fill;
+#[cfg(test)]
 mod fold;
 #[cfg(test)]
 mod history;

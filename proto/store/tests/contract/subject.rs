@@ -5,15 +5,15 @@
 use std::ops::Deref;
 
 use proto::envelope::Opened;
-use proto::event::Message;
-use proto::id::{ChannelId, MessageId};
+use proto::event::{Channel, Event, Message};
+use proto::id::{ChannelId, GuildId, MessageId};
 use store::{
     Batch, DirectorySnapshot, PAGE_MESSAGES_MAX, Page, Position, REVOCATION_KEY_BYTES_MAX,
     Revocation, Store, StoreError,
 };
 
 use crate::double::Defect;
-use crate::events::{CHANNEL, channel_id, message_id};
+use crate::events::{CHANNEL, channel_id, message_id, opened};
 
 /// A store, perhaps with a defect.
 #[derive(Debug, Clone)]
@@ -172,6 +172,34 @@ impl Subject {
         };
         let real = &self.store;
         real.prune(before_ms, tombstones_before_ms, most).await
+    }
+
+    pub(crate) async fn fill(
+        &self,
+        guild: GuildId,
+        channel: ChannelId,
+        messages: &[Message],
+        at_ms: i64,
+    ) -> Result<(), StoreError> {
+        if self.has(Defect::FillingReplaces) {
+            let from = self.store.position().await?;
+            let mut batch = Batch::new(from);
+            for (sequence, message) in (from.sequence + 1..).zip(messages) {
+                let event = Event::MessageUpdated(message.clone());
+                batch.push(sequence, &opened(Some(channel.get()), event));
+            }
+            self.store.apply(batch).await?;
+        }
+        self.store.fill(guild, channel, messages, at_ms).await
+    }
+
+    pub(crate) async fn channel(
+        &self,
+        guild: GuildId,
+        channel: ChannelId,
+    ) -> Result<Option<Channel>, StoreError> {
+        let found = self.store.channel(guild, channel).await?;
+        Ok(found.filter(|_| !self.has(Defect::ChannelsAreUnknown)))
     }
 
     pub(crate) async fn close(&self) {
