@@ -40,7 +40,7 @@ const SEES: &[(&str, &[&str])] = &[
     ),
     ("tests", &[]),
     ("tests/discord-sim", &[]),
-    ("tests/load", &[]),
+    ("tests/load", &["proto", "store"]),
 ];
 
 /// A vendor's crate, and the only places whose code may name it.

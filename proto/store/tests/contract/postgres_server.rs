@@ -73,17 +73,24 @@ const SETTINGS: [&str; 18] = [
 pub(crate) struct Postgres {
     folder: PathBuf,
     port: u16,
+    settings: &'static [&'static str],
     keeper: Option<Child>,
 }
 
 impl Postgres {
     /// Starts a server on a free port.
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts a server with these settings (`name=value`) instead of the usual ones.
+    pub(crate) fn start_with(settings: &'static [&'static str]) -> Self {
         let template = template();
         let mut server = Self {
             // Removed by the keeper: a static's folder has nobody else.
             folder: folder().keep(),
             port: free_port(),
+            settings,
             keeper: None,
         };
         copy(&template, &server.data());
@@ -196,6 +203,7 @@ impl Postgres {
         // So that the one that is ready is ours.
         fs::remove_file(self.own_file()).ok();
         let log = File::create(self.folder.join("log")).expect("the folder is ours");
+        let settings = SETTINGS.iter().chain(self.settings);
         let mut keeper = as_servers_user("sh");
         keeper
             .args(["-c", KEEPER, "keeper"])
@@ -204,7 +212,7 @@ impl Postgres {
             .arg("-D")
             .arg(self.data())
             .args(["-c", &format!("port={}", self.port)])
-            .args(SETTINGS.iter().flat_map(|setting| ["-c", setting]))
+            .args(settings.flat_map(|setting| ["-c", setting]))
             .current_dir(&self.folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
