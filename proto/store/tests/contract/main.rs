@@ -83,3 +83,5 @@ mod retention;
 mod revocations;
 #[cfg(test)]
 mod subject;
+#[cfg(test)]
+mod way;

@@ -4,12 +4,11 @@ use std::time::{Duration, Instant};
 
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use store::{Batch, Position, Store, StoreError};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 
 use crate::events::{CHANNEL, channel_id, created, message, message_id};
 use crate::home::{GENERATION, Home};
 use crate::postgres_server::Postgres;
+use crate::way::way_to;
 
 /// How long a store may take to find its server again.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -124,7 +123,7 @@ async fn a_lock_that_is_not_given_up_makes_the_store_away_and_a_later_try_succee
 async fn an_archive_that_goes_without_a_word_keeps_no_lock_for_long() {
     let (server, store) = alone().await;
     let from = store.position().await.unwrap();
-    let (url, is_cut) = way_to(&server).await;
+    let (url, is_cut) = way_to(&server.url("store")).await;
     let gone = Store::open(&url).await.unwrap();
     let mut batch = Batch::new(from);
     for sequence in 1..=5000 {
@@ -143,30 +142,6 @@ async fn an_archive_that_goes_without_a_word_keeps_no_lock_for_long() {
     assert!(!going.is_finished(), "it was heard of");
     going.abort();
     assert_eq!(store.position().await.unwrap().sequence, 1);
-}
-
-/// An address of the store's database that nothing gets through any more, either way, once it is cut.
-async fn way_to(server: &Postgres) -> (String, watch::Sender<bool>) {
-    let url = server.url("store");
-    let address = url.split(['@', '/']).nth(3).unwrap().to_owned();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let way = url.replace(&address, &listener.local_addr().unwrap().to_string());
-    let (is_cut, cut) = watch::channel(false);
-    tokio::spawn(async move {
-        while let Ok((mut client, _)) = listener.accept().await {
-            let mut server = TcpStream::connect(&address).await.unwrap();
-            let mut cut = cut.clone();
-            tokio::spawn(async move {
-                tokio::select! {
-                    _ = tokio::io::copy_bidirectional(&mut client, &mut server) => {}
-                    () = async { drop(cut.wait_for(|is_cut| *is_cut).await) } => {
-                        std::future::pending::<()>().await;
-                    }
-                }
-            });
-        }
-    });
-    (way, is_cut)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
