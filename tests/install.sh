@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs what the tests need beside Rust, Python and Node: a C compiler, Chromium, a current nats-server, MariaDB and
-# Redis (their programs, no running service), and the packages of the JavaScript and Python clients. As root or with
-# sudo it installs Debian's packages; elsewhere it says what is missing.
+# Installs what the tests need beside Rust, Python and Node: a C compiler, Chromium, a current nats-server, MariaDB,
+# PostgreSQL and Redis (their programs, no running service), and the packages of the JavaScript and Python clients. As
+# root or with sudo it installs Debian's packages; elsewhere it says what is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -69,6 +69,11 @@ fi
 
 if [ -z "${MARIADBD:-}" ] && ! has_program mariadbd; then
   need_program "MariaDB, for the store" mariadb-server mariadb
+fi
+if [ -z "${POSTGRES_BIN:-}" ] && ! has_program postgres && ! compgen -G "/usr/lib/postgresql/*/bin/postgres" >/dev/null; then
+  # Debian would also make a cluster, which nobody uses.
+  as_root sh -c 'mkdir -p "$1" && echo "create_main_cluster = false" >"$1/no-main-cluster.conf"' sh /etc/postgresql-common/createcluster.d || true
+  need_program "PostgreSQL, for the store" postgresql postgresql
 fi
 if [ -z "${REDIS_SERVER:-}" ] && ! has_program redis-server; then
   need_program "Redis, for limits and sessions" redis-server redis-server

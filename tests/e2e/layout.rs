@@ -41,7 +41,7 @@ const SEES: &[(&str, &[&str])] = &[
     // The corpus of messages goes from the frame to what viewers get, in one process.
     ("tests", &["proto", "ingest", "fanout"]),
     ("tests/discord-sim", &[]),
-    ("tests/load", &[]),
+    ("tests/load", &["proto", "store"]),
 ];
 
 /// A vendor's crate, and the only places whose code may name it.

@@ -22,11 +22,14 @@ pub(crate) fn settings(world: &World) -> anyhow::Result<Value> {
 }
 
 async fn everything(home: Home) -> anyhow::Result<()> {
-    let world = World::start(home).await?;
+    let mut world = World::start(home).await?;
     let result = Client::start("everything.mjs", &settings(&world)?)?
         .result()
         .await?;
     assert_eq!(result["clients"], 3);
+    if home != Home::Standalone {
+        world.is_archived(1).await?;
+    }
     Ok(())
 }
 
@@ -65,6 +68,11 @@ async fn official_clients_go_through_everything_on_the_standalone_binary() -> an
 #[tokio::test]
 async fn official_clients_go_through_everything_on_two_fanouts() -> anyhow::Result<()> {
     everything(Home::Distributed).await
+}
+
+#[tokio::test]
+async fn official_clients_go_through_everything_on_postgres() -> anyhow::Result<()> {
+    everything(Home::DistributedOnPostgres).await
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! The harness of the end-to-end tests: a [`World`] of real processes on free ports, ended with the test.
 //!
 //! One world has the simulated Discord and either column of the seam table: the standalone binary, or ingest
-//! and fanouts on NATS, Redis and MariaDB. Faults are operations on it. Clients are JavaScript and Python programs
+//! and fanouts on NATS, Redis and MariaDB or PostgreSQL. Faults are operations on it. Clients are JavaScript and Python programs
 //! ([`clients`]), because that is what connects to us. Nothing here names one of our library crates.
 #![expect(
     clippy::indexing_slicing,
@@ -20,10 +20,14 @@ mod mariadb_server;
 #[path = "../../proto/broker/tests/contract/nats_server.rs"]
 mod nats_server;
 pub mod otlp;
+#[expect(dead_code, reason = "the store's own tests use all of it")]
+#[path = "../../proto/store/tests/contract/postgres_server.rs"]
+mod postgres_server;
 pub mod process;
 #[expect(dead_code, reason = "the registry's own tests use all of it")]
 #[path = "../../fanout/registry/tests/contract/redis_server.rs"]
 mod redis_server;
+mod sql;
 pub mod world;
 
 pub use clients::Client;

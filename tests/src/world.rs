@@ -12,8 +12,10 @@ use tokio::process::Command;
 use crate::balancer::Balancer;
 use crate::mariadb_server::MariaDb;
 use crate::nats_server::NatsServer;
+use crate::postgres_server::Postgres;
 use crate::process::{PATIENCE, Process};
 use crate::redis_server::RedisServer;
+use crate::sql::Sql;
 
 /// The secret that all tokens of the tests are signed with.
 pub const JWT_SECRET: &str = "a secret of the tests that is longer than 32 bytes";
@@ -28,6 +30,8 @@ pub enum Home {
     Standalone,
     /// Two ingests, of which one stands by, and two fanouts, on NATS, Redis and MariaDB.
     Distributed,
+    /// The same on PostgreSQL.
+    DistributedOnPostgres,
 }
 
 /// A world to be made.
@@ -115,11 +119,18 @@ pub struct World {
 struct Servers {
     nats: NatsServer,
     redis: RedisServer,
-    mariadb: MariaDb,
+    sql: Sql,
 }
 
-/// The database of a world.
-const DATABASE: &str = "world";
+impl Servers {
+    fn start(sql: Sql) -> Self {
+        Self {
+            nats: NatsServer::start(),
+            redis: RedisServer::start(),
+            sql,
+        }
+    }
+}
 
 impl World {
     /// The usual world of a home.
@@ -143,11 +154,11 @@ impl World {
         let sim_url = sim.line_after("listening on ").await?;
         let overview = http.get(format!("{sim_url}/sim/world")).send().await?;
         let overview = overview.json().await?;
-        let servers = (plan.home == Home::Distributed).then(|| Servers {
-            nats: NatsServer::start(),
-            redis: RedisServer::start(),
-            mariadb: MariaDb::start(),
-        });
+        let servers = match plan.home {
+            Home::Standalone => None,
+            Home::Distributed => Some(Servers::start(Sql::MariaDb(MariaDb::start()))),
+            Home::DistributedOnPostgres => Some(Servers::start(Sql::Postgres(Postgres::start()))),
+        };
         let mut world = Self {
             sim_url,
             overview,
@@ -164,7 +175,7 @@ impl World {
         };
         match world.plan.home {
             Home::Standalone => world.start_fanout("0").await?,
-            Home::Distributed => {
+            Home::Distributed | Home::DistributedOnPostgres => {
                 for _ in 0..world.plan.ingests {
                     world.start_ingest()?;
                 }
@@ -257,8 +268,7 @@ impl World {
     /// # Errors
     /// This home has none.
     pub fn sql(&mut self, statement: &str) -> anyhow::Result<()> {
-        let mariadb = &self.servers()?.mariadb;
-        mariadb.run(&format!("USE {DATABASE}; {statement}"));
+        self.servers()?.sql.ask(statement);
         Ok(())
     }
 
@@ -267,8 +277,10 @@ impl World {
     /// # Errors
     /// This home has none.
     pub fn archived(&mut self) -> anyhow::Result<u64> {
-        let mariadb = &self.servers()?.mariadb;
-        let told = mariadb.ask(&format!("SELECT sequence FROM {DATABASE}.archive_position"));
+        let told = self
+            .servers()?
+            .sql
+            .ask("SELECT sequence FROM archive_position");
         told.parse().with_context(|| told.clone())
     }
 
@@ -312,7 +324,7 @@ impl World {
     async fn start_fanout(&mut self, port: &str) -> anyhow::Result<()> {
         let name = match self.plan.home {
             Home::Standalone => "discord-stream",
-            Home::Distributed => "fanout",
+            Home::Distributed | Home::DistributedOnPostgres => "fanout",
         };
         let mut fanout = Process::start(name, self.service(name, port)?)?;
         self.metrics.push(metrics_of(&mut fanout).await?);
@@ -356,7 +368,7 @@ impl World {
                 .env("NATS_URL", servers.nats.url())
                 .env("PEER_PORT", "0")
                 .env("REDIS_URL", servers.redis.url())
-                .env("DATABASE_URL", servers.mariadb.url(DATABASE));
+                .env("DATABASE_URL", servers.sql.url());
         }
         command.envs(self.plan.settings.iter().map(|(name, value)| (name, value)));
         Ok(command)

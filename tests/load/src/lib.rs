@@ -4,6 +4,7 @@
 //! Beside the fanout, in turns, it measures a floor: one plain `send` a socket of as many bytes.
 //! Its commands measure the Socket.IO server alone: what a delivery costs (`cost`), beside the servers that others
 //! run; what a socket costs (`memory`); what one slow client does (`slow`); what clients leave behind (`churn`).
+//! One measures the store alone: what a page of the history takes each database (`pages`).
 //! It promises that no number is an estimate, and that what went wrong is a sentence and not a smaller number.
 
 mod bench;
@@ -14,14 +15,29 @@ mod crowd;
 mod floor;
 mod limit;
 mod link;
+#[expect(
+    dead_code,
+    clippy::panic,
+    reason = "of the store's own tests, which use all of it"
+)]
+#[path = "../../../proto/store/tests/contract/mariadb_server.rs"]
+mod mariadb_server;
 mod memory;
 mod numbering;
 mod outcome;
 mod packet;
+mod pages;
 mod peer;
 mod percentile;
 mod plan;
 mod polling;
+#[expect(
+    dead_code,
+    clippy::panic,
+    reason = "of the store's own tests, which use all of it"
+)]
+#[path = "../../../proto/store/tests/contract/postgres_server.rs"]
+mod postgres_server;
 mod process;
 mod scoreboard;
 mod services;
@@ -41,6 +57,7 @@ pub use cost::{CostPlan, cost};
 pub use floor::{serve as serve_floor, serve_room};
 pub use memory::{MemoryPlan, memory};
 pub use outcome::Outcome;
+pub use pages::{PagesPlan, pages};
 pub use plan::Plan;
 pub use slow::{SlowPlan, slow};
 pub use table::Report;

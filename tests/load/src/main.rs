@@ -4,11 +4,11 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use load::{ChurnPlan, CostPlan, MemoryPlan, Outcome, Plan, SlowPlan};
+use load::{ChurnPlan, CostPlan, MemoryPlan, Outcome, PagesPlan, Plan, SlowPlan};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Puts sockets into one channel of a fanout, sends messages, and prints what each delivery and each socket costs.
-/// Its commands measure the Socket.IO server alone.
+/// Its commands measure the Socket.IO server alone, and the store.
 #[derive(Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
 struct Arguments {
@@ -28,6 +28,8 @@ enum Command {
     Slow(SlowPlan),
     /// What clients that come and go leave behind.
     Churn(ChurnPlan),
+    /// What a page of the history takes each database.
+    Pages(PagesPlan),
     /// The floor of the Socket.IO servers; the bench starts it itself.
     #[command(hide = true)]
     FloorRoom {
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         Some(Command::Memory(plan)) => run(load::memory(&plan)),
         Some(Command::Slow(plan)) => run(load::slow(&plan)),
         Some(Command::Churn(plan)) => run(load::churn(&plan)),
+        Some(Command::Pages(plan)) => run(load::pages(&plan)),
         None => run(bench(&arguments.plan)),
     };
     match ended {

@@ -14,16 +14,21 @@ pub struct Outcome {
 
 /// The line that says where a run was made.
 pub(crate) fn machine() -> String {
+    format!(
+        "{}, the server on one core and the clients on another",
+        system()
+    )
+}
+
+/// The kernel, and how we were built.
+pub(crate) fn system() -> String {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let build = if cfg!(debug_assertions) {
         "debug"
     } else {
         "release"
     };
-    format!(
-        "Linux {}, {build} build, the server on one core and the clients on another",
-        release.trim()
-    )
+    format!("Linux {}, {build} build", release.trim())
 }
 
 /// The middle of some numbers, and their extremes.

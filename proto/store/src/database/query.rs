@@ -58,11 +58,11 @@ impl Statement {
 /// No `?` of ours stands for anything but a value.
 fn number(text: &str) -> String {
     let mut parts = text.split('?');
-    let mut numbered = parts.next().unwrap_or_default().to_owned();
-    for (number, part) in (1..).zip(parts) {
-        numbered += &format!("${number}{part}");
-    }
-    numbered
+    let first = parts.next().unwrap_or_default().to_owned();
+    let rest = (1..)
+        .zip(parts)
+        .map(|(number, part)| format!("${number}{part}"));
+    std::iter::once(first).chain(rest).collect()
 }
 
 /// Repeats what is in the brackets after VALUES; nothing else there is written with a space.

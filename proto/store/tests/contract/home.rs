@@ -4,19 +4,24 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use proto::envelope::Opened;
-use sqlx::{Connection as _, MySqlConnection, SqliteConnection};
+use sqlx::{Connection as _, MySqlConnection, PgConnection, SqliteConnection};
 use store::{Position, Store};
 use tempfile::TempDir;
 
 use crate::double::Defect;
 use crate::mariadb_server::MariaDb;
+use crate::postgres_server::Postgres;
 use crate::subject::{Run, Subject};
 
 /// The generation of most tests' streams.
 pub(crate) const GENERATION: u64 = u64::MAX - 6;
 
-/// One server for all tests of a process, each with a database of its own.
-static SERVER: LazyLock<MariaDb> = LazyLock::new(MariaDb::start);
+/// One server of a kind for all tests of a process, each with a database of its own.
+static MARIADB: LazyLock<MariaDb> = LazyLock::new(MariaDb::start);
+static POSTGRES: LazyLock<Postgres> = LazyLock::new(Postgres::start);
+
+/// What makes a database's name its own.
+static NUMBER: AtomicU32 = AtomicU32::new(0);
 
 /// A database of one test's own; it goes with the value, or with the process.
 pub(crate) struct Home {
@@ -54,11 +59,25 @@ impl Home {
         }
     }
 
-    /// A new database of the server that the tests share.
+    /// PostgreSQL.
+    pub(crate) fn postgres() -> Self {
+        Self {
+            url: Self::postgres_url(),
+            defect: None,
+            _folder: None,
+        }
+    }
+
+    /// A new database of the MariaDB server that the tests share.
     pub(crate) fn mariadb_url() -> String {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        SERVER.url(&format!("store_{number}"))
+        MARIADB.url(&format!("store_{number}"))
+    }
+
+    /// A new database of the PostgreSQL server that the tests share.
+    pub(crate) fn postgres_url() -> String {
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        POSTGRES.url(&format!("store_{number}"))
     }
 
     /// Another handle, as another process would have it.
@@ -68,16 +87,23 @@ impl Home {
 
     /// Runs a statement behind the store's back.
     pub(crate) async fn run(&self, statement: &'static str) {
-        if self.url.starts_with("sqlite:") {
-            let mut connection = SqliteConnection::connect(&self.url).await.unwrap();
-            let outcome = sqlx::raw_sql(statement).execute(&mut connection).await;
-            outcome.unwrap();
-            connection.close().await.unwrap();
-        } else {
-            let mut connection = MySqlConnection::connect(&self.url).await.unwrap();
-            let outcome = sqlx::raw_sql(statement).execute(&mut connection).await;
-            outcome.unwrap();
-            connection.close().await.unwrap();
+        let statement = sqlx::raw_sql(statement);
+        match self.url.split(':').next() {
+            Some("sqlite") => {
+                let mut connection = SqliteConnection::connect(&self.url).await.unwrap();
+                statement.execute(&mut connection).await.unwrap();
+                connection.close().await.unwrap();
+            }
+            Some("postgres") => {
+                let mut connection = PgConnection::connect(&self.url).await.unwrap();
+                statement.execute(&mut connection).await.unwrap();
+                connection.close().await.unwrap();
+            }
+            _ => {
+                let mut connection = MySqlConnection::connect(&self.url).await.unwrap();
+                statement.execute(&mut connection).await.unwrap();
+                connection.close().await.unwrap();
+            }
         }
     }
 

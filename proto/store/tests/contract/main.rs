@@ -23,6 +23,14 @@ macro_rules! on_every_home {
                 }
             )+
         }
+        mod postgres {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    super::$name(&crate::home::Home::postgres()).await;
+                }
+            )+
+        }
         mod fails_on_its_broken_double {
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -62,6 +70,10 @@ mod mariadb_server;
 #[cfg(test)]
 mod plan;
 #[cfg(test)]
+mod postgres;
+#[cfg(test)]
+mod postgres_server;
+#[cfg(test)]
 mod previews;
 #[cfg(test)]
 mod reactions;
@@ -73,3 +85,5 @@ mod retention;
 mod revocations;
 #[cfg(test)]
 mod subject;
+#[cfg(test)]
+mod way;

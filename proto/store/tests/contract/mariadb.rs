@@ -9,6 +9,7 @@ use store::{Batch, Position, Store, StoreError};
 use crate::events::{CHANNEL, channel_id, created, message, message_id, opened};
 use crate::home::{GENERATION, Home};
 use crate::mariadb_server::MariaDb;
+use crate::way::way_to;
 
 /// How long a store may take to find its server again.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -123,6 +124,30 @@ async fn a_lock_that_is_not_given_up_makes_the_store_away_and_a_later_try_succee
     assert!(matches!(locked, Err(StoreError::Away(_))), "{locked:?}");
     other.execute("ROLLBACK").await.unwrap();
     store.apply(one(from, "")).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_archive_that_goes_without_a_word_keeps_no_lock_for_long() {
+    let (server, store) = alone().await;
+    let from = store.position().await.unwrap();
+    let (url, is_cut) = way_to(&server.url("store")).await;
+    let gone = Store::open(&url).await.unwrap();
+    let mut batch = Batch::new(from);
+    for sequence in 1..=5000 {
+        batch.push(sequence, &created(sequence, "a row of many"));
+    }
+    let mut spy = spy(&server).await;
+    let going = tokio::spawn(async move { gone.apply(batch).await });
+    while rows(&mut spy).await < 100 {}
+    is_cut.send_replace(true);
+    let until = Instant::now() + PATIENCE;
+    while let Err(error) = store.apply(one(from, "the next archive's")).await {
+        assert!(matches!(error, StoreError::Away(_)), "{error:?}");
+        assert!(Instant::now() < until, "the lock is still held");
+    }
+    assert!(!going.is_finished(), "it was heard of");
+    going.abort();
+    assert_eq!(store.position().await.unwrap().sequence, 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -66,17 +66,24 @@ const SETTINGS: [&str; 20] = [
 pub(crate) struct MariaDb {
     folder: PathBuf,
     port: u16,
+    settings: &'static [&'static str],
     keeper: Option<Child>,
 }
 
 impl MariaDb {
     /// Starts a server on a free port.
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts a server with these settings (`--name=value`) instead of the usual ones.
+    pub(crate) fn start_with(settings: &'static [&'static str]) -> Self {
         let folder = tempfile::Builder::new().prefix("mariadb-").tempdir();
         let mut server = Self {
             // Removed by the keeper: a static's folder has nobody else.
             folder: folder.expect("the tests have a temporary folder").keep(),
             port: free_port(),
+            settings,
             keeper: None,
         };
         copy(&template(), &server.data());
@@ -170,6 +177,7 @@ impl MariaDb {
             .arg(option("--socket", &self.folder.join("socket")))
             .arg(format!("--port={}", self.port))
             .args(SETTINGS)
+            .args(self.settings)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(log)

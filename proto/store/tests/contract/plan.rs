@@ -5,6 +5,7 @@ use sqlx::{Connection as _, Executor as _, MySqlConnection, Row as _, SqliteConn
 use crate::events::{CHANNEL, channel_id, deleted, message, message_id, opened};
 use crate::home::{GENERATION, Home};
 use crate::mariadb_server::MariaDb;
+use crate::postgres_server::Postgres;
 use crate::subject::Subject;
 use proto::event::Event;
 use store::Store;
@@ -100,4 +101,77 @@ async fn mariadb_reads_a_page_along_the_index_without_sorting() {
             "{statement}"
         );
     }
+}
+
+/// So many pages on one connection that PostgreSQL, which plans the first five for their values, may plan once for all.
+const PAGES: usize = 8;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_reads_a_page_along_the_index_without_sorting() {
+    let server = Postgres::start();
+    let url = server.url("store");
+    let store = Subject::new(Store::open(&url).await.unwrap(), None);
+    store.migrate().await.unwrap();
+    // Each session writes every plan that it has run into the server's log.
+    server.run(
+        "store",
+        "ALTER DATABASE store SET session_preload_libraries = 'auto_explain'; \
+         ALTER DATABASE store SET auto_explain.log_min_duration = 0; \
+         ALTER DATABASE store SET auto_explain.log_analyze = on; \
+         ALTER DATABASE store SET auto_explain.log_timing = off",
+    );
+    // A plan that was made while there was nothing to read stays in its session.
+    let early = Store::open(&url).await.unwrap();
+    pages(&early, 0).await;
+    fill(&store).await;
+    pages(&early, 20).await;
+    let mut seen = read_plans(&server.log(), 0, 2 * 3 * PAGES);
+    for statistics in ["", "ANALYZE messages"] {
+        server.run("store", statistics);
+        for mode in ["auto", "force_custom_plan", "force_generic_plan"] {
+            let set = format!("ALTER DATABASE store SET plan_cache_mode = '{mode}'");
+            server.run("store", &set);
+            let store = Store::open(&url).await.unwrap();
+            pages(&store, 20).await;
+            store.close().await;
+            seen = read_plans(&server.log(), seen, 3 * PAGES);
+        }
+    }
+}
+
+/// Reads pages of the large channel from its end, from near it and from near its beginning.
+async fn pages(store: &Store, length: usize) {
+    for before in [None, Some(message_id(9_000)), Some(message_id(300))] {
+        for _ in 0..PAGES {
+            let page = store.page(channel_id(CHANNEL), before, 20).await.unwrap();
+            assert_eq!(page.messages.len(), length);
+        }
+    }
+}
+
+/// Judges the plans of pages in the log beyond what was seen of it, so many of them, and tells how long it is.
+fn read_plans(log: &str, seen: usize, count: usize) -> usize {
+    let log = &log[seen..];
+    let plans: Vec<&str> = log
+        .split("Query Text: SELECT body, reactions FROM messages WHERE channel_id >=")
+        .skip(1)
+        .collect();
+    assert_eq!(plans.len(), count, "{log}");
+    for plan in plans {
+        let (_, plan) = plan.split_once("Limit").unwrap();
+        let plan = plan.split("LOG:").next().unwrap();
+        let [_, scan, index, ..] = *plan.lines().collect::<Vec<_>>() else {
+            panic!("{plan}");
+        };
+        let along = "Index Scan Backward using messages_page on messages";
+        assert!(scan.contains(along), "{plan}");
+        // One more than asked tells whether there are more.
+        let is_bounded = scan.contains("(actual rows=21") || scan.contains("(actual rows=0");
+        assert!(is_bounded, "{plan}");
+        for column in ["channel_id >=", "channel_id <=", "deleted <=", "id <="] {
+            assert!(index.contains(column), "{plan}");
+        }
+        assert!(!plan.contains("Filter"), "{plan}");
+    }
+    seen + log.len()
 }
