@@ -11,4 +11,4 @@ mod tests;
 
 pub use directory::{Change, Directory, Place};
 pub(crate) use permissions::kind;
-pub use permissions::{Access, Embed, Grant};
+pub use permissions::{Access, Embed, Grant, Holder};

@@ -47,6 +47,26 @@ pub enum Grant {
     Embed(Embed),
 }
 
+/// Who holds a token, where an object has a form for each: embedded pages are not told the names of members who are
+/// mentioned (decisions.md, "Embed tokens").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Holder {
+    /// A user.
+    User,
+    /// A page that embeds channels.
+    Embed,
+}
+
+impl Grant {
+    /// Who holds a token of it.
+    pub fn holder(&self) -> Holder {
+        match self {
+            Self::User(_) => Holder::User,
+            Self::Embed(_) => Holder::Embed,
+        }
+    }
+}
+
 /// What the token of an embedded page grants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Embed {

@@ -8,7 +8,7 @@ use runtime::time::iso;
 use serde::Serialize;
 
 use super::Cdn;
-use crate::access::Directory;
+use crate::access::{Directory, Holder};
 
 /// A message.
 #[derive(Debug, Serialize)]
@@ -150,6 +150,22 @@ pub fn message_object<'a>(
         thread_id: message.thread_id.map(|id| id.to_string()),
         pinned: message.pinned,
         webhook: message.webhook_id.is_some(),
+    }
+}
+
+impl MessageObject<'_> {
+    /// It tells names of members who are mentioned.
+    pub fn names_members(&self) -> bool {
+        !self.mentions.users.is_empty()
+    }
+
+    /// The object as who holds such a token gets it.
+    #[must_use]
+    pub fn to(mut self, holder: Holder) -> Self {
+        if holder == Holder::Embed {
+            self.mentions.users.clear();
+        }
+        self
     }
 }
 
