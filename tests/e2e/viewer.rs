@@ -176,3 +176,20 @@ async fn chromium_shows_an_embedded_channel_to_the_named_site_alone() -> anyhow:
     assert_eq!(done, 9, "every step was gone through: {result}");
     Ok(())
 }
+
+#[tokio::test]
+async fn chromium_logs_in_and_out_and_is_refused_what_is_not_its_own_login() -> anyhow::Result<()> {
+    let world = World::start(Home::Distributed).await?;
+    let settings = json!({
+        "url": world.page_url(),
+        "urls": world.urls,
+        "sim": world.sim_url,
+        "world": world.overview,
+    });
+    let client = Client::start("browser/oauth.mjs", &settings)?;
+    let result = client.result().await.with_context(|| world.output())?;
+    println!("{result}");
+    let done = result["done"].as_object().map_or(0, serde_json::Map::len);
+    assert_eq!(done, 8, "every step was gone through: {result}");
+    Ok(())
+}
