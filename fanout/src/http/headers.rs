@@ -69,9 +69,8 @@ impl SecurityHeaders {
     /// `EMBED_ORIGINS` is no list of origins.
     pub fn read(settings: &Settings, cdn: &Cdn) -> Result<Self, SettingsError> {
         let public = settings.text("PUBLIC_URL").unwrap_or_default();
-        let is_production = settings.text("APP_ENV") == Some("production");
         let here = ["http://127.0.0.1:*", "http://localhost:*"].map(str::to_owned);
-        let here = here.into_iter().filter(|_| !is_production);
+        let here = here.into_iter().filter(|_| !settings.is_production());
         // `https:` has every other one.
         let named = cdn
             .origin()
