@@ -9,6 +9,6 @@ mod permissions;
 #[cfg(test)]
 mod tests;
 
-pub use directory::{Change, Directory};
+pub use directory::{Change, Directory, Place};
 pub(crate) use permissions::kind;
-pub use permissions::{Access, Embed, Grant};
+pub use permissions::{Access, Embed, Grant, Holder};

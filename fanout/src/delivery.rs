@@ -2,11 +2,11 @@
 
 use std::sync::OnceLock;
 
-use proto::event::{Event, Reaction};
+use proto::event::{Event, Message, Reaction};
 use proto::{ChannelId, GuildId};
 use serde::Serialize;
 
-use crate::access::Directory;
+use crate::access::{Directory, Holder};
 use crate::frames::{Frames, json};
 use crate::history::{Messages, preview};
 use crate::object::{Cdn, ReactionObject, message_object, reaction_objects};
@@ -132,8 +132,7 @@ impl Delivery {
             message.reactions = reactions.to_vec();
         }
         preview::blank(&mut message, |_| quotes_deleted);
-        let object = json(&message_object(&message, self.guild, directory))?;
-        Some(Frames::with_offset(name, object, self.offset))
+        self.message(name, &message, directory)
     }
 
     /// The message that this updates.
@@ -146,14 +145,10 @@ impl Delivery {
 
     fn encode(&self, directory: &Directory) -> Option<Frames> {
         let (name, data) = match &self.event {
-            Event::MessageCreated(message) => (
-                "message",
-                json(&message_object(message, self.guild, directory)),
-            ),
-            Event::MessageUpdated(message) => (
-                "message_update",
-                json(&message_object(message, self.guild, directory)),
-            ),
+            Event::MessageCreated(message) => return self.message("message", message, directory),
+            Event::MessageUpdated(message) => {
+                return self.message("message_update", message, directory);
+            }
             Event::MessageDeleted(deleted) => {
                 let deleted = Deleted {
                     message_id: deleted.message_id.to_string(),
@@ -168,5 +163,19 @@ impl Delivery {
             _ => return None,
         };
         Some(Frames::with_offset(name, data?, self.offset))
+    }
+
+    fn message(
+        &self,
+        name: &'static str,
+        message: &Message,
+        directory: &Directory,
+    ) -> Option<Frames> {
+        let object = message_object(message, self.guild, directory);
+        let frames = Frames::with_offset(name, json(&object)?, self.offset);
+        if !object.names_members() {
+            return Some(frames);
+        }
+        Some(frames.for_embeds(json(&object.to(Holder::Embed))?))
     }
 }

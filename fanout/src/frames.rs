@@ -9,6 +9,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
+use crate::access::Holder;
 use crate::offset::Bookmark;
 use crate::transport::websocket;
 
@@ -21,9 +22,25 @@ struct Forms {
     name: &'static str,
     data: Box<RawValue>,
     offset: Option<Bookmark>,
+    /// The event as embedded pages get it, where that is another one.
+    for_embeds: Option<Frames>,
     socketio: OnceLock<Frame>,
     websocket: OnceLock<Bytes>,
     stream: OnceLock<Bytes>,
+}
+
+impl Forms {
+    fn new(name: &'static str, data: Box<RawValue>, offset: Option<Bookmark>) -> Self {
+        Self {
+            name,
+            data,
+            offset,
+            for_embeds: None,
+            socketio: OnceLock::new(),
+            websocket: OnceLock::new(),
+            stream: OnceLock::new(),
+        }
+    }
 }
 
 impl Frames {
@@ -41,6 +58,25 @@ impl Frames {
         Self::new(name, data, Some(offset.into()))
     }
 
+    /// The same event, of which embedded pages get another object.
+    #[must_use]
+    pub fn for_embeds(self, data: Box<RawValue>) -> Self {
+        let Forms { name, offset, .. } = *self.0;
+        let for_embeds = Some(Self::new(name, data, offset));
+        Self(Arc::new(Forms {
+            for_embeds,
+            ..Forms::new(name, self.0.data.clone(), offset)
+        }))
+    }
+
+    /// The event as who holds such a token gets it.
+    pub fn to(&self, holder: Holder) -> &Self {
+        match holder {
+            Holder::User => self,
+            Holder::Embed => self.0.for_embeds.as_ref().unwrap_or(self),
+        }
+    }
+
     /// The same event, that a viewer resumes elsewhere from.
     #[must_use]
     pub fn at(&self, offset: Bookmark) -> Self {
@@ -48,14 +84,7 @@ impl Frames {
     }
 
     fn new(name: &'static str, data: Box<RawValue>, offset: Option<Bookmark>) -> Self {
-        Self(Arc::new(Forms {
-            name,
-            data,
-            offset,
-            socketio: OnceLock::new(),
-            websocket: OnceLock::new(),
-            stream: OnceLock::new(),
-        }))
+        Self(Arc::new(Forms::new(name, data, offset)))
     }
 
     /// The event's name.
@@ -157,6 +186,17 @@ mod tests {
             &websocket::text(r#"{"event":"typing_start","data":1}"#.to_owned())
         );
         assert_eq!(event.stream(), "event: typing_start\ndata: 1\n\n");
+    }
+
+    #[test]
+    fn an_embedded_page_gets_its_own_object_only_where_there_is_one() {
+        let event = Frames::event("message", json(&1).unwrap());
+        let same = event.to(Holder::Embed).websocket();
+        assert_eq!(same.as_ptr(), event.websocket().as_ptr());
+        let event = event.for_embeds(json(&2).unwrap());
+        let forms = [Holder::User, Holder::Embed].map(|holder| event.to(holder).stream());
+        assert_eq!(forms[0], "event: message\ndata: 1\n\n");
+        assert_eq!(forms[1], "event: message\ndata: 2\n\n");
     }
 
     #[test]

@@ -75,6 +75,9 @@ pub fn routes(web: Web, door: Rc<Door>, bounds: Bounds) -> impl FnOnce(&mut Serv
             .route("/", web::get().to(page::index))
             .route("/login", web::get().to(page::viewer))
             .route("/assets/{name}", web::get().to(page::asset))
+            .route("/embed/{channel}", web::get().to(page::embed))
+            // The page names its files relative to itself.
+            .route("/embed/assets/{name}", web::get().to(page::asset))
             .route("/api/live", web::get().to(status::live))
             .route("/api/live", web::head().to(status::live))
             .route("/api/ready", web::get().to(status::ready))

@@ -89,6 +89,23 @@ fn origin(url: &str) -> Option<String> {
     })
 }
 
+/// The same of text that is an origin and nothing more.
+pub(crate) fn exact_origin(text: &str) -> Option<String> {
+    let url = url::Url::parse(text).ok()?;
+    let is_host = |host: &str| {
+        host.bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b".-:[]".contains(&b))
+    };
+    let is_bare = url.path() == "/"
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none();
+    let is_web = matches!(url.scheme(), "http" | "https");
+    (is_web && is_bare && url.host_str().is_some_and(is_host))
+        .then(|| url.origin().ascii_serialization())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -18,7 +18,7 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::access::Directory;
+use crate::access::{Directory, Holder};
 use crate::delivery::Delivery;
 use crate::frames::{Frames, json};
 use crate::history::{Applied, History, Messages};
@@ -34,8 +34,8 @@ pub const ROOM_MESSAGES: u32 = 200;
 /// Events that may come while a room is being loaded (3 s at most). More, and the load has failed.
 const BUFFERED_MAX: usize = 20_000;
 
-/// Encoded pages that a room keeps: one for each limit that clients usually ask with.
-const PAGES_MAX: usize = 4;
+/// Encoded pages that a room keeps: one for each limit that clients usually ask with, and for each holder.
+const PAGES_MAX: usize = 8;
 
 /// Links that run out sooner are refreshed (decisions.md, "Attachment links").
 const LINKS_AHEAD_MS: i64 = 10 * 60 * 1_000;
@@ -95,8 +95,8 @@ struct Log {
     is_partial: bool,
     /// From then on the messages are read again before they are shown, for the links of their files.
     stale_at: Instant,
-    /// The encoded pages, by their limit, until the next event, and where they were last sent.
-    pages: HashMap<u32, (Bookmark, Frames)>,
+    /// The encoded pages, by their limit and for whom they are, until the next event, and where they were last sent.
+    pages: HashMap<(u32, Holder), (Bookmark, Frames)>,
 }
 
 #[derive(Debug, Default)]
@@ -125,13 +125,14 @@ impl<'a> PageObject<'a> {
         limit: u32,
         guild: GuildId,
         directory: &'a Directory,
+        holder: Holder,
     ) -> Self {
         let cursor = run.cursor(limit as usize);
         let newest = run.newest(limit as usize);
         Self {
             channel_id: channel.to_string(),
             messages: newest
-                .map(|message| message_object(message, guild, directory))
+                .map(|message| message_object(message, guild, directory).to(holder))
                 .collect(),
             has_more: cursor.is_some(),
             next_cursor: cursor.map(|id| id.to_string()),
@@ -349,7 +350,7 @@ impl Room {
         log.is_some_and(|log| log.messages.is_deleted(message))
     }
 
-    /// Sends every member an event. How many got it.
+    /// Sends every member an event, in the form for their token. How many got it.
     pub fn tell(&self, frames: &Frames) -> usize {
         self.members.tell(frames);
         self.members.len()
@@ -381,27 +382,29 @@ impl Room {
         position: Bookmark,
         directory: &Directory,
         guild: GuildId,
+        holder: Holder,
     ) -> Option<Frames> {
         let log = self.log.as_mut()?;
-        if let Some((sent_at, frames)) = log.pages.get_mut(&limit) {
+        if let Some((sent_at, frames)) = log.pages.get_mut(&(limit, holder)) {
             if *sent_at != position {
                 (*sent_at, *frames) = (position, frames.at(position));
             }
             return Some(frames.clone());
         }
-        let page = PageObject::new(channel, &log.messages, limit, guild, directory);
+        let page = PageObject::new(channel, &log.messages, limit, guild, directory, holder);
         let frames = page.frames(position)?;
         if log.pages.len() >= PAGES_MAX {
             log.pages.clear();
         }
-        log.pages.insert(limit, (position, frames.clone()));
+        log.pages
+            .insert((limit, holder), (position, frames.clone()));
         Some(frames)
     }
 
-    /// A viewer is in. True if they were not.
-    pub fn enter(&mut self, viewer: ViewerKey, link: Link) -> bool {
+    /// A viewer with such a token is in. True if they were not.
+    pub fn enter(&mut self, viewer: ViewerKey, link: Link, holder: Holder) -> bool {
         self.idle_sweeps = 0;
-        let is_new = self.members.insert(viewer, link);
+        let is_new = self.members.insert(viewer, link, holder);
         if is_new {
             self.uncounted.push(viewer);
         }

@@ -160,7 +160,7 @@ impl Fanout {
     fn socketio(&self, peers: &Peers) -> Server {
         Server::new(Config {
             instance: peers.instance().to_owned(),
-            refusal_headers: self.settings.headers.all(None),
+            refusal_headers: self.settings.headers.all("", None),
             ..self.settings.socketio.clone()
         })
     }

@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use proto::{ChannelId, GuildId};
 use serde_json::value::RawValue;
 
-use crate::access::Grant;
+use crate::access::{Grant, Holder};
 use crate::address::ClientAddress;
 use crate::audience::Watcher;
 use crate::auth::{AuthError, Principal};
@@ -101,6 +101,11 @@ impl Viewer {
             Grant::User(user) => Watcher::User(user),
             Grant::Embed(_) => Watcher::Embed(self.link.transport()),
         }
+    }
+
+    /// Whose form of events they get.
+    pub fn holder(&self) -> Holder {
+        self.session.principal.grant.holder()
     }
 
     /// One more channel would be too many.

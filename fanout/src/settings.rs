@@ -85,7 +85,7 @@ impl FanoutSettings {
             oauth: OAuthSettings::read(settings)?,
             expires: settings.duration("JWT_EXPIRES_IN", EXPIRES)?,
             landing: Landing::read(settings),
-            headers: SecurityHeaders::read(settings, &cdn),
+            headers: SecurityHeaders::read(settings, &cdn)?,
             cdn,
             ops_token: settings.secret("OPS_TOKEN"),
             environment: settings.text("APP_ENV").unwrap_or("development").to_owned(),

@@ -23,6 +23,9 @@ const SESSION_AGE_MAX: Duration = Duration::from_mins(10);
 /// The least buffer: as much as the largest message that the stream takes (1 MiB, the default of NATS).
 const BUFFER_BYTES_MIN: usize = 1 << 20;
 
+/// The simulated Discord's. It takes no other, so that no ingest reads it without, through whatever proxy.
+const SIMULATED_TOKEN: &str = "MTE0NjAwODAwNDE5ODQwMDAwMQ.simulated.bot-token";
+
 /// What ingest is told at its start.
 #[derive(Debug, Clone)]
 pub struct IngestSettings {
@@ -76,6 +79,12 @@ impl IngestSettings {
 fn token(settings: &Settings) -> Result<SecretString, SettingsError> {
     let name = "DISCORD_BOT_TOKEN";
     let token = settings.secret(name).ok_or(SettingsError::Missing(name))?;
+    if settings.is_production() && token.expose_secret() == SIMULATED_TOKEN {
+        return Err(malformed(
+            name,
+            "a bot's at Discord: production has no demo",
+        ));
+    }
     let is_visible = token.expose_secret().bytes().all(|b| b.is_ascii_graphic());
     is_visible
         .then_some(token)
@@ -212,6 +221,17 @@ mod tests {
             let error = IngestSettings::from(&settings(&[("DISCORD_BOT_TOKEN", token)]));
             assert!(!format!("{:?}", error.unwrap_err()).contains(token));
         }
+    }
+
+    #[test]
+    fn production_reads_no_simulated_discord() {
+        assert_eq!(SIMULATED_TOKEN, discord_sim::TOKEN);
+        let token = ("DISCORD_BOT_TOKEN", SIMULATED_TOKEN);
+        assert!(IngestSettings::from(&settings(&[token])).is_ok());
+        let refused = IngestSettings::from(&settings(&[token, ("APP_ENV", "production")]));
+        let error = refused.unwrap_err().to_string();
+        assert!(error.contains("DISCORD_BOT_TOKEN"), "{error}");
+        assert!(!error.contains(SIMULATED_TOKEN), "{error}");
     }
 
     #[test]

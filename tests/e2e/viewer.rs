@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use serde_json::json;
-use tests::{Client, Home, Process, World};
+use tests::{Client, Home, Plan, Process, World};
 use tokio::process::Command;
 
 fn folder() -> PathBuf {
@@ -131,5 +131,65 @@ async fn chromium_reads_the_page_and_what_happens_while_its_instance_is_killed()
     println!("{result}");
     let done = result["done"].as_object().map_or(0, serde_json::Map::len);
     assert_eq!(done, 15, "every step was gone through: {result}");
+    Ok(())
+}
+
+/// The site that may embed a channel of that world.
+const SITE: &str = "http://blog.example";
+
+/// With SCREENSHOTS=<folder> it also takes pictures of what it sees.
+#[tokio::test]
+async fn chromium_shows_an_embedded_channel_to_the_named_site_alone() -> anyhow::Result<()> {
+    let plan = Plan::new(Home::Distributed).with("EMBED_ORIGINS", SITE);
+    let world = plan.start().await?;
+    let named = |name: &str| -> anyhow::Result<String> {
+        let channels = world.guild()["channels"].as_array().context("channels")?;
+        let mut channels = channels.iter();
+        let channel = channels.find(|channel| channel["name"] == name);
+        let id = channel.and_then(|channel| channel["id"].as_str());
+        Ok(id.with_context(|| name.to_owned())?.to_owned())
+    };
+    let (open, hidden) = (named("general")?, named("crew-room")?);
+    let both = format!("{open},{hidden}");
+    let page = |more: Vec<&'static str>| {
+        let arguments = [vec!["--channels", both.as_str()], more].concat();
+        let world = &world;
+        async move { world.token_with("1", "blog", &arguments).await }
+    };
+    let mut settings = json!({
+        "url": world.page_url(),
+        "site": SITE,
+        "sim": world.sim_url,
+        "world": world.overview,
+        "open": open,
+        "hidden": hidden,
+        "token": page(vec![]).await?,
+        "private": page(vec!["--private"]).await?,
+    });
+    if let Ok(folder) = std::env::var("SCREENSHOTS") {
+        settings["screenshots"] = json!(folder);
+    }
+    let client = Client::start("browser/embed.mjs", &settings)?;
+    let result = client.result().await.with_context(|| world.output())?;
+    println!("{result}");
+    let done = result["done"].as_object().map_or(0, serde_json::Map::len);
+    assert_eq!(done, 9, "every step was gone through: {result}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn chromium_logs_in_and_out_and_is_refused_what_is_not_its_own_login() -> anyhow::Result<()> {
+    let world = World::start(Home::Distributed).await?;
+    let settings = json!({
+        "url": world.page_url(),
+        "urls": world.urls,
+        "sim": world.sim_url,
+        "world": world.overview,
+    });
+    let client = Client::start("browser/oauth.mjs", &settings)?;
+    let result = client.result().await.with_context(|| world.output())?;
+    println!("{result}");
+    let done = result["done"].as_object().map_or(0, serde_json::Map::len);
+    assert_eq!(done, 8, "every step was gone through: {result}");
     Ok(())
 }

@@ -468,8 +468,22 @@ impl World {
     /// # Errors
     /// The command fails.
     pub async fn token(&self, id: &str, username: &str) -> anyhow::Result<String> {
+        self.token_with(id, username, &[]).await
+    }
+
+    /// A token with these further arguments.
+    ///
+    /// # Errors
+    /// The command fails.
+    pub async fn token_with(
+        &self,
+        id: &str,
+        username: &str,
+        more: &[&str],
+    ) -> anyhow::Result<String> {
         let mut command = program("fanout")?;
         command.args(["token", "--discord-id", id, "--username", username]);
+        command.args(more);
         command
             .env("JWT_SECRET", JWT_SECRET)
             .current_dir(self.folder.path());

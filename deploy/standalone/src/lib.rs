@@ -51,7 +51,7 @@ impl Standalone {
         metrics: &Metrics,
     ) -> anyhow::Result<Self> {
         let is_demo = is_demo(&settings);
-        if is_demo && settings.text("APP_ENV") == Some("production") {
+        if is_demo && settings.is_production() {
             return Err(malformed("DISCORD_BOT_TOKEN", "a token: production has no demo").into());
         }
         let address = address(&settings);

@@ -23,6 +23,17 @@ pub struct Directory {
     cdn: Cdn,
 }
 
+/// A channel, with what is shown of it and stands elsewhere.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// The guild that it is in.
+    pub guild: &'a Guild,
+    /// The channel itself.
+    pub channel: &'a Channel,
+    /// It is for adults; a thread is where its channel is.
+    pub is_nsfw: bool,
+}
+
 /// What an event may have changed for viewers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
@@ -115,8 +126,8 @@ impl Directory {
         permissions::access(guild, channel, grant, now_ms)
     }
 
-    /// Every channel that this grant sees, with its guild, by guild, position and id.
-    pub fn visible(&self, grant: &Grant, now_ms: i64) -> Vec<(&Guild, &Channel, Access)> {
+    /// Every channel that this grant sees, by guild, position and id.
+    pub fn visible(&self, grant: &Grant, now_ms: i64) -> Vec<(Place<'_>, Access)> {
         let mut seen: Vec<_> = match grant {
             Grant::User(user) => {
                 let guilds = self
@@ -140,15 +151,26 @@ impl Directory {
         seen.dedup_by_key(|(_, channel)| channel.id);
         let allowed = |(guild, channel)| {
             let access = permissions::access(guild, channel, grant, now_ms)?;
-            Some((&guild.guild, channel, access))
+            Some((place_of(guild, channel), access))
         };
         seen.into_iter().filter_map(allowed).collect()
     }
 
-    /// A channel, and the guild that it is in.
-    pub fn channel(&self, id: ChannelId) -> Option<(&Guild, &Channel)> {
+    /// A channel, and where it is.
+    pub fn channel(&self, id: ChannelId) -> Option<Place<'_>> {
         let view = self.guilds.get(self.places.get(&id)?)?;
-        Some((&view.guild, view.channels.get(&id.get())?))
+        Some(place_of(view, view.channels.get(&id.get())?))
+    }
+
+    /// The threads of a channel.
+    pub fn threads_of(&self, id: ChannelId) -> impl Iterator<Item = ChannelId> {
+        let guild = self
+            .places
+            .get(&id)
+            .and_then(|guild| self.guilds.get(guild));
+        let channels = guild.into_iter().flat_map(|guild| guild.channels.values());
+        let below = channels.filter(move |c| c.id != id.get() && goes_with(c, id.get()));
+        below.filter_map(|thread| ChannelId::new(thread.id))
     }
 
     /// The guild that a channel is in.
@@ -211,8 +233,8 @@ impl Directory {
         });
         // Nobody in particular asks: no time-out is theirs.
         self.access(&everyone, channel, 0)?;
-        let (found, known) = self.channel(channel)?;
-        (found.id == guild.get()).then_some(known.name.as_str())
+        let place = self.channel(channel)?;
+        (place.guild.id == guild.get()).then_some(place.channel.name.as_str())
     }
 
     /// The names of these roles, as far as they exist.
@@ -238,5 +260,13 @@ impl Directory {
         for id in gone.filter_map(|c| ChannelId::new(c.id)) {
             self.places.remove(&id);
         }
+    }
+}
+
+fn place_of<'a>(view: &'a GuildView, channel: &'a Channel) -> Place<'a> {
+    Place {
+        guild: &view.guild,
+        channel,
+        is_nsfw: view.is_nsfw(channel),
     }
 }

@@ -104,8 +104,22 @@ impl GuildView {
         if !permissions::kind::is_thread(channel.kind) {
             return Some(&channel.overwrites);
         }
-        let parent = self.channels.get(&channel.parent_id?)?;
-        Some(&parent.overwrites)
+        Some(&self.parent(channel)?.overwrites)
+    }
+
+    /// The channel that a thread is in; none where it would be a thread itself, which Discord does not have.
+    pub(super) fn parent(&self, thread: &Channel) -> Option<&Channel> {
+        let parent = self.channels.get(&thread.parent_id?)?;
+        (!permissions::kind::is_thread(parent.kind)).then_some(parent)
+    }
+
+    /// Whether a channel is for adults. Discord sets no such flag on a thread: it has its parent's
+    /// (<https://docs.discord.com/developers/topics/threads>).
+    pub(super) fn is_nsfw(&self, channel: &Channel) -> bool {
+        if permissions::kind::is_thread(channel.kind) {
+            return self.parent(channel).is_some_and(|parent| parent.nsfw);
+        }
+        channel.nsfw
     }
 
     fn add_member(&mut self, member: Member) {

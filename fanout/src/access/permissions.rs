@@ -1,9 +1,10 @@
 //! Discord's permission algorithm (<https://docs.discord.com/developers/topics/permissions>).
 //!
 //! The owner and ADMINISTRATOR have everything. Otherwise: @everyone and the member's roles, then the
-//! channel's overwrites in the order @everyone, roles (all denials, then all grants), member. Threads use
-//! their parent's overwrites, a private thread needs membership or `MANAGE_THREADS`, voice channels CONNECT
-//! too. Unknown bits pass through.
+//! channel's overwrites in the order @everyone, roles (all denials, then all grants), member. Threads are seen
+//! with their parent and use its overwrites, a private thread needs membership or `MANAGE_THREADS`, voice
+//! channels CONNECT too. A category's overwrites are its own: Discord copies them to its channels. Unknown bits
+//! pass through.
 
 use proto::event::{Channel, Member, Overwrite};
 use proto::{ChannelId, UserId};
@@ -46,6 +47,26 @@ pub enum Grant {
     Embed(Embed),
 }
 
+/// Who holds a token, where an object has a form for each: embedded pages are not told the names of members who are
+/// mentioned (decisions.md, "Embed tokens").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Holder {
+    /// A user.
+    User,
+    /// A page that embeds channels.
+    Embed,
+}
+
+impl Grant {
+    /// Who holds a token of it.
+    pub fn holder(&self) -> Holder {
+        match self {
+            Self::User(_) => Holder::User,
+            Self::Embed(_) => Holder::Embed,
+        }
+    }
+}
+
 /// What the token of an embedded page grants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Embed {
@@ -60,7 +81,7 @@ pub struct Embed {
 pub struct Access {
     /// `READ_MESSAGE_HISTORY`: pages have messages.
     pub can_read_history: bool,
-    /// `SEND_MESSAGES`, in threads `SEND_MESSAGES_IN_THREADS`.
+    /// `SEND_MESSAGES`, in threads `SEND_MESSAGES_IN_THREADS`, in locked ones `MANAGE_THREADS` too.
     pub can_write: bool,
     /// `MANAGE_CHANNELS`.
     pub can_manage: bool,
@@ -88,8 +109,18 @@ pub(super) fn access(
         }
     };
     let bits = permissions(guild, channel, viewer.as_ref(), now_ms);
-    let seen = is_seen(channel, viewer.as_ref(), bits);
-    seen.then(|| of_bits(channel, bits, viewer.is_some()))
+    by_bits(guild, channel, viewer.as_ref(), bits)
+}
+
+/// What these bits in the channel let a member do, or everyone alone; none if it is not shown to them.
+pub(super) fn by_bits(
+    guild: &GuildView,
+    channel: &Channel,
+    member: Option<&MemberView>,
+    bits: u64,
+) -> Option<Access> {
+    let seen = is_seen(guild, channel, member, bits);
+    seen.then(|| of_bits(channel, bits, member.is_some()))
 }
 
 /// What the bot sees, read only. Nothing tells which of the members it is; what it does not see Discord does not
@@ -104,25 +135,22 @@ fn as_the_bot(channel: &Channel) -> Option<Access> {
 }
 
 /// The bits of a member in a channel, or of @everyone alone.
-fn permissions(
+pub(super) fn permissions(
     guild: &GuildView,
     channel: &Channel,
     member: Option<&MemberView>,
     now_ms: i64,
 ) -> u64 {
-    let everyone = guild.everyone_bits();
-    let Some(member) = member else {
-        return overwritten(guild, channel, everyone, None);
-    };
-    let base = member
-        .roles()
-        .iter()
-        .fold(everyone, |bits, role| bits | guild.role_bits(*role));
-    if guild.is_owner(member.user) || base & ADMINISTRATOR != 0 {
+    let roles = member.map_or(&[][..], MemberView::roles);
+    let base = roles.iter().fold(guild.everyone_bits(), |bits, role| {
+        bits | guild.role_bits(*role)
+    });
+    let is_owner = member.is_some_and(|member| guild.is_owner(member.user));
+    if is_owner || base & ADMINISTRATOR != 0 {
         return u64::MAX;
     }
-    let bits = overwritten(guild, channel, base, Some(member));
-    if member.timed_out_until_ms() > now_ms {
+    let bits = overwritten(guild, channel, base, member);
+    if member.is_some_and(|member| member.timed_out_until_ms() > now_ms) {
         return bits & (VIEW_CHANNEL | READ_MESSAGE_HISTORY);
     }
     bits
@@ -183,28 +211,40 @@ fn overwritten(
     bits
 }
 
-fn is_seen(channel: &Channel, member: Option<&MemberView>, bits: u64) -> bool {
+fn is_seen(guild: &GuildView, channel: &Channel, member: Option<&MemberView>, bits: u64) -> bool {
+    if !kind::is_thread(channel.kind) {
+        return is_open(channel.kind, bits);
+    }
+    // The bits of a thread are its parent's.
+    let has_parent = guild
+        .parent(channel)
+        .is_some_and(|parent| is_open(parent.kind, bits));
+    let joined = || member.is_some_and(|m| channel.thread_members.contains(&m.user.get()));
+    let is_let_in = channel.kind != kind::PRIVATE_THREAD || bits & MANAGE_THREADS != 0 || joined();
+    has_parent && is_let_in
+}
+
+/// A channel of this kind, which is no thread, is shown to who has these bits in it.
+fn is_open(kind: u32, bits: u64) -> bool {
     let has = |needed: u64| bits & needed == needed;
-    match channel.kind {
+    match kind {
         kind::CATEGORY | kind::DIRECTORY => false,
         kind::VOICE | kind::STAGE => has(VIEW_CHANNEL | CONNECT),
-        kind::PRIVATE_THREAD => {
-            let joined = member.is_some_and(|m| channel.thread_members.contains(&m.user.get()));
-            has(VIEW_CHANNEL) && (joined || has(MANAGE_THREADS))
-        }
         _ => has(VIEW_CHANNEL),
     }
 }
 
+/// A message opens an archived thread again, but not a locked one
+/// (<https://docs.discord.com/developers/topics/threads>).
 fn of_bits(channel: &Channel, bits: u64, is_member: bool) -> Access {
-    let write = if kind::is_thread(channel.kind) {
-        SEND_MESSAGES_IN_THREADS
-    } else {
-        SEND_MESSAGES
+    let write = match (kind::is_thread(channel.kind), channel.locked) {
+        (false, _) => SEND_MESSAGES,
+        (true, false) => SEND_MESSAGES_IN_THREADS,
+        (true, true) => SEND_MESSAGES_IN_THREADS | MANAGE_THREADS,
     };
     Access {
         can_read_history: bits & READ_MESSAGE_HISTORY != 0,
-        can_write: is_member && bits & write != 0,
+        can_write: is_member && bits & write == write,
         can_manage: is_member && bits & MANAGE_CHANNELS != 0,
     }
 }

@@ -99,11 +99,15 @@ struct OfGuild {
     id: String,
 }
 
+/// The simulated Discord's, at whose authorize page everybody may be anybody. It takes no other, so that no login
+/// leads there without it, through whatever proxy.
+const SIMULATED_SECRET: &str = "simulated-client-secret";
+
 impl OAuthSettings {
     /// The settings of a login; none where `DISCORD_CLIENT_ID` is not set.
     ///
     /// # Errors
-    /// The others are missing, or one is no URL.
+    /// The others are missing, one is no URL, or they are the simulated Discord's in production.
     pub fn read(settings: &Settings) -> Result<Option<Self>, SettingsError> {
         let Some(client_id) = settings.text("DISCORD_CLIENT_ID") else {
             return Ok(None);
@@ -118,6 +122,11 @@ impl OAuthSettings {
                 .ok_or_else(|| malformed(name, "an http or https URL"))
         };
         let secret = settings.secret("DISCORD_CLIENT_SECRET");
+        let is_simulated = |secret: &SecretString| secret.expose_secret() == SIMULATED_SECRET;
+        if settings.is_production() && secret.as_ref().is_some_and(is_simulated) {
+            let expected = "an application's at Discord: production has no simulated logins";
+            return Err(malformed("DISCORD_CLIENT_SECRET", expected));
+        }
         let of_public = settings.text("PUBLIC_URL").map(|base| {
             let base = base.trim_end_matches('/');
             format!("{base}{CALLBACK}")
@@ -264,6 +273,25 @@ mod tests {
         assert!(settings(&[WHOLE[0], WHOLE[2]]).is_err());
         let odd = [WHOLE[0], WHOLE[1], ("DISCORD_REDIRECT_URI", "javascript:x")];
         assert!(settings(&odd).is_err());
+    }
+
+    #[test]
+    fn production_has_no_logins_at_the_simulated_discord() {
+        let simulated = [
+            WHOLE[0],
+            ("DISCORD_CLIENT_SECRET", SIMULATED_SECRET),
+            WHOLE[2],
+        ];
+        assert!(settings(&simulated).unwrap().is_some());
+        let production = [("APP_ENV", "production")];
+        let refused = settings(&[&simulated[..], &production].concat());
+        let error = refused.unwrap_err().to_string();
+        assert!(error.contains("DISCORD_CLIENT_SECRET"), "{error}");
+        assert!(!error.contains(SIMULATED_SECRET), "{error}");
+        // Discord through a proxy of one's own is.
+        let proxied = ("DISCORD_API_URL", "http://proxy:8080/api/v10");
+        let read = settings(&[&WHOLE[..], &production, &[proxied]].concat());
+        assert!(read.unwrap().is_some());
     }
 
     #[test]

@@ -15,13 +15,16 @@ use actix_web::http::header::{
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use runtime::http::problem;
-use runtime::settings::Settings;
+use runtime::settings::{Settings, SettingsError, malformed};
 
 use crate::object::Cdn;
-use crate::origin::Origins;
+use crate::origin::{Origins, exact_origin};
 
 /// How long a browser may keep the answer to a preflight: Chromium's own bound.
 const PREFLIGHT_SECONDS: usize = 7_200;
+
+/// Below it is what other sites may frame.
+const EMBED: &str = "/embed/";
 
 /// What Helmet sets beside the policy, with its values (<https://helmetjs.github.io/>).
 static PLAIN: [(HeaderName, &str); 10] = [
@@ -53,36 +56,54 @@ pub struct SecurityHeaders(Arc<Kept>);
 #[derive(Debug)]
 struct Kept {
     is_https: bool,
+    /// What may frame an embedded page: the sites of `EMBED_ORIGINS`, or nobody.
+    embedders: String,
     /// Where images may come from beside sites with TLS: the named place, and the simulator's on this machine.
     images: String,
 }
 
 impl SecurityHeaders {
     /// The headers that the settings ask for.
-    pub fn read(settings: &Settings, cdn: &Cdn) -> Self {
+    ///
+    /// # Errors
+    /// `EMBED_ORIGINS` is no list of origins.
+    pub fn read(settings: &Settings, cdn: &Cdn) -> Result<Self, SettingsError> {
         let public = settings.text("PUBLIC_URL").unwrap_or_default();
-        let is_production = settings.text("APP_ENV") == Some("production");
         let here = ["http://127.0.0.1:*", "http://localhost:*"].map(str::to_owned);
-        let here = here.into_iter().filter(|_| !is_production);
+        let here = here.into_iter().filter(|_| !settings.is_production());
         // `https:` has every other one.
         let named = cdn
             .origin()
             .filter(|origin| origin.strip_prefix("http://").is_some_and(is_host));
-        Self(Arc::new(Kept {
+        Ok(Self(Arc::new(Kept {
+            embedders: embedders(settings)?,
             is_https: public.starts_with("https://"),
             images: named
                 .into_iter()
                 .chain(here)
                 .fold(String::new(), |all, one| all + " " + &one),
-        }))
+        })))
     }
 
-    /// The headers of an answer to a request that was sent to this host.
-    pub(crate) fn all(&self, host: Option<&HeaderValue>) -> Vec<(HeaderName, HeaderValue)> {
-        let plain = PLAIN.iter();
+    /// The headers of an answer to a request for this path that was sent to this host.
+    pub(crate) fn all(
+        &self,
+        path: &str,
+        host: Option<&HeaderValue>,
+    ) -> Vec<(HeaderName, HeaderValue)> {
+        let is_embed = path.starts_with(EMBED);
+        // It knows one origin at most; where there is a list, `frame-ancestors` says it.
+        let plain = PLAIN
+            .iter()
+            .filter(|(name, _)| !is_embed || *name != X_FRAME_OPTIONS);
         let plain = plain.map(|(name, value)| (name.clone(), HeaderValue::from_static(value)));
         let mut all: Vec<_> = plain.collect();
-        let policy = HeaderValue::try_from(self.policy(host));
+        let ancestors = if is_embed {
+            &self.0.embedders
+        } else {
+            "'self'"
+        };
+        let policy = HeaderValue::try_from(self.policy(host, ancestors));
         all.extend(policy.ok().map(|policy| (CONTENT_SECURITY_POLICY, policy)));
         if self.0.is_https {
             let year = HeaderValue::from_static("max-age=31536000; includeSubDomains");
@@ -93,11 +114,11 @@ impl SecurityHeaders {
 
     /// A refused handshake, with the headers.
     pub(crate) fn on(&self, mut refusal: Refusal) -> Refusal {
-        refusal.headers.extend(self.all(None));
+        refusal.headers.extend(self.all("", None));
         refusal
     }
 
-    fn policy(&self, host: Option<&HeaderValue>) -> String {
+    fn policy(&self, host: Option<&HeaderValue>, ancestors: &str) -> String {
         let host = host
             .and_then(|host| host.to_str().ok())
             .filter(|host| is_host(host));
@@ -111,11 +132,23 @@ impl SecurityHeaders {
         };
         format!(
             "default-src 'self'; base-uri 'self'; connect-src 'self'{sockets}; font-src 'self'; \
-             form-action 'self'; frame-ancestors 'self'; img-src 'self' https: data:{images}; \
+             form-action 'self'; frame-ancestors {ancestors}; img-src 'self' https: data:{images}; \
              media-src 'self' https:{images}; object-src 'none'; script-src 'self'; \
              script-src-attr 'none'; style-src 'self'{upgrade}"
         )
     }
+}
+
+/// What may frame an embedded page, as the policy says it. Unset: nobody.
+fn embedders(settings: &Settings) -> Result<String, SettingsError> {
+    const NAME: &str = "EMBED_ORIGINS";
+    let origins = settings.list(NAME).into_iter().map(exact_origin);
+    let origins: Option<Vec<_>> = origins.collect();
+    let origins = origins.ok_or_else(|| malformed(NAME, "origins such as https://blog.example"))?;
+    if origins.is_empty() {
+        return Ok("'none'".to_owned());
+    }
+    Ok(origins.join(" "))
 }
 
 /// Text that can't end a directive.
@@ -130,7 +163,7 @@ pub(crate) async fn secured<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, actix_web::Error> {
-    let all = headers.all(request.headers().get(HOST));
+    let all = headers.all(request.path(), request.headers().get(HOST));
     let mut answer = next.call(request).await?;
     let own = answer.headers_mut();
     for (name, value) in all {
@@ -184,17 +217,65 @@ mod tests {
     use super::*;
 
     fn headers(settings: &[(&'static str, &str)], host: &'static str) -> String {
+        headers_of("/", settings, host).unwrap()
+    }
+
+    fn headers_of(
+        path: &str,
+        settings: &[(&'static str, &str)],
+        host: &'static str,
+    ) -> Result<String, SettingsError> {
         let mut all = Settings::default();
         for (name, value) in settings {
             all.set(name, *value);
         }
         let host = HeaderValue::from_static(host);
         let cdn = Cdn::read(&all).unwrap();
-        let headers = SecurityHeaders::read(&all, &cdn).all(Some(&host));
+        let headers = SecurityHeaders::read(&all, &cdn)?.all(path, Some(&host));
         let lines = headers
             .iter()
             .map(|(name, value)| format!("{name}: {}\n", value.to_str().unwrap()));
-        lines.collect()
+        Ok(lines.collect())
+    }
+
+    #[test]
+    fn only_the_named_sites_frame_an_embedded_page_and_nothing_else_of_ours() {
+        let sites = (
+            "EMBED_ORIGINS",
+            "https://Blog.example, http://10.0.0.1:8080/",
+        );
+        let embed = headers_of("/embed/1", &[sites], "stream.example").unwrap();
+        let ancestors = "frame-ancestors https://blog.example http://10.0.0.1:8080;";
+        assert!(embed.contains(ancestors), "{embed}");
+        assert!(!embed.contains("x-frame-options"), "{embed}");
+        for path in ["/", "/embed", "/embedded/1", "/login"] {
+            let other = headers_of(path, &[sites], "stream.example").unwrap();
+            assert!(other.contains("frame-ancestors 'self';"), "{path}");
+            assert!(other.contains("x-frame-options: SAMEORIGIN"), "{path}");
+        }
+        let unset = headers_of("/embed/1", &[], "stream.example").unwrap();
+        assert!(unset.contains("frame-ancestors 'none';"), "{unset}");
+    }
+
+    #[test]
+    fn what_is_no_origin_stops_the_start() {
+        for odd in [
+            "blog.example",
+            "https://blog.example/page",
+            "https://blog.example?x",
+            "https://user@blog.example",
+            "https://*.example",
+            "https://a.example; script-src *",
+            "null",
+            "'self'",
+            "*",
+            "ftp://blog.example",
+            "https://a.example https://b.example",
+        ] {
+            let read = headers_of("/embed/1", &[("EMBED_ORIGINS", odd)], "h");
+            let error = read.unwrap_err().to_string();
+            assert!(error.contains("EMBED_ORIGINS"), "{odd}: {error}");
+        }
     }
 
     #[test]

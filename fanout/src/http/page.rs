@@ -9,6 +9,7 @@ use actix_web::http::header::{
 };
 use actix_web::web::{Bytes, Path};
 use actix_web::{HttpRequest, HttpResponse};
+use proto::ChannelId;
 use runtime::http::not_found;
 use runtime::time::now_iso;
 use rust_embed::{EmbeddedFile, RustEmbed};
@@ -49,6 +50,15 @@ pub(super) async fn index(request: HttpRequest) -> HttpResponse {
 /// The page.
 pub(super) async fn viewer(request: HttpRequest) -> HttpResponse {
     file(request, PAGE, EACH_TIME).await
+}
+
+/// `GET /embed/{channelId}`: the page that shows one channel inside another site. Whether there is such a channel
+/// its token decides: nobody learns which ids exist.
+pub(super) async fn embed(request: HttpRequest, channel: Path<String>) -> HttpResponse {
+    if channel.parse::<ChannelId>().is_err() {
+        return not_found(request).await;
+    }
+    viewer(request).await
 }
 
 /// A file of the page.

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::joining::unavailable;
 use super::{Hub, State, Turns};
-use crate::access::{Change, Grant};
+use crate::access::{Change, Grant, Place};
 use crate::frames::{Frames, json};
 use crate::object::channel_object;
 use crate::session::{Viewer, ViewerKey};
@@ -202,18 +202,13 @@ impl State {
     fn channel_list(&mut self, key: ViewerKey) -> Option<Box<RawValue>> {
         let grant = &self.viewers.get(&key)?.session.principal.grant;
         let mut visible = self.directory.visible(grant, now_ms());
-        visible.retain(|(guild, ..)| {
-            GuildId::new(guild.id).is_some_and(|id| !self.has_lapsed(grant, id))
-        });
+        let guild = |place: &Place| GuildId::new(place.guild.id);
+        visible.retain(|(place, _)| guild(place).is_some_and(|id| !self.has_lapsed(grant, id)));
         let viewer = self.viewers.get_mut(&key)?;
-        viewer.set_guilds(
-            visible
-                .iter()
-                .filter_map(|(guild, ..)| GuildId::new(guild.id)),
-        );
+        viewer.set_guilds(visible.iter().filter_map(|(place, _)| guild(place)));
         let objects: Vec<_> = visible
             .into_iter()
-            .map(|(guild, channel, access)| channel_object(guild, channel, access))
+            .map(|(place, access)| channel_object(place, access))
             .collect();
         json(&objects)
     }

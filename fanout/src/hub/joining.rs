@@ -229,7 +229,8 @@ impl Hub {
         let limit = page_limit(join.limit);
         let place = viewer.place(state.position);
         let page = if access.can_read_history {
-            room.page(channel, limit, place, &state.directory, guild)
+            let holder = viewer.holder();
+            room.page(channel, limit, place, &state.directory, guild, holder)
         } else {
             PageObject::empty(channel).frames(place)
         };
@@ -241,7 +242,7 @@ impl Hub {
         if let Some(kept) = &mut viewer.kept {
             kept.on_page(channel, place, join.limit);
         }
-        if room.enter(join.viewer, viewer.link.clone()) {
+        if room.enter(join.viewer, viewer.link.clone(), viewer.holder()) {
             self.instance.on_joined(channel, viewer.watcher());
         }
         join.reply.done(&joined(channel, is_again));
@@ -327,9 +328,11 @@ impl Hub {
         actix_rt::spawn(async move {
             let history = timeout(LOAD_TIME_MAX, hub.page(channel, before, limit)).await;
             let state = &mut *hub.state.borrow_mut();
-            if let Some(viewer) = state.viewers.get_mut(&key) {
-                viewer.paging -= 1;
-            }
+            let Some(viewer) = state.viewers.get_mut(&key) else {
+                return;
+            };
+            viewer.paging -= 1;
+            let holder = viewer.holder();
             // What was seen when the question came may be hidden by now.
             let (access, guild) = match state.access_or_refusal(key, channel) {
                 Ok(granted) => granted,
@@ -339,7 +342,8 @@ impl Hub {
                 return reply.refuse(&unavailable(Some(channel)));
             };
             let page = if access.can_read_history {
-                PageObject::new(channel, &history.messages, limit, guild, &state.directory)
+                let (run, directory) = (&history.messages, &state.directory);
+                PageObject::new(channel, run, limit, guild, directory, holder)
             } else {
                 PageObject::empty(channel)
             };

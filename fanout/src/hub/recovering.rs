@@ -15,6 +15,7 @@ use proto::ChannelId;
 use tokio::time::timeout;
 
 use super::{Hub, State, Turns};
+use crate::access::Holder;
 use crate::delivery::reaction_update;
 use crate::frames::Frames;
 use crate::offset::Offset;
@@ -85,7 +86,7 @@ impl Hub {
         transport: usize,
         taken: Taken,
     ) -> Result<Arrival, NotRecovered> {
-        let seen = taken.seen.offset;
+        let (seen, holder) = (taken.seen.offset, session.principal.grant.holder());
         if seen.generation != self.position().generation {
             return Err(NotRecovered::Gone);
         }
@@ -102,7 +103,7 @@ impl Hub {
         let runs: Vec<Arc<Run>> = try_join_all(reading).await?;
         let runs = runs.iter().map(AsRef::as_ref);
         arrival.replay = Replay::of(runs, seen.sequence, until.sequence)?;
-        self.encode(&arrival.replay).await;
+        self.encode(&arrival.replay, holder).await;
         let Taken { claim, record, .. } = &arrival.taken;
         if !self.recovery.keep(claim, record).await? {
             return Err(NotRecovered::Taken);
@@ -205,18 +206,18 @@ impl Hub {
             return Err(NotRecovered::Away);
         }
         viewer.joined.insert(channel);
-        if room.enter(key, viewer.link.clone()) {
+        if room.enter(key, viewer.link.clone(), viewer.holder()) {
             self.instance.on_joined(channel, viewer.watcher());
         }
         Ok(room.is_quiet_since(arrival.taken.seen.offset.sequence))
     }
 
     /// Encodes what is shared by all who have missed it, in turns.
-    async fn encode(&self, replay: &Replay) {
+    async fn encode(&self, replay: &Replay, holder: Holder) {
         let mut turns = Turns::begin();
         for delivery in &replay.events {
             if let Some(frames) = delivery.frames(&self.state.borrow().directory) {
-                frames.socketio();
+                frames.to(holder).socketio();
             }
             turns.end().await;
         }
@@ -261,13 +262,13 @@ impl Hub {
             return false;
         };
         viewer.kept = Some(kept);
-        let joined = viewer.joined.clone();
+        let (joined, holder) = (viewer.joined.clone(), viewer.holder());
         for channel in &joined {
             if let Some(room) = state.rooms.get_mut(channel) {
-                room.enter(key, link.clone());
+                room.enter(key, link.clone(), holder);
             }
         }
-        let mut frames = self.replayed(state, &arrival.replay, &joined);
+        let mut frames = self.replayed(state, &arrival.replay, &joined, holder);
         frames.extend(held);
         link.replay(&frames);
         for channel in &arrival.hidden {
@@ -279,12 +280,13 @@ impl Hub {
         true
     }
 
-    /// What is written of a replay: the events, and the reactions as they are.
+    /// What is written of a replay to who holds such a token: the events, and the reactions as they are.
     pub(super) fn replayed(
         &self,
         state: &mut State,
         replay: &Replay,
         joined: &BTreeSet<ChannelId>,
+        holder: Holder,
     ) -> Vec<Frames> {
         let mut frames = Vec::with_capacity(replay.events.len());
         let mut unknown = Vec::new();
@@ -293,7 +295,8 @@ impl Hub {
             let Some(room) = state.rooms.get(&delivery.channel) else {
                 continue;
             };
-            frames.extend(room.frames(delivery, &state.directory));
+            let told = room.frames(delivery, &state.directory);
+            frames.extend(told.map(|frames| frames.to(holder).clone()));
             // An update says nothing of reactions: those of older messages are looked up and follow.
             let updated = delivery
                 .updated()

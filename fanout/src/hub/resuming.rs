@@ -80,7 +80,7 @@ impl Hub {
         } else {
             Link::Held(hold.clone())
         };
-        if room.enter(join.viewer, link) {
+        if room.enter(join.viewer, link, viewer.holder()) {
             self.instance.on_joined(channel, viewer.watcher());
         }
         if is_quiet {
@@ -213,7 +213,8 @@ impl Hub {
     ) -> Option<Vec<Frames>> {
         let (access, _) = state.access(viewer, missed.channel)?;
         let held = missed.hold.take().filter(|_| access.can_read_history)?;
-        let mut frames = self.replayed(state, replay, &[missed.channel].into());
+        let holder = state.viewers.get(&viewer)?.holder();
+        let mut frames = self.replayed(state, replay, &[missed.channel].into(), holder);
         frames.extend(held);
         Some(frames)
     }
@@ -254,5 +255,5 @@ fn write_replay(state: &mut State, channel: ChannelId, frames: &[Frames], join: 
     };
     join.reply.recovered(true).done(&joined(channel, false));
     viewer.link.replay(frames);
-    room.enter(join.viewer, viewer.link.clone());
+    room.enter(join.viewer, viewer.link.clone(), viewer.holder());
 }

@@ -3,6 +3,7 @@
 mod bench;
 mod channels;
 mod counts;
+mod embeds;
 mod members;
 mod previews;
 mod reactions;

@@ -22,8 +22,9 @@ impl Hub {
         let Event::ChannelUpserted(channel) = event else {
             return;
         };
-        if let Some(id) = state.renewed_by(channel) {
-            state.updated.insert(id);
+        let renewed = state.renewed_by(channel);
+        if !renewed.is_empty() {
+            state.updated.extend(renewed);
             self.updated.notify_one();
         }
     }
@@ -57,11 +58,20 @@ impl Hub {
 }
 
 impl State {
-    /// The channel, if it is known and will be shown otherwise. One that is new is in a new list instead.
-    fn renewed_by(&self, channel: &Channel) -> Option<ChannelId> {
-        let id = ChannelId::new(channel.id)?;
-        let (_, known) = self.directory.channel(id)?;
-        (!is_shown_alike(known, channel)).then_some(id)
+    /// The channel, if it is known and will be shown otherwise, with its threads where they will be too. One that
+    /// is new is in a new list instead.
+    fn renewed_by(&self, channel: &Channel) -> Vec<ChannelId> {
+        let id = ChannelId::new(channel.id);
+        let known = id.and_then(|id| Some((id, self.directory.channel(id)?)));
+        let Some((id, known)) = known.filter(|(_, known)| !is_shown_alike(known.channel, channel))
+        else {
+            return Vec::new();
+        };
+        let mut renewed = vec![id];
+        if known.channel.nsfw != channel.nsfw {
+            renewed.extend(self.directory.threads_of(id));
+        }
+        renewed
     }
 
     /// Sends a viewer the channel, if they see it. Encoded once for all who may do the same in it.
@@ -69,15 +79,14 @@ impl State {
         let Some((access, _)) = self.access(key, channel) else {
             return;
         };
-        let (Some(viewer), Some((guild, known))) =
-            (self.viewers.get(&key), self.directory.channel(channel))
+        let (Some(viewer), Some(place)) = (self.viewers.get(&key), self.directory.channel(channel))
         else {
             return;
         };
         if let Some(frames) = encoded.get(&access) {
             return viewer.link.send(frames);
         }
-        if let Some(object) = json(&channel_object(guild, known, access)) {
+        if let Some(object) = json(&channel_object(place, access)) {
             let frames = Frames::event("channel_update", object);
             viewer.link.send(&frames);
             encoded.insert(access, frames);

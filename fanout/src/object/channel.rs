@@ -1,9 +1,9 @@
 //! `Channel`, as a viewer who may see it gets it.
 
-use proto::event::{Channel, Guild};
+use proto::event::Channel;
 use serde::Serialize;
 
-use crate::access::{Access, kind};
+use crate::access::{Access, Place, kind};
 
 /// A channel and what the viewer may do in it.
 #[derive(Debug, Serialize)]
@@ -35,11 +35,8 @@ struct Permissions {
 }
 
 /// The object of a channel that a viewer with this access sees.
-pub fn channel_object<'a>(
-    guild: &'a Guild,
-    channel: &'a Channel,
-    access: Access,
-) -> ChannelObject<'a> {
+pub fn channel_object(place: Place<'_>, access: Access) -> ChannelObject<'_> {
+    let Place { guild, channel, .. } = place;
     ChannelObject {
         id: channel.id.to_string(),
         name: &channel.name,
@@ -49,7 +46,7 @@ pub fn channel_object<'a>(
         position: channel.position,
         parent_id: channel.parent_id.map(|id| id.to_string()),
         topic: channel.topic.as_deref(),
-        nsfw: channel.nsfw,
+        nsfw: place.is_nsfw,
         unread_count: 0,
         is_active: !channel.archived,
         permissions: Permissions {

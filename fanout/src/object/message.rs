@@ -6,7 +6,7 @@ use runtime::time::iso;
 use serde::Serialize;
 
 use super::Cdn;
-use crate::access::Directory;
+use crate::access::{Directory, Holder};
 use components::{ComponentObject, component_objects};
 use forward::{ForwardObject, forward_object};
 use media::{AttachmentObject, EmbedObject, StickerObject};
@@ -126,6 +126,26 @@ pub fn message_object<'a>(
         pinned: message.pinned,
         webhook: message.webhook_id.is_some(),
         crosspost: message.flags & IS_CROSSPOST != 0,
+    }
+}
+
+impl MessageObject<'_> {
+    /// It tells names of members who are mentioned.
+    pub fn names_members(&self) -> bool {
+        let forwarded = self.forwarded.as_ref();
+        self.mentions.has_users() || forwarded.is_some_and(|one| one.mentions.has_users())
+    }
+
+    /// The object as who holds such a token gets it.
+    #[must_use]
+    pub fn to(mut self, holder: Holder) -> Self {
+        if holder == Holder::Embed {
+            self.mentions.clear_users();
+            if let Some(forwarded) = &mut self.forwarded {
+                forwarded.mentions.clear_users();
+            }
+        }
+        self
     }
 }
 

@@ -1,4 +1,6 @@
 //! Who is in a room: Socket.IO's sockets, to which its server writes in one go, and the links of all others.
+//!
+//! Users and embedded pages stand apart, because an event may have two forms: one for all of each.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -6,13 +8,21 @@ use std::rc::Rc;
 use actix_socketio::Socket;
 use proto::ChannelId;
 
+use crate::access::Holder;
 use crate::frames::Frames;
 use crate::session::ViewerKey;
 use crate::transport::{Hold, Link};
 
-/// The members of one channel on one worker. A viewer is among the sockets or among the others.
+/// The members of one channel on one worker.
 #[derive(Debug)]
 pub(super) struct Members {
+    users: Group,
+    embeds: Group,
+}
+
+/// Those with one kind of token. A viewer is among the sockets or among the others.
+#[derive(Debug)]
+struct Group {
     /// The room of the Socket.IO server in which the sockets are, one in each namespace.
     name: Box<str>,
     /// By namespace.
@@ -24,15 +34,14 @@ impl Members {
     /// Nobody, in this channel.
     pub(super) fn of(channel: ChannelId) -> Self {
         Self {
-            name: channel.to_string().into(),
-            sockets: BTreeMap::new(),
-            others: BTreeMap::new(),
+            users: Group::named(channel.to_string()),
+            embeds: Group::named(format!("{channel}/embed")),
         }
     }
 
     /// How many there are.
     pub(super) fn len(&self) -> usize {
-        self.sockets.values().map(BTreeMap::len).sum::<usize>() + self.others.len()
+        self.users.len() + self.embeds.len()
     }
 
     /// Nobody is here.
@@ -42,18 +51,68 @@ impl Members {
 
     /// The viewer is here.
     pub(super) fn has(&self, viewer: ViewerKey) -> bool {
-        let is_socket = |sockets: &BTreeMap<_, _>| sockets.contains_key(&viewer);
-        self.sockets.values().any(is_socket) || self.others.contains_key(&viewer)
+        self.users.has(viewer) || self.embeds.has(viewer)
     }
 
     /// All of them.
     pub(super) fn keys(&self) -> impl Iterator<Item = ViewerKey> {
-        let sockets = self.sockets.values().flat_map(BTreeMap::keys);
-        sockets.chain(self.others.keys()).copied()
+        self.users.keys().chain(self.embeds.keys())
     }
 
     /// Sends an event to all of them, behind whatever was sent to each before.
     pub(super) fn tell(&self, frames: &Frames) {
+        self.users.tell(frames.to(Holder::User));
+        self.embeds.tell(frames.to(Holder::Embed));
+    }
+
+    /// Any of the sockets: their worker is one for all.
+    pub(super) fn any_socket(&self) -> Option<&Socket> {
+        self.users.any_socket().or_else(|| self.embeds.any_socket())
+    }
+
+    /// A viewer is here with this link, or has another one. True if they were not here.
+    pub(super) fn insert(&mut self, viewer: ViewerKey, link: Link, holder: Holder) -> bool {
+        match holder {
+            Holder::User => self.users.insert(viewer, link),
+            Holder::Embed => self.embeds.insert(viewer, link),
+        }
+    }
+
+    /// A viewer is out: what was told before still reaches them. True if they were here.
+    pub(super) fn remove(&mut self, viewer: ViewerKey) -> bool {
+        self.users.remove(viewer) || self.embeds.remove(viewer)
+    }
+
+    /// This hold stands for the viewer.
+    pub(super) fn is_held(&self, viewer: ViewerKey, hold: &Rc<Hold>) -> bool {
+        self.users.is_held(viewer, hold) || self.embeds.is_held(viewer, hold)
+    }
+}
+
+impl Group {
+    fn named(name: String) -> Self {
+        Self {
+            name: name.into(),
+            sockets: BTreeMap::new(),
+            others: BTreeMap::new(),
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.sockets.values().map(BTreeMap::len).sum::<usize>() + self.others.len()
+    }
+
+    fn has(&self, viewer: ViewerKey) -> bool {
+        let is_socket = |sockets: &BTreeMap<_, _>| sockets.contains_key(&viewer);
+        self.sockets.values().any(is_socket) || self.others.contains_key(&viewer)
+    }
+
+    fn keys(&self) -> impl Iterator<Item = ViewerKey> {
+        let sockets = self.sockets.values().flat_map(BTreeMap::keys);
+        sockets.chain(self.others.keys()).copied()
+    }
+
+    fn tell(&self, frames: &Frames) {
         // Any of a namespace's sockets reaches all of them.
         for sockets in self.sockets.values() {
             if let Some((_, any)) = sockets.first_key_value() {
@@ -63,13 +122,11 @@ impl Members {
         self.others.values().for_each(|link| link.send(frames));
     }
 
-    /// Any of the sockets: their worker is one for all.
-    pub(super) fn any_socket(&self) -> Option<&Socket> {
+    fn any_socket(&self) -> Option<&Socket> {
         self.sockets.values().flat_map(BTreeMap::values).next()
     }
 
-    /// A viewer is here with this link, or has another one. True if they were not here.
-    pub(super) fn insert(&mut self, viewer: ViewerKey, link: Link) -> bool {
+    fn insert(&mut self, viewer: ViewerKey, link: Link) -> bool {
         let was_here = self.has(viewer);
         match link {
             // Nobody has joined more channels than a socket may have rooms; who had would be told one by one.
@@ -87,14 +144,12 @@ impl Members {
         !was_here
     }
 
-    /// A viewer is out: what was told before still reaches them. True if they were here.
-    pub(super) fn remove(&mut self, viewer: ViewerKey) -> bool {
+    fn remove(&mut self, viewer: ViewerKey) -> bool {
         let was_socket = self.forget_socket(viewer);
         self.others.remove(&viewer).is_some() || was_socket
     }
 
-    /// This hold stands for the viewer.
-    pub(super) fn is_held(&self, viewer: ViewerKey, hold: &Rc<Hold>) -> bool {
+    fn is_held(&self, viewer: ViewerKey, hold: &Rc<Hold>) -> bool {
         matches!(self.others.get(&viewer), Some(Link::Held(own)) if Rc::ptr_eq(own, hold))
     }
 

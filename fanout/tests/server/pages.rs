@@ -50,6 +50,47 @@ async fn the_page_is_for_browsers_and_a_greeting_for_programs() {
 }
 
 #[tokio::test]
+async fn other_sites_frame_the_page_of_one_channel() {
+    let node = Node::with(&[("EMBED_ORIGINS", "https://blog.example")]).await;
+    let policy = |answer: &Response| {
+        header(answer, "content-security-policy")
+            .unwrap()
+            .to_owned()
+    };
+    let page = get(&node, "/embed/300", &[]).await;
+    assert_eq!(page.status(), 200);
+    assert!(policy(&page).contains("frame-ancestors https://blog.example;"));
+    assert_eq!(header(&page, "x-frame-options"), None);
+    assert_eq!(header(&page, "referrer-policy"), Some("no-referrer"));
+    let html = page.text().await.unwrap();
+    let script = html.split("src=\"./").nth(1).unwrap();
+    let script = script.split('"').next().unwrap();
+    assert_eq!(
+        get(&node, &format!("/embed/{script}"), &[]).await.status(),
+        200
+    );
+    for path in [
+        "/embed/",
+        "/embed/x",
+        "/embed/0",
+        "/embed/-1",
+        "/embed/1/2",
+        "/embed/99999999999999999999",
+    ] {
+        assert_eq!(get(&node, path, &[]).await.status(), 404, "{path}");
+    }
+    for path in ["/", "/login", "/embed"] {
+        let page = get(&node, path, &[("accept", "text/html")]).await;
+        assert!(policy(&page).contains("frame-ancestors 'self';"), "{path}");
+        assert_eq!(
+            header(&page, "x-frame-options"),
+            Some("SAMEORIGIN"),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn every_answer_carries_the_headers() {
     let node = Node::with(&[("PUBLIC_URL", "https://stream.example")]).await;
     let refused = match node.try_ws("/elsewhere", &[]).await {

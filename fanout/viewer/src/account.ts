@@ -1,29 +1,27 @@
 // Who is logged in: the token, its renewal before it ends, logout, and why a session ended.
 import { signal } from '@preact/signals';
-import {
-  dropToken,
-  isDueForRefresh,
-  lifetimeOf,
-  loadToken,
-  onTokenElsewhere,
-  saveToken,
-  subjectOf,
-} from './token';
+import { isDueForRefresh, lifetimeOf, subjectOf, type TokenKeep } from './token';
 
 /** How often the token's age is looked at; timers beyond 24 days do not exist, and a laptop sleeps. */
 const CHECK_MS = 30_000;
 const REQUEST_TIMEOUT_MS = 10_000;
 
 export class Account {
-  readonly token = signal<string | null>(loadToken());
+  readonly token = signal<string | null>(null);
   /** Why the login page is shown: a code of the contract or `LOGGED_OUT`, `LOGOUT_UNSURE`. */
   readonly ended = signal<string | null>(null);
   onRenewed: (token: string) => void = () => undefined;
   onElsewhere: (token: string | null) => void = () => undefined;
-  private renewable = true;
+  /** How long an embedded channel is shown is for whoever made its token to say. */
+  private renewable: boolean;
 
-  constructor(private readonly root: URL) {
-    onTokenElsewhere((token) => this.adopt(token));
+  constructor(
+    private readonly root: URL,
+    private readonly keep: TokenKeep,
+  ) {
+    this.token.value = keep.load();
+    this.renewable = keep.isLogin;
+    keep.onElsewhere((token) => this.adopt(token));
   }
 
   keepFresh(): void {
@@ -37,6 +35,7 @@ export class Account {
 
   /** A new token for the old; a refusal is final, an outage is tried again at the next look. */
   async renew(): Promise<void> {
+    if (!this.renewable) return;
     try {
       const response = await this.post('api/auth/refresh');
       if (response.status === 429 || response.status >= 502) return;
@@ -48,7 +47,7 @@ export class Account {
       if (typeof body !== 'object' || body === null || !('token' in body)) return;
       if (typeof body.token !== 'string' || !this.token.value) return;
       this.token.value = body.token;
-      saveToken(body.token);
+      this.keep.save(body.token);
       this.onRenewed(body.token);
     } catch {
       // No answer: the next look tries again.
@@ -66,7 +65,7 @@ export class Account {
   }
 
   end(code: string): void {
-    dropToken();
+    this.keep.drop();
     this.token.value = null;
     this.ended.value = code;
   }

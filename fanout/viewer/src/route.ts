@@ -9,9 +9,15 @@ export function hashOfChannel(id: Id): string {
   return `#/channel/${id}`;
 }
 
+/** `/embed/<id>`: that one channel inside a page of another site. */
+export function embeddedChannel(location: Location): Id | null {
+  return /\/embed\/(\d{1,20})$/.exec(location.pathname)?.[1] ?? null;
+}
+
 /** Where the page is mounted: its own folder, so that a path prefix works. `/login` lies beside `/`. */
 export function rootOf(location: Location): URL {
-  return new URL('.', location.origin + location.pathname);
+  const folder = embeddedChannel(location) === null ? '.' : '..';
+  return new URL(folder, location.origin + location.pathname);
 }
 
 export function isLoginPage(location: Location): boolean {

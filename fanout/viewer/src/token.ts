@@ -2,59 +2,79 @@
 // localStorage, not sessionStorage: a second tab, or a restart of the browser, needs no second login, and
 // logging out in one tab ends them all (`storage` events). The page runs no foreign script and puts no foreign
 // text into HTML, which is what protects either; a logout revokes the token on the server.
+// The token of an embedded channel is no login: it is kept for that channel, in this tab, and nowhere else.
+import type { Id } from './protocol';
 
 const KEY = 'discord-stream.token';
+const EMBED_KEY = 'discord-stream.embed.';
 
-/** `#token=…` of the login, `?token=…` of older front ends. */
-export function takeToken(location: Location, history: History): void {
+/** `#token=…` of the login or of an embedded page, for the login also `?token=…` of older front ends. */
+export function takeToken(location: Location, history: History, keep: TokenKeep): void {
   const fragment = new URLSearchParams(location.hash.replace(/^#/, ''));
   const query = new URLSearchParams(location.search);
-  const token = fragment.get('token') ?? query.get('token');
+  const token = fragment.get('token') ?? (keep.isLogin ? query.get('token') : null);
   if (token === null) return;
   fragment.delete('token');
   query.delete('token');
   const search = query.size > 0 ? `?${query}` : '';
   const rest = location.hash.startsWith('#/') ? location.hash : '';
   history.replaceState(null, '', location.pathname + search + rest);
-  if (token) saveToken(token);
+  if (token) keep.save(token);
 }
 
-// Storage may be refused (private modes, blocked site data): the token then lives as long as the page.
-let fallback: string | null = null;
+/** Where a token lives. Storage may be refused (private modes, blocked site data): then as long as the page. */
+export class TokenKeep {
+  private fallback: string | null = null;
 
-export function loadToken(): string | null {
-  try {
-    return localStorage.getItem(KEY) ?? fallback;
-  } catch {
-    return fallback;
+  private constructor(
+    readonly isLogin: boolean,
+    private readonly key: string,
+    private readonly storage: () => Storage,
+  ) {}
+
+  static login(): TokenKeep {
+    return new TokenKeep(true, KEY, () => localStorage);
   }
-}
 
-export function saveToken(token: string): void {
-  fallback = token;
-  try {
-    localStorage.setItem(KEY, token);
-  } catch {
-    // See above.
+  static embed(channel: Id): TokenKeep {
+    return new TokenKeep(false, EMBED_KEY + channel, () => sessionStorage);
   }
-}
 
-export function dropToken(): void {
-  fallback = null;
-  try {
-    localStorage.removeItem(KEY);
-  } catch {
-    // See above.
+  load(): string | null {
+    try {
+      return this.storage().getItem(this.key) ?? this.fallback;
+    } catch {
+      return this.fallback;
+    }
   }
-}
 
-/** Another tab logged in, refreshed or logged out. */
-export function onTokenElsewhere(changed: (token: string | null) => void): void {
-  addEventListener('storage', (event) => {
-    if (event.key !== KEY) return;
-    fallback = event.newValue;
-    changed(event.newValue);
-  });
+  save(token: string): void {
+    this.fallback = token;
+    try {
+      this.storage().setItem(this.key, token);
+    } catch {
+      // See above.
+    }
+  }
+
+  drop(): void {
+    this.fallback = null;
+    try {
+      this.storage().removeItem(this.key);
+    } catch {
+      // See above.
+    }
+  }
+
+  /** Another tab logged in, refreshed or logged out. */
+  onElsewhere(changed: (token: string | null) => void): void {
+    if (!this.isLogin) return;
+    addEventListener('storage', (event) => {
+      if (event.key !== this.key) return;
+      this.fallback = event.newValue;
+      changed(event.newValue);
+    });
+  }
 }
 
 export interface Lifetime {

@@ -7,6 +7,7 @@ import type { Channel, Id, Message, Page } from './protocol';
 import { channelOfHash, hashOfChannel } from './route';
 import { serversOf } from './state/channels';
 import { type Action, initial, reduce, type State } from './state/store';
+import type { TokenKeep } from './token';
 
 const JOIN_LIMIT = 50;
 const PAGE_LIMIT = 100;
@@ -27,8 +28,13 @@ export class Viewer {
   private work = new AbortController();
   private notices = 0;
 
-  constructor(root: URL) {
-    this.account = new Account(root);
+  constructor(
+    root: URL,
+    keep: TokenKeep,
+    /** The one channel that is shown, inside another site. */
+    readonly embedded: Id | null = null,
+  ) {
+    this.account = new Account(root, keep);
     this.connection = new Connection(root, () => this.account.token.value, {
       onLink: (link) => this.dispatch({ type: 'link', link }),
       onConnect: (recovered) => this.onConnect(recovered),
@@ -42,9 +48,9 @@ export class Viewer {
   }
 
   start(): void {
-    const wanted = channelOfHash(location.hash);
+    const wanted = this.embedded ?? channelOfHash(location.hash);
     if (wanted) this.dispatch({ type: 'select', id: wanted });
-    addEventListener('hashchange', () => this.select(channelOfHash(location.hash)));
+    if (!this.embedded) addEventListener('hashchange', () => this.select(channelOfHash(location.hash)));
     this.account.keepFresh();
     this.connection.open();
   }
@@ -123,7 +129,7 @@ export class Viewer {
     this.abandon();
     this.dispatch({ type: 'select', id });
     if (!id) return;
-    keep(id);
+    if (!this.embedded) keep(id);
     void this.join(id);
   }
 
@@ -220,6 +226,12 @@ export class Viewer {
   private onChannels(channels: Channel[]): void {
     this.dispatch({ type: 'channels', channels });
     const { selected, stage } = this.state.value;
+    if (this.embedded) {
+      // It was taken away, or hidden for a while, and is there again.
+      const isBack = stage.kind === 'left' || stage.kind === 'failed';
+      if (isBack && channels.some(({ id }) => id === this.embedded)) this.select(this.embedded);
+      return;
+    }
     if (selected || stage.kind !== 'none') return;
     const last = channels.find((channel) => channel.id === kept());
     const first = last ?? serversOf(channels)[0]?.first;

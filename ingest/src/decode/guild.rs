@@ -63,9 +63,12 @@ fn with_overwrites(object: &Object<'_>, id: u64, overwrites: Vec<Overwrite>) -> 
         parent_id: object.id("parent_id"),
         nsfw: object.flag("nsfw"),
         overwrites,
-        archived: thread.is_some_and(|thread| thread.flag("archived")),
+        archived: thread
+            .as_ref()
+            .is_some_and(|thread| thread.flag("archived")),
         last_message_id: object.id("last_message_id"),
         thread_members: Vec::new(),
+        locked: thread.is_some_and(|thread| thread.flag("locked")),
     }
 }
 
@@ -144,6 +147,18 @@ mod tests {
 
     fn role_permissions(text: &str) -> u64 {
         role(&Object::parse(text).unwrap()).unwrap().permissions
+    }
+
+    #[test]
+    fn a_thread_is_archived_and_locked_as_its_metadata_says() {
+        let read = |metadata: &str| {
+            let text = format!(r#"{{"id":"5","type":11,"thread_metadata":{metadata}}}"#);
+            let thread = super::channel(&Object::parse(&text).unwrap()).unwrap();
+            (thread.archived, thread.locked)
+        };
+        assert_eq!(read(r#"{"archived":true,"locked":false}"#), (true, false));
+        assert_eq!(read(r#"{"archived":false,"locked":true}"#), (false, true));
+        assert_eq!(read("{}"), (false, false));
     }
 
     #[test]

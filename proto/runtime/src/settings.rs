@@ -153,6 +153,11 @@ impl Settings {
         self.values.get(name).map(String::as_str)
     }
 
+    /// `APP_ENV=production`: what is for trying things out is refused.
+    pub fn is_production(&self) -> bool {
+        self.text("APP_ENV") == Some("production")
+    }
+
     /// The text of a required setting.
     ///
     /// # Errors

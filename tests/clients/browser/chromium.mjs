@@ -6,8 +6,8 @@ const flags = ['--no-sandbox', '--disable-gpu', '--disable-background-networking
 export const desk = { width: 1280, height: 800 };
 export const phone = { width: 390, height: 844 };
 
-export function launch() {
-  return chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: flags });
+export function launch(...more) {
+  return chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: [...flags, ...more] });
 }
 
 /** Opens the page at this place of it, and goes through the authorize page as a member. */

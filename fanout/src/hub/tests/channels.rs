@@ -66,6 +66,43 @@ async fn who_sees_a_channel_is_told_how_it_changes_as_they_see_it() {
 }
 
 #[tokio::test]
+async fn a_thread_is_for_adults_as_soon_as_its_channel_is() {
+    with_bench(async |bench| {
+        upsert(bench, thread(11)).await;
+        let viewer = bench.connect(2);
+        let is_adult = |list: &Value| {
+            let mut listed = list.as_array().unwrap().iter();
+            let thread = listed.find(|one| one["type"] == "thread");
+            thread.map(|one| one["nsfw"].clone())
+        };
+        let lists = viewer.until("channels_list", 1).await;
+        assert_eq!(is_adult(&lists[0]), Some(false.into()));
+        viewer.link.clear();
+        for (times, nsfw) in [(2, true), (4, false)] {
+            let text = Channel {
+                nsfw,
+                ..channel(TEXT, "text")
+            };
+            upsert(bench, text).await;
+            let told = viewer.until("channel_update", times).await;
+            let told = told[times - 2..].iter();
+            let flags: Vec<_> = told.map(|one| (&one["id"], &one["nsfw"])).collect();
+            let (text, thread) = (TEXT.to_string().into(), THREAD.to_string().into());
+            assert_eq!(flags, [(&text, &nsfw.into()), (&thread, &nsfw.into())]);
+            eventually("the list", || {
+                let list = viewer.link.all("channels_list").pop()?;
+                (is_adult(&list)? == nsfw).then_some(())
+            })
+            .await;
+        }
+        // What else changes of the channel is nothing of the thread's.
+        upsert(bench, channel(TEXT, "renamed")).await;
+        assert_eq!(viewer.until("channel_update", 5).await.len(), 5);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_thread_comes_is_archived_and_goes_with_its_parent() {
     with_bench(async |bench| {
         let viewer = bench.connect(2);

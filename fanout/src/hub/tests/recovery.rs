@@ -94,7 +94,7 @@ impl Client {
     }
 }
 
-async fn arrive(
+pub(super) async fn arrive(
     bench: &Bench,
     principal: crate::auth::Principal,
     pid: &str,
@@ -105,7 +105,7 @@ async fn arrive(
     bench.hub.arrive(session, 1, taken).await
 }
 
-fn let_in(bench: &Bench, arrival: Arrival) -> Watcher {
+pub(super) fn let_in(bench: &Bench, arrival: Arrival) -> Watcher {
     let link = Recorder::default();
     let key: ViewerKey = bench
         .hub

@@ -25,7 +25,7 @@ pub(super) struct ForwardObject<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     components: Vec<ComponentObject<'a>>,
     #[serde(skip_serializing_if = "Mentions::is_empty")]
-    mentions: Mentions<'a>,
+    pub(super) mentions: Mentions<'a>,
 }
 
 pub(super) fn forward_object<'a>(forward: &'a Forward, cdn: &Cdn) -> ForwardObject<'a> {

@@ -24,6 +24,14 @@ impl<'a> Mentions<'a> {
         self.users.is_empty() && self.roles.is_empty() && self.channels.is_empty()
     }
 
+    pub(super) fn has_users(&self) -> bool {
+        !self.users.is_empty()
+    }
+
+    pub(super) fn clear_users(&mut self) {
+        self.users.clear();
+    }
+
     /// Of users, and of these channels.
     pub(super) fn of_users(
         users: &'a BTreeMap<u64, String>,

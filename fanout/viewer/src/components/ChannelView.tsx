@@ -12,7 +12,8 @@ import { Typing } from './Typing';
 interface Props {
   viewer: Viewer;
   channel: Channel | null;
-  drawer: Signal<boolean>;
+  /** The channel list on a narrow screen, where there is one. */
+  drawer?: Signal<boolean> | undefined;
 }
 
 export function ChannelView({ viewer, channel, drawer }: Props): VNode {
@@ -42,15 +43,17 @@ function Header({ viewer, channel, drawer }: Props): VNode {
   const selected = useComputed(() => viewer.state.value.selected).value;
   return (
     <header class="channel-header">
-      <button
-        type="button"
-        class="icon-button menu"
-        aria-label="Channels"
-        aria-expanded={drawer.value}
-        onClick={() => (drawer.value = !drawer.value)}
-      >
-        <Icon name="menu" />
-      </button>
+      {drawer && (
+        <button
+          type="button"
+          class="icon-button menu"
+          aria-label="Channels"
+          aria-expanded={drawer.value}
+          onClick={() => (drawer.value = !drawer.value)}
+        >
+          <Icon name="menu" />
+        </button>
+      )}
       {channel && <Icon name={channel.type} />}
       <h1>{channel?.name ?? (selected ? 'Channel' : 'Discord Stream')}</h1>
       {channel?.topic && (
