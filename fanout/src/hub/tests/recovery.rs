@@ -151,7 +151,9 @@ async fn who_is_cut_gets_what_was_missed_of_all_channels_in_order_and_then_live_
         }
         let client = client.back(bench, &offset).await;
         assert_eq!(client.told(), posted(&[2, 3, 4, 5]));
-        let names = client.watcher.link.names();
+        // How many watch is told whenever it is looked at, on a busy machine before the list.
+        let mut names = client.watcher.link.names();
+        names.retain(|name| *name != "viewers");
         let order = ["message", "message", "message", "message", "channels_list"];
         assert!(names.starts_with(&order), "{names:?}");
         say(bench, HIDDEN, 6).await;
