@@ -17,6 +17,8 @@ const MOMENTS: Record<string, Options> = {
 const formats = new Map<string, Intl.DateTimeFormat>();
 
 export function formatMoment(date: Date, format: string): string {
+  // The formatter throws at a date that is none.
+  if (Number.isNaN(date.getTime())) return 'unknown time';
   const key = format in MOMENTS ? format : 'f';
   const known = formats.get(key) ?? new Intl.DateTimeFormat(undefined, MOMENTS[key]);
   formats.set(key, known);
@@ -60,6 +62,16 @@ export function sizeOf(bytes: number): string {
   const step = bytes < 1 ? 0 : Math.min(3, Math.floor(Math.log10(bytes) / 3));
   const value = bytes / 1000 ** step;
   return `${value < 10 && step > 0 ? value.toFixed(1) : Math.round(value)} ${units[step]}`;
+}
+
+/** Seconds as a player shows them. */
+export function durationOf(seconds: number): string {
+  const whole = Math.max(0, Math.round(seconds));
+  const pair = (number: number) => String(number).padStart(2, '0');
+  const minutes = Math.floor(whole / 60);
+  return minutes < 60
+    ? `${minutes}:${pair(whole % 60)}`
+    : `${Math.floor(minutes / 60)}:${pair(minutes % 60)}:${pair(whole % 60)}`;
 }
 
 /** The first letters of the first two words. */

@@ -1,5 +1,6 @@
 // The objects and answers of the public contract, as this page reads them.
-// Ids are strings throughout: a snowflake does not fit into a number.
+// Ids are strings throughout: a snowflake does not fit into a number. Of what hangs below a message's text hardly a
+// field is taken for granted, so that a server of another version leaves out a part and never breaks the page.
 
 export type Id = string;
 
@@ -31,12 +32,20 @@ export interface Attachment {
   id: Id;
   filename: string;
   url: string;
-  proxyUrl: string | null;
-  size: number;
-  contentType: string | null;
-  width: number | null;
-  height: number | null;
+  proxyUrl?: string | null;
+  size?: number;
+  contentType?: string | null;
+  width?: number | null;
+  height?: number | null;
   spoiler?: boolean;
+  /** The name that its author gave it, where `filename` was made harmless. */
+  title?: string;
+  /** What a picture shows, in words. */
+  description?: string;
+  /** Seconds. */
+  duration?: number;
+  /** Loudness over time: base64, a byte a sample. */
+  waveform?: string;
 }
 
 export interface Embed {
@@ -46,8 +55,85 @@ export interface Embed {
   color?: number | null;
   thumbnail?: { url: string } | null;
   image?: { url: string } | null;
+  video?: { url: string };
+  provider?: { name: string };
   author?: { name: string; iconUrl?: string } | null;
-  fields?: { name: string; value: string; inline: boolean }[];
+  fields?: { name: string; value: string; inline?: boolean }[];
+  footer?: { text: string; iconUrl?: string };
+  timestamp?: string;
+}
+
+export interface Sticker {
+  id: Id;
+  name: string;
+  format: 'png' | 'apng' | 'lottie' | 'gif' | 'unknown';
+  /** Absent where the format is no picture. */
+  url?: string;
+}
+
+/** A character by its name, or a server's own emoji with its picture. */
+export interface Emoji {
+  name: string;
+  id?: Id;
+  url?: string;
+  animated?: boolean;
+}
+
+export interface Poll {
+  question: string;
+  answers?: PollAnswer[];
+  expiresAt?: string | null;
+  multiselect?: boolean;
+  /** The votes are counted for good. */
+  finalized?: boolean;
+}
+
+export interface PollAnswer {
+  id: number;
+  text: string;
+  emoji?: Emoji;
+  /** Null where Discord did not say. */
+  votes?: number | null;
+}
+
+/** A copy of a message, without its author and place. */
+export interface Forwarded {
+  content: string;
+  timestamp?: string | null;
+  edited?: boolean;
+  editedTimestamp?: string | null;
+  attachments?: Attachment[];
+  embeds?: Embed[];
+  stickers?: Sticker[];
+  components?: MessageComponent[];
+  mentions?: Mentions;
+}
+
+export type MessageComponent =
+  | { type: 'text'; content: string }
+  | ({ type: 'media' | 'file' } & ComponentMedia)
+  | { type: 'button'; label: string; emoji?: Emoji; url?: string; disabled?: boolean }
+  | { type: 'select'; placeholder: string; options?: string[] }
+  | { type: 'separator'; divider?: boolean }
+  | ({ type: 'row' | 'section' | 'gallery' | 'container' } & ComponentGroup)
+  | { type: 'unknown'; content: string };
+
+export interface ComponentMedia {
+  url: string;
+  proxyUrl?: string;
+  name?: string;
+  size?: number;
+  description?: string;
+  spoiler?: boolean;
+  contentType?: string | null;
+  width?: number | null;
+  height?: number | null;
+}
+
+export interface ComponentGroup {
+  components?: MessageComponent[];
+  accentColor?: number;
+  spoiler?: boolean;
 }
 
 export interface Reaction {
@@ -59,7 +145,7 @@ export interface Reaction {
 export interface Reply {
   messageId: Id;
   author: Author | null;
-  /** Null once the original is deleted. */
+  /** Null once the original is deleted, and where it is not known. */
   content: string | null;
 }
 
@@ -87,11 +173,12 @@ export interface Message {
   threadId?: Id;
   pinned?: boolean;
   webhook?: boolean;
-  // Shapes that follow Discord's own objects; read with care by `state/extras.ts`.
-  stickers?: unknown;
-  poll?: unknown;
-  forwarded?: unknown;
-  components?: unknown;
+  /** It came from a channel that this one follows. */
+  crosspost?: boolean;
+  stickers?: Sticker[];
+  poll?: Poll;
+  forwarded?: Forwarded;
+  components?: MessageComponent[];
 }
 
 export interface Page {
@@ -139,4 +226,10 @@ export function compareIds(a: Id, b: Id): number {
   if (a.length !== b.length) return a.length - b.length;
   if (a === b) return 0;
   return a < b ? -1 : 1;
+}
+
+/** The objects of a list of the wire; none where there is none. */
+export function listOf<T extends object>(list: readonly T[] | null | undefined): T[] {
+  if (!Array.isArray(list)) return [];
+  return list.filter((entry) => typeof entry === 'object' && entry !== null);
 }

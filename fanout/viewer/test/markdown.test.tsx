@@ -2,7 +2,7 @@
 import { renderToString } from 'preact-render-to-string';
 import { describe, expect, it } from 'vitest';
 import { Markdown } from '../src/markdown/Markdown';
-import { isEmojiOnly, parse, safeUrl } from '../src/markdown/parse';
+import { isEmojiOnly, parse, plain, safeUrl } from '../src/markdown/parse';
 
 const id = '123456789012345678';
 const mentions = { users: { [id]: 'Ada' }, roles: { [id]: 'Crew' }, channels: { [id]: 'general' } };
@@ -35,7 +35,10 @@ describe('forms', () => {
     ['@everyone', '<span class="mention">@everyone</span>'],
     ['\\*plain\\*', '*plain*'],
     ['snake_case_name', 'snake_case_name'],
-    ['<id:guide>', '<span class="mention">guide</span>'],
+    [
+      '<id:guide> <id:customize>',
+      '<span class="mention">Server Guide</span> <span class="mention">Channels &amp; Roles</span>',
+    ],
   ])('%j', (text, expected) => {
     expect(html(text)).toBe(expected);
   });
@@ -48,6 +51,25 @@ describe('forms', () => {
 
   it('covers a spoiler until it is asked for', () => {
     expect(html('||secret||')).toMatch(/^<span role="button"[^>]*aria-label="Spoiler, show"/);
+  });
+
+  it.each([...'tTdDfFsSR'])('shows moments of the style %s', (style) => {
+    expect(html(`<t:0:${style}>`)).toMatch(
+      /^<time class="moment" datetime="1970-01-01T00:00:00.000Z"[^>]*>[^<]+<\/time>$/i,
+    );
+  });
+
+  it('shows commands, and places of the server by their names', () => {
+    expect(html(`</ping:${id}>`)).toBe('<span class="mention">/ping</span>');
+    expect(html(`</poll create new:${id}>`)).toBe('<span class="mention">/poll create new</span>');
+    expect(html(`<id:linked-roles:${id}> <id:browse>`)).toBe(
+      '<span class="mention">Linked Roles</span> <span class="mention">Browse Channels</span>',
+    );
+  });
+
+  it('reads a preview as words alone', () => {
+    const text = `**b** ||x|| <@${id}> <#${id}> <:ab:${id}> </ping:${id}> @everyone\n- one\n- two`;
+    expect(plain(parse(text))).toMatch(/^b ▇▇▇ @… #… :ab: \/ping @everyone one +two *$/);
   });
 
   it('shows moments in words', () => {

@@ -1,7 +1,7 @@
 // Days, groups, the mark of what is new; the channel tree; times and sizes.
 import { describe, expect, it } from 'vitest';
 import { retryDelay } from '../src/connection';
-import { dayKey, formatRelative, initialsOf, sizeOf } from '../src/format';
+import { dayKey, durationOf, formatMoment, formatRelative, initialsOf, sizeOf } from '../src/format';
 import { channelOfHash } from '../src/route';
 import { postsOf, serversOf } from '../src/state/channels';
 import { rowsOf } from '../src/state/rows';
@@ -29,6 +29,11 @@ describe('rows', () => {
       true,
     ]);
     expect(rows(message(1), message(2, { type: 7 }), message(3))).toEqual(['day', true, true, true]);
+  });
+
+  it('begins a group with what has a mark in its heading', () => {
+    expect(rows(message(1), message(2, { pinned: true }), message(3))).toEqual(['day', true, true, false]);
+    expect(rows(message(1), message(2, { crosspost: true }))).toEqual(['day', true, true]);
   });
 
   it('separates days', () => {
@@ -78,6 +83,8 @@ describe('words and numbers', () => {
     expect(['Ada Lovelace', "Farid's den", '…', '東京'].map(initialsOf)).toEqual(['AL', 'FD', '?', '東']);
     expect(formatRelative(new Date(3_600_000), 0)).toBe('in 1 hour');
     expect(formatRelative(new Date(0), 120_000)).toBe('2 minutes ago');
+    expect([3.4, 75, 3_725, -1].map(durationOf)).toEqual(['0:03', '1:15', '1:02:05', '0:00']);
+    expect(formatMoment(new Date('x'), 'f')).toBe('unknown time');
   });
 
   it('takes a channel from the address and nothing else', () => {

@@ -3,6 +3,7 @@
 import type { VNode } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import type { Message } from '../protocol';
+import { isNotice } from '../state/rows';
 import type { Viewer } from '../viewer';
 
 /** What arrives within this is one announcement. */
@@ -41,5 +42,15 @@ export function announcementOf(messages: readonly Message[]): string {
   if (messages.length > 1) return `${messages.length} new messages`;
   // A spoiler is not read out before it is opened.
   const words = only.content.replaceAll(/\|\|[^|]*\|\|/g, 'spoiler').slice(0, TEXT_MAX);
-  return `${only.author.displayName}: ${words || 'an attachment'}`;
+  if (words && isNotice(only)) return words;
+  return `${only.author.displayName}: ${words || partOf(only)}`;
+}
+
+/** What a message has instead of a text. */
+function partOf({ poll, stickers, forwarded, components, embeds }: Message): string {
+  if (poll) return `a poll: ${poll.question}`;
+  if (stickers?.[0]) return `a sticker: ${stickers[0].name}`;
+  if (forwarded) return 'a forwarded message';
+  if (components?.length) return 'a message with components';
+  return embeds?.length ? 'an embed' : 'an attachment';
 }

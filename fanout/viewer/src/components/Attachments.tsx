@@ -1,47 +1,48 @@
 // Files of a message: pictures in a space reserved by their size, players for sound and video, everything else as
 // a line with name and size. A spoiler is not even fetched before it is opened.
-import type { ComponentChildren, VNode } from 'preact';
+import type { VNode } from 'preact';
 import { useState } from 'preact/hooks';
 import { sizeOf } from '../format';
 import { safeUrl } from '../markdown/parse';
-import type { Attachment } from '../protocol';
+import { type Attachment, listOf } from '../protocol';
+import { Covered } from './Covered';
 import { Icon } from './Icon';
+import { VoiceNote } from './VoiceNote';
 
 /** The largest box (in CSS pixels) that one picture takes; the same numbers are in media.css. */
 const WIDTH_MAX = 460;
 const HEIGHT_MAX = 340;
 
-export function Attachments({ attachments }: { attachments: Attachment[] }): VNode | null {
-  if (attachments.length === 0) return null;
+export function Attachments({ attachments }: { attachments: Attachment[] | undefined }): VNode | null {
+  const shown = listOf(attachments);
+  if (shown.length === 0) return null;
   return (
     <div class="attachments">
-      {attachments.map((attachment) => (
-        <Covered key={attachment.id} attachment={attachment}>
-          <File attachment={attachment} />
-        </Covered>
+      {shown.map((attachment) => (
+        <AttachmentView key={attachment.id} attachment={attachment} kind={kindOf(attachment)} />
       ))}
     </div>
   );
 }
 
-function Covered({ attachment, children }: { attachment: Attachment; children: ComponentChildren }): VNode {
-  const [open, setOpen] = useState(false);
-  const isSpoiler = attachment.spoiler === true || attachment.filename.startsWith('SPOILER_');
-  if (!isSpoiler || open) return <>{children}</>;
+export function AttachmentView({ attachment, kind }: { attachment: Attachment; kind: Kind }): VNode {
   return (
-    <button type="button" class="covered" onClick={() => setOpen(true)}>
-      <Icon name="eye" />
-      Spoiler: show {kindOf(attachment) === 'file' ? 'the file' : `the ${kindOf(attachment)}`}
-    </button>
+    <Covered isSpoiler={attachment.spoiler} what={KINDS[kind]}>
+      <Opened attachment={attachment} kind={kind} />
+    </Covered>
   );
 }
 
-function File({ attachment }: { attachment: Attachment }): VNode {
+function Opened({ attachment, kind }: { attachment: Attachment; kind: Kind }): VNode {
   const [broken, setBroken] = useState(false);
   const source = safeUrl(attachment.url);
-  const kind = source && !broken ? kindOf(attachment) : 'file';
-  if (!source || kind === 'file') return <FileLine attachment={attachment} source={source} />;
-  const label = attachment.filename;
+  const label = attachment.description || nameOf(attachment);
+  const onBroken = () => setBroken(true);
+  if (!source || broken || kind === 'file') return <FileLine attachment={attachment} />;
+  if (kind === 'voice') {
+    const { duration, waveform } = attachment;
+    return <VoiceNote source={source} duration={duration} waveform={waveform} onBroken={onBroken} />;
+  }
   if (kind === 'video') {
     return (
       <video
@@ -51,16 +52,16 @@ function File({ attachment }: { attachment: Attachment }): VNode {
         preload="metadata"
         {...sizeFor(attachment)}
         aria-label={label}
-        onError={() => setBroken(true)}
+        onError={onBroken}
       />
     );
   }
   if (kind === 'audio') {
     return (
       <figure class="sound">
-        <figcaption>{label}</figcaption>
+        <figcaption>{nameOf(attachment)}</figcaption>
         {/* biome-ignore lint/a11y/useMediaCaption: Discord has no captions for uploads */}
-        <audio src={source} controls preload="none" aria-label={label} onError={() => setBroken(true)} />
+        <audio src={source} controls preload="none" aria-label={label} onError={onBroken} />
       </figure>
     );
   }
@@ -69,43 +70,60 @@ function File({ attachment }: { attachment: Attachment }): VNode {
       <img
         src={source}
         alt={label}
+        title={attachment.description}
         {...sizeFor(attachment)}
         loading="lazy"
         decoding="async"
-        onError={() => setBroken(true)}
+        onError={onBroken}
       />
     </a>
   );
 }
 
-function FileLine({ attachment, source }: { attachment: Attachment; source: string | null }): VNode {
+function FileLine({ attachment }: { attachment: Attachment }): VNode {
+  const source = safeUrl(attachment.url);
+  const name = nameOf(attachment);
   return (
     <div class="file">
       <Icon name="file" />
-      <span class="file-name">
+      <span class="file-name" title={attachment.description ?? attachment.filename}>
         {source ? (
           <a href={source} target="_blank" rel="noopener noreferrer">
-            {attachment.filename}
+            {name}
           </a>
         ) : (
-          attachment.filename
+          name
         )}
       </span>
-      <span class="file-size">{sizeOf(attachment.size)}</span>
+      {typeof attachment.size === 'number' && <span class="file-size">{sizeOf(attachment.size)}</span>}
     </div>
   );
 }
 
-type Kind = 'image' | 'video' | 'audio' | 'file';
+function nameOf({ title, filename }: Attachment): string {
+  return title || filename || 'attachment';
+}
 
-function kindOf({ contentType, filename }: Attachment): Kind {
+export type Kind = 'image' | 'video' | 'audio' | 'voice' | 'file';
+
+const KINDS: Record<Kind, string> = {
+  image: 'the picture',
+  video: 'the video',
+  audio: 'the sound',
+  voice: 'the voice message',
+  file: 'the file',
+};
+
+export function kindOf({ contentType, filename, waveform }: Attachment): Kind {
   const type = contentType?.split('/')[0];
-  if (contentType === 'image/svg+xml') return 'file';
+  if (contentType?.startsWith('image/svg')) return 'file';
+  if (type === 'audio' && waveform !== undefined) return 'voice';
   if (type === 'image' || type === 'video' || type === 'audio') return type;
   if (contentType) return 'file';
-  if (/\.(png|jpe?g|gif|webp|avif)$/i.test(filename)) return 'image';
-  if (/\.(mp4|webm|mov)$/i.test(filename)) return 'video';
-  return /\.(mp3|ogg|opus|wav|m4a|flac)$/i.test(filename) ? 'audio' : 'file';
+  const name = filename ?? '';
+  if (/\.(png|jpe?g|gif|webp|avif)$/i.test(name)) return 'image';
+  if (/\.(mp4|webm|mov)$/i.test(name)) return 'video';
+  return /\.(mp3|ogg|opus|wav|m4a|flac)$/i.test(name) ? 'audio' : 'file';
 }
 
 /** The size on the page, known before a byte of the picture is: nothing jumps when it arrives. */

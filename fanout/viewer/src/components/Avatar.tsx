@@ -11,7 +11,8 @@ interface Props {
   small?: boolean;
 }
 
-export function Avatar({ id, name, url, small = false }: Props): VNode {
+export function Avatar({ url, small = false, ...person }: Props): VNode {
+  const [id, name] = [person.id ?? '', person.name ?? ''];
   const [broken, setBroken] = useState<string | null>(null);
   const source = safeUrl(url);
   return (

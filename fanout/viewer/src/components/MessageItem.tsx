@@ -1,18 +1,25 @@
 // One message: who and when (the first of a group), what it answers, its text and everything attached to it.
 import type { VNode } from 'preact';
-import { momentOf, timeOf } from '../format';
+import { timeOf } from '../format';
 import { Markdown } from '../markdown/Markdown';
 import type { Id, Message } from '../protocol';
-import { componentsOf, forwardedOf, pollOf, stickersOf, systemText } from '../state/extras';
 import { isNotice } from '../state/rows';
 import { Attachments } from './Attachments';
 import { Avatar } from './Avatar';
+import { Components } from './Components';
 import { Embeds } from './Embeds';
-import { Components, ForwardedMessage, PollView, Stickers } from './Extras';
-import { Icon } from './Icon';
+import { ForwardedMessage } from './Forwarded';
+import { Guard } from './Guard';
+import { Icon, type IconName } from './Icon';
 import { memo } from './memo';
+import { PollView } from './Poll';
 import { Reactions } from './Reactions';
-import { ReplyPreview } from './ReplyPreview';
+import { ReplyPreview, Starter } from './ReplyPreview';
+import { Stickers } from './Stickers';
+import { EditedMark, Time } from './Time';
+
+/** The first message of a thread. */
+const STARTER = 21;
 
 interface Props {
   message: Message;
@@ -21,8 +28,8 @@ interface Props {
 }
 
 export const MessageItem = memo(function MessageItem({ message, head, onJump }: Props): VNode {
-  const { author } = message;
-  const notice = isNotice(message) ? systemText(message) : null;
+  const { author, reply } = message;
+  const notice = isNotice(message);
   const time = timeOf(message.timestamp);
   return (
     <article
@@ -31,10 +38,14 @@ export const MessageItem = memo(function MessageItem({ message, head, onJump }: 
       tabIndex={-1}
       aria-label={`${author.displayName}, ${time}`}
     >
-      {message.reply && <ReplyPreview reply={message.reply} onJump={onJump} />}
+      {reply && message.type !== STARTER && (
+        <Guard of={reply}>
+          <ReplyPreview reply={reply} onJump={onJump} />
+        </Guard>
+      )}
       <div class="gutter">
         {notice ? (
-          <Icon name="arrow" />
+          <Icon name={iconOf(message)} />
         ) : head ? (
           <HeadAvatar message={message} />
         ) : (
@@ -42,19 +53,45 @@ export const MessageItem = memo(function MessageItem({ message, head, onJump }: 
         )}
       </div>
       <div class="body">
-        {head && !notice && <Byline message={message} />}
-        {notice ? (
-          <p class="system-text">
-            {notice} <Time iso={message.timestamp} />
-          </p>
-        ) : (
-          <Text message={message} />
-        )}
-        <Rest message={message} />
+        <Guard of={message}>
+          {head && !notice && <Byline message={message} />}
+          {notice ? <Notice message={message} /> : <Text message={message} />}
+        </Guard>
+        <Guard of={message}>
+          <Rest message={message} />
+        </Guard>
       </div>
     </article>
   );
 });
+
+/** The server says in `content` what happened. */
+function Notice({ message }: { message: Message }): VNode {
+  return (
+    <>
+      <div class="system-text">
+        <Markdown text={message.content || '[A message of the server]'} mentions={message.mentions} />{' '}
+        <Time iso={message.timestamp} />
+      </div>
+      {message.type === STARTER && message.reply && (
+        <Starter reply={message.reply} mentions={message.mentions} />
+      )}
+    </>
+  );
+}
+
+/** https://docs.discord.com/developers/resources/message#message-object-message-types */
+const ICONS: [IconName, number[]][] = [
+  ['pin', [6]],
+  ['announcement', [12]],
+  ['warn', [14, 16, 17, 24, 36, 37, 38, 39]],
+  ['thread', [18, STARTER]],
+  ['voice', [3, 27, 28, 29, 30, 31]],
+];
+
+function iconOf({ type = 0 }: Message): IconName {
+  return ICONS.find(([, types]) => types.includes(type))?.[0] ?? 'arrow';
+}
 
 function HeadAvatar({ message: { author } }: { message: Message }): VNode {
   return <Avatar id={author.id} name={author.displayName} url={author.avatar} />;
@@ -67,7 +104,12 @@ function Byline({ message }: { message: Message }): VNode {
       <span class="author" title={`@${author.username}`}>
         {author.displayName}
       </span>
-      {(author.bot || message.webhook) && <span class="tag">{message.webhook ? 'hook' : 'bot'}</span>}
+      {(author.bot || message.webhook) && <span class="tag">{message.webhook ? 'webhook' : 'bot'}</span>}
+      {message.crosspost && (
+        <span class="tag" title="From a channel that this one follows">
+          followed
+        </span>
+      )}
       <Time iso={message.timestamp} />
       {message.pinned && (
         <span class="pinned" title="Pinned">
@@ -79,46 +121,26 @@ function Byline({ message }: { message: Message }): VNode {
   );
 }
 
-function Time({ iso }: { iso: string }): VNode {
-  return (
-    <time class="time" dateTime={iso} title={momentOf(iso)}>
-      {timeOf(iso)}
-    </time>
-  );
-}
-
 function Text({ message }: { message: Message }): VNode | null {
   if (!message.content && !message.edited) return null;
   return (
     <div class="text">
       <Markdown text={message.content} mentions={message.mentions} jumbo />
-      {message.edited && (
-        <time
-          class="edited"
-          dateTime={message.editedTimestamp ?? undefined}
-          title={message.editedTimestamp ? `Edited ${momentOf(message.editedTimestamp)}` : undefined}
-        >
-          {message.editedTimestamp ? `edited ${timeOf(message.editedTimestamp)}` : 'edited'}
-        </time>
-      )}
+      {message.edited && <EditedMark iso={message.editedTimestamp} />}
     </div>
   );
 }
 
 /** What hangs below the text. */
 function Rest({ message }: { message: Message }): VNode {
-  const forwarded = forwardedOf(message);
-  const poll = pollOf(message);
+  const { content, mentions, forwarded, poll } = message;
   return (
     <>
       {forwarded && <ForwardedMessage forwarded={forwarded} />}
       <Attachments attachments={message.attachments} />
-      <Embeds embeds={message.embeds} mentions={message.mentions} />
-      <Components
-        lines={message.components ? componentsOf(message.components) : []}
-        mentions={message.mentions}
-      />
-      <Stickers stickers={stickersOf(message)} />
+      <Embeds embeds={message.embeds} mentions={mentions} text={content} />
+      <Components components={message.components} mentions={mentions} />
+      <Stickers stickers={message.stickers} />
       {poll && <PollView poll={poll} />}
       {message.threadId && (
         <a class="thread-link" href={`#/channel/${message.threadId}`}>

@@ -1,16 +1,16 @@
 // Reactions with their counts; this page shows them and can't add any.
 import type { VNode } from 'preact';
-import { useState } from 'preact/hooks';
-import { safeUrl } from '../markdown/parse';
-import type { Reaction } from '../protocol';
+import { type Emoji, listOf, type Reaction } from '../protocol';
+import { EmojiView } from './EmojiView';
 
 export function Reactions({ reactions }: { reactions: Reaction[] }): VNode | null {
-  if (reactions.length === 0) return null;
+  const shown = listOf(reactions);
+  if (shown.length === 0) return null;
   return (
     <ul class="reactions" aria-label="Reactions">
-      {reactions.map((reaction) => (
+      {shown.map((reaction) => (
         <li key={reaction.emoji} class="reaction">
-          <Emoji reaction={reaction} />
+          <EmojiView emoji={emojiOf(reaction)} />
           <span class="reaction-count">{reaction.count}</span>
         </li>
       ))}
@@ -18,10 +18,7 @@ export function Reactions({ reactions }: { reactions: Reaction[] }): VNode | nul
   );
 }
 
-function Emoji({ reaction }: { reaction: Reaction }): VNode {
-  const [broken, setBroken] = useState(false);
-  const source = safeUrl(reaction.url);
-  const label = reaction.url ? `:${reaction.emoji.split(':')[0]}:` : reaction.emoji;
-  if (!source || broken) return <span class={reaction.url ? 'emoji-name' : 'emoji'}>{label}</span>;
-  return <img src={source} alt={label} title={label} loading="lazy" onError={() => setBroken(true)} />;
+/** One of a server's own is written `name:id`. */
+function emojiOf({ emoji, url }: Reaction): Emoji {
+  return url ? { name: emoji?.split(':')[0] ?? '', url } : { name: emoji };
 }

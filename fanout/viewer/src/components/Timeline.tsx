@@ -1,8 +1,10 @@
 // The messages of a channel, oldest first. It keeps the reader's place: at the end it follows what arrives, and
 // elsewhere the first visible message stays where it is, whatever is added, removed or loaded around it.
+import { useComputed } from '@preact/signals';
 import type { VNode } from 'preact';
 import { useCallback, useEffect, useLayoutEffect, useMemo, useRef } from 'preact/hooks';
 import { dayKey, dayName } from '../format';
+import { ChannelNames } from '../markdown/Markdown';
 import type { Id } from '../protocol';
 import { type Row, rowsOf } from '../state/rows';
 import type { State } from '../state/store';
@@ -69,6 +71,8 @@ export function Timeline({ viewer, window: held, older, name }: Props): VNode {
     [viewer],
   );
   const rows = useMemo(() => rowsOf(held, dayKey), [held.messages, held.seen]);
+  const channels = useComputed(() => viewer.state.value.channels);
+  const names = useComputed(() => new Map(channels.value?.map((channel) => [channel.id, channel.name])));
   return (
     <div class="timeline">
       <div
@@ -85,7 +89,9 @@ export function Timeline({ viewer, window: held, older, name }: Props): VNode {
       >
         <div ref={inner} class="log-inner">
           <Beginning viewer={viewer} hasMore={held.hasMore} older={older} name={name} />
-          {rows.map((row) => rowElement(row, onJump))}
+          <ChannelNames.Provider value={names}>
+            {rows.map((row) => rowElement(row, onJump))}
+          </ChannelNames.Provider>
         </div>
       </div>
       {!held.following && <ToLatest unseen={unseenCount(held)} onClick={() => void toEnd()} />}

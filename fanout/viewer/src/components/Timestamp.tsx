@@ -4,7 +4,7 @@ import type { VNode } from 'preact';
 import { formatMoment, formatRelative } from '../format';
 
 /** Half a minute: the finest that a relative time is read with. */
-const now = signal(Date.now());
+export const now = signal(Date.now());
 setInterval(() => {
   now.value = Date.now();
 }, 30_000);

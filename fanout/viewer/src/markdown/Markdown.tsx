@@ -1,11 +1,13 @@
 // The tree of a message as elements. Text only ever becomes a text node; an address becomes a link or an image
 // only if it is http(s). An unknown kind of node shows its text.
-import type { ComponentChildren, VNode } from 'preact';
-import { useMemo, useState } from 'preact/hooks';
+import type { ReadonlySignal } from '@preact/signals';
+import { type ComponentChildren, createContext, type VNode } from 'preact';
+import { useContext, useMemo, useState } from 'preact/hooks';
+import { EmojiView, emojiLabel } from '../components/EmojiView';
 import { Timestamp } from '../components/Timestamp';
-import type { Mentions } from '../protocol';
+import type { Id, Mentions } from '../protocol';
 import { hashOfChannel } from '../route';
-import { isEmojiOnly, type ListItem, type Node, parse, safeUrl } from './parse';
+import { isEmojiOnly, type ListItem, type Node, parse, placeOf, safeUrl } from './parse';
 
 /** Discord's images of custom emoji, by id. */
 const EMOJI_HOST = 'https://cdn.discordapp.com/emojis';
@@ -16,31 +18,44 @@ interface Props {
   mentions?: Mentions | undefined;
   /** Whether a message of nothing but emoji shows them large. */
   jumbo?: boolean;
+  /** It is the label of a link, in which no other link stands. */
+  inLink?: boolean;
 }
 
-export function Markdown({ text, mentions, jumbo = false }: Props): VNode {
-  const nodes = useMemo(() => parse(text), [text]);
+/** The names of the channels that this viewer sees: for mentions whose names the message does not carry. */
+export const ChannelNames = createContext<ReadonlySignal<ReadonlyMap<Id, string>> | null>(null);
+
+/** What the nodes of one text are drawn with. */
+interface Scope {
+  mentions: Mentions;
+  inLink: boolean;
+  /** Under a spoiler nothing is fetched. */
+  isCovered: boolean;
+}
+
+export function Markdown({ text, mentions, jumbo = false, inLink = false }: Props): VNode {
+  const nodes = useMemo(() => parse(text, inLink), [text, inLink]);
   const large = jumbo && isEmojiOnly(nodes);
   return (
     <div class={large ? 'markdown jumbo' : 'markdown'} dir="auto">
-      {render(nodes, mentions ?? {})}
+      {render(nodes, { mentions: mentions ?? {}, inLink, isCovered: false })}
     </div>
   );
 }
 
-function render(content: Node['content'] | unknown, mentions: Mentions): ComponentChildren {
+function render(content: Node['content'] | unknown, scope: Scope): ComponentChildren {
   if (typeof content === 'string') return content;
   if (!Array.isArray(content)) return null;
   return content.map((node: Node, at) => {
     // The line break that ends a block is the block's own.
     const before: Node | undefined = content[at - 1];
     if (node.type === 'br' && before && BLOCKS.has(before.type)) return null;
-    return element(node, mentions);
+    return element(node, scope);
   });
 }
 
-function element(node: Node, mentions: Mentions): ComponentChildren {
-  const inner = () => render(node.content, mentions);
+function element(node: Node, scope: Scope): ComponentChildren {
+  const inner = () => render(node.content, scope);
   switch (node.type) {
     case 'strong':
       return <strong>{inner()}</strong>;
@@ -56,25 +71,29 @@ function element(node: Node, mentions: Mentions): ComponentChildren {
     case 'newline':
       return <br />;
     case 'spoiler':
-      return <Spoiler>{inner()}</Spoiler>;
+      return (
+        <Spoiler covered={render(node.content, { ...scope, isCovered: true })} isLinked={scope.inLink}>
+          {inner()}
+        </Spoiler>
+      );
     case 'url':
     case 'autolink':
     case 'link':
       return <Link target={node.target}>{inner()}</Link>;
     default:
-      return BLOCKS.has(node.type) ? block(node, mentions) : discord(node, mentions);
+      return BLOCKS.has(node.type) ? block(node, scope) : discord(node, scope);
   }
 }
 
-function block(node: Node, mentions: Mentions): ComponentChildren {
-  const inner = () => render(node.content, mentions);
+function block(node: Node, scope: Scope): ComponentChildren {
+  const inner = () => render(node.content, scope);
   switch (node.type) {
     case 'codeBlock':
       return <CodeBlock language={String(node.lang ?? '')} text={String(node.content ?? '')} />;
     case 'blockQuote':
       return <blockquote>{inner()}</blockquote>;
     case 'list':
-      return <List node={node} mentions={mentions} />;
+      return <List node={node} scope={scope} />;
     case 'heading':
       // The page has headings of its own: within a message they are lines of a size.
       return (
@@ -87,20 +106,21 @@ function block(node: Node, mentions: Mentions): ComponentChildren {
   }
 }
 
-function discord(node: Node, mentions: Mentions): ComponentChildren {
+function discord(node: Node, scope: Scope): ComponentChildren {
   const id = String(node.id ?? '');
+  const { mentions, inLink, isCovered } = scope;
   switch (node.type) {
     case 'user':
       return <span class="mention">@{mentions.users?.[id] ?? 'unknown user'}</span>;
     case 'role':
       return <span class="mention">@{mentions.roles?.[id] ?? 'unknown role'}</span>;
     case 'channel':
-      return <ChannelMention id={id} name={mentions.channels?.[id]} />;
+      return <ChannelMention id={id} name={mentions.channels?.[id]} inLink={inLink} />;
     case 'everyone':
     case 'here':
       return <span class="mention">@{node.type}</span>;
     case 'emoji':
-      return <CustomEmoji id={id} name={String(node.name)} animated={node.animated === true} />;
+      return isCovered ? emojiLabel(String(node.name)) : <CustomEmoji id={id} node={node} />;
     case 'twemoji':
       return <span class="emoji">{String(node.name)}</span>;
     case 'timestamp':
@@ -108,9 +128,9 @@ function discord(node: Node, mentions: Mentions): ComponentChildren {
     case 'slashCommand':
       return <span class="mention">/{String(node.fullName)}</span>;
     case 'guildNavigation':
-      return <span class="mention">{String(node.navigation ?? node.id)}</span>;
+      return <span class="mention">{placeOf(node)}</span>;
     default:
-      return render(node.content, mentions);
+      return render(node.content, scope);
   }
 }
 
@@ -124,38 +144,30 @@ function Link({ target, children }: { target: unknown; children: ComponentChildr
   );
 }
 
-function ChannelMention({ id, name }: { id: string; name: string | undefined }): VNode {
-  if (name === undefined) return <span class="mention">#unknown channel</span>;
+function ChannelMention({ id, name, inLink }: { id: Id; name: string | undefined; inLink: boolean }): VNode {
+  const own = useContext(ChannelNames)?.value.get(id);
+  const shown = name ?? own;
+  if (shown === undefined) return <span class="mention">#unknown channel</span>;
+  if (inLink) return <span class="mention">#{shown}</span>;
   return (
     <a class="mention" href={hashOfChannel(id)}>
-      #{name}
+      #{shown}
     </a>
   );
 }
 
-function CustomEmoji({ id, name, animated }: { id: string; name: string; animated: boolean }): VNode {
-  const [broken, setBroken] = useState(false);
-  const label = `:${name}:`;
-  if (broken || !/^\d{1,20}$/.test(id)) return <span class="emoji-name">{label}</span>;
-  const source = `${EMOJI_HOST}/${id}.${animated ? 'gif' : 'png'}`;
-  return (
-    <img
-      class="custom-emoji"
-      src={source}
-      alt={label}
-      title={label}
-      loading="lazy"
-      onError={() => setBroken(true)}
-    />
-  );
+function CustomEmoji({ id, node }: { id: Id; node: Node }): VNode {
+  const name = String(node.name);
+  if (!/^\d{1,20}$/.test(id)) return <span class="emoji-name">{emojiLabel(name)}</span>;
+  return <EmojiView emoji={{ name, url: `${EMOJI_HOST}/${id}.${node.animated === true ? 'gif' : 'png'}` }} />;
 }
 
-function List({ node, mentions }: { node: Node; mentions: Mentions }): VNode {
+function List({ node, scope }: { node: Node; scope: Scope }): VNode {
   const items = (Array.isArray(node.items) ? node.items : []) as ListItem[];
   const body = items.map((item) => (
     <li>
-      {render(item.content, mentions)}
-      {render(item.children, mentions)}
+      {render(item.content, scope)}
+      {render(item.children, scope)}
     </li>
   ));
   return node.ordered ? <ol start={Number(node.start)}>{body}</ol> : <ul>{body}</ul>;
@@ -178,9 +190,18 @@ function CodeBlock({ language, text }: { language: string; text: string }): VNod
   );
 }
 
+interface SpoilerProps {
+  /** What takes its place until it is opened. */
+  covered: ComponentChildren;
+  children: ComponentChildren;
+  /** A click on it would follow a link: it stays hidden. */
+  isLinked: boolean;
+}
+
 /** Hidden until asked for; hidden from screen readers and from selection too. */
-function Spoiler({ children }: { children: ComponentChildren }): VNode {
+function Spoiler({ covered, children, isLinked }: SpoilerProps): VNode {
   const [open, setOpen] = useState(false);
+  if (isLinked) return <span>▇▇▇</span>;
   if (open) return <span class="spoiler open">{children}</span>;
   const reveal = (event: Event) => {
     event.preventDefault();
@@ -200,7 +221,7 @@ function Spoiler({ children }: { children: ComponentChildren }): VNode {
       onKeyDown={onKeyDown}
     >
       <span class="spoiler-text" inert>
-        {children}
+        {covered}
       </span>
     </span>
   );

@@ -1,6 +1,7 @@
 // Discord's markdown to a tree: the parser's rules, with lists, bounded links, and a limit on what is parsed.
 // The tree is data; `Markdown.tsx` alone decides what becomes of it.
 import { rulesExtended, SimpleMarkdown } from 'discord-markdown-parser';
+import { formatMoment } from '../format';
 
 export interface Node {
   type: string;
@@ -144,10 +145,12 @@ const parser = SimpleMarkdown.parserFor({
   guildNavigation,
 });
 
-export function parse(text: string): Node[] {
+/** Within a link, if it is the label of one. */
+export function parse(text: unknown, inLink = false): Node[] {
+  if (typeof text !== 'string') return [];
   if (text.length > LENGTH_MAX) return [{ type: 'text', content: text }];
   try {
-    return parser(text, { inline: true });
+    return parser(text, { inline: true, inLink });
   } catch {
     // A rule that fails must not take the message with it.
     return [{ type: 'text', content: text }];
@@ -165,6 +168,77 @@ export function isEmojiOnly(nodes: readonly Node[]): boolean {
     else return false;
   }
   return count > 0 && count <= JUMBO_MAX;
+}
+
+/** The addresses that stand in spoilers. */
+export function coveredUrls(text: unknown): Set<string | null> {
+  const found = new Set<string | null>();
+  if (typeof text === 'string' && text.includes('||')) addCovered(parse(text), false, found);
+  return found;
+}
+
+function addCovered(content: Node['content'], isCovered: boolean, found: Set<string | null>): void {
+  if (!Array.isArray(content)) return;
+  for (const node of content) {
+    const url = isCovered && safeUrl(node.target);
+    if (url) found.add(url);
+    addCovered(node.content, isCovered || node.type === 'spoiler', found);
+  }
+}
+
+/** The words of a preview, without their marks: a spoiler stays covered, a mention shows that somebody is meant. */
+export function plain(nodes: Node['content']): string {
+  if (typeof nodes === 'string') return nodes;
+  return (nodes ?? [])
+    .map((node) => plainNode(node))
+    .join('')
+    .replace(/\s+/g, ' ');
+}
+
+function plainNode(node: Node): string {
+  switch (node.type) {
+    case 'spoiler':
+      return '▇▇▇';
+    case 'br':
+      return ' ';
+    case 'emoji':
+      return `:${node.name}:`;
+    case 'twemoji':
+      return String(node.name);
+    case 'user':
+    case 'role':
+      return '@…';
+    case 'channel':
+      return '#…';
+    case 'everyone':
+    case 'here':
+      return `@${node.type}`;
+    case 'slashCommand':
+      return `/${node.fullName}`;
+    case 'timestamp':
+      return formatMoment(new Date(Number(node.timestamp) * 1000), 'f');
+    case 'guildNavigation':
+      return placeOf(node);
+    case 'list':
+      return ((node.items ?? []) as ListItem[])
+        .map((item) => `${plain(item.content)} ${plain(item.children)}`)
+        .join(' ');
+    default:
+      return plain(node.content);
+  }
+}
+
+/** Places of a server that `<id:…>` leads to, as Discord names them. */
+const PLACES: Record<string, string> = {
+  customize: 'Channels & Roles',
+  browse: 'Browse Channels',
+  guide: 'Server Guide',
+  'linked-roles': 'Linked Roles',
+};
+
+export function placeOf(node: Node): string {
+  const place = String(node.navigation ?? node.id);
+  return PLACES[place] ?? place;
 }
 
 /** An address that may become a link: http and https alone. */

@@ -31,6 +31,8 @@ function isFirstUnseen({ seen }: MessageWindow, previous: Message, message: Mess
 
 function startsGroup(previous: Message, message: Message): boolean {
   if (message.reply || isNotice(message) || isNotice(previous)) return true;
+  // The heading carries these marks.
+  if (message.pinned || message.crosspost) return true;
   if (previous.author.id !== message.author.id) return true;
   if (previous.author.displayName !== message.author.displayName) return true;
   return Date.parse(message.timestamp) - Date.parse(previous.timestamp) > GROUP_MS;
