@@ -155,12 +155,14 @@ impl Hub {
         before: Option<MessageId>,
         limit: u32,
     ) -> Option<History> {
-        let mut history = self.read(channel, before, limit).await?;
+        // On the heap: what asks a database is large, and here it may be asked twice.
+        let read = || Box::pin(self.read(channel, before, limit));
+        let mut history = read().await?;
         let fills = &self.library.fills;
         if !history.messages.has_more && fills.is_wanted(channel) {
             match fills.fill(channel).await {
                 Filled::With(0) => {}
-                Filled::With(_) => history = self.read(channel, before, limit).await?,
+                Filled::With(_) => history = read().await?,
                 Filled::NotYet => history.is_partial = true,
             }
         }

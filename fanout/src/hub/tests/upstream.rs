@@ -186,7 +186,7 @@ async fn a_slow_filling_keeps_nobody_waiting_for_long_and_is_there_at_a_later_lo
         let viewer = bench.watch(2, TEXT).await;
         let channel = ChannelId::new(TEXT).unwrap();
         let store = &bench.hub.library.store;
-        while !store.is_filled(channel).await.unwrap() {
+        while !Box::pin(store.is_filled(channel)).await.unwrap() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         bench.hub.library.fills.forget_asked();
