@@ -52,3 +52,18 @@ impl Event {
         }
     }
 }
+
+impl Channel {
+    /// What is left of a known channel after a snapshot of its guild. It lists active threads alone
+    /// (<https://docs.discord.com/developers/topics/threads>): an archived one that it leaves out is there still, as
+    /// long as it lists the thread's channel, but who its members are nobody knows any more.
+    #[must_use]
+    pub fn after_snapshot(self, lists: impl Fn(u64) -> bool) -> Option<Self> {
+        let is_thread = (10..=12).contains(&self.kind);
+        let is_there = self.parent_id.is_some_and(&lists) && !lists(self.id);
+        (is_thread && self.archived && is_there).then(|| Self {
+            thread_members: Vec::new(),
+            ..self
+        })
+    }
+}

@@ -242,10 +242,16 @@ impl GuildView {
     /// Puts the snapshot of this version in place; false if there is none, or if a part of it is missing.
     pub(super) fn swap(&mut self, version: &str) -> bool {
         let whole = |p: &Pending| p.version == version && p.is_whole();
-        let Some(pending) = self.pending.take().filter(whole) else {
+        let Some(mut pending) = self.pending.take().filter(whole) else {
             tracing::warn!(guild = self.guild.id, "a snapshot of a guild was not whole");
             return false;
         };
+        let lists = |id| pending.channels.contains_key(&id);
+        let known = std::mem::take(&mut self.channels).into_iter();
+        let kept: Vec<_> = known
+            .filter_map(|(id, channel)| Some((id, channel.after_snapshot(lists)?)))
+            .collect();
+        pending.channels.extend(kept);
         self.guild = pending.guild;
         self.roles = pending.roles;
         self.channels = pending.channels;

@@ -76,6 +76,24 @@ fn snapshot(version: &str, channels: Vec<Channel>, announced: u32) -> [Event; 3]
 }
 
 #[test]
+fn an_archived_thread_outlives_a_snapshot_as_its_channel_does() {
+    let archived = Channel {
+        archived: true,
+        ..thread(310, 11, 300)
+    };
+    let channels = vec![channel(300, 0), archived, thread(311, 11, 300)];
+    let mut guild = plain(VIEW, channels);
+    for event in snapshot("a", vec![channel(300, 0)], 1) {
+        guild.apply(guild_id(), &event);
+    }
+    assert!(sees(&guild, MEMBER, 310) && !sees(&guild, MEMBER, 311));
+    for event in snapshot("b", vec![channel(301, 0)], 1) {
+        guild.apply(guild_id(), &event);
+    }
+    assert!(!sees(&guild, MEMBER, 310));
+}
+
+#[test]
 fn a_snapshot_takes_hold_at_its_end_and_only_whole() {
     let mut guild = plain(VIEW, vec![channel(300, 0)]);
     let [begin, part, end] = snapshot("a", vec![channel(301, 0)], 1);

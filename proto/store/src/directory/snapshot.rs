@@ -4,8 +4,10 @@
 //! be restarted between two of them. Parts of another version are ignored, and a snapshot that lacks
 //! something changes nothing: half a snapshot would remove the other half's channels.
 
+use std::collections::HashSet;
+
 use prost::Message as _;
-use proto::event::{Guild, GuildSnapshotBegin, GuildSnapshotEnd, GuildSnapshotPart};
+use proto::event::{Channel, Guild, GuildSnapshotBegin, GuildSnapshotEnd, GuildSnapshotPart};
 use proto::id::GuildId;
 
 use super::{change, decode};
@@ -141,6 +143,7 @@ async fn replace(
     whole: &GuildSnapshotPart,
     guard: Guard,
 ) -> Result<(), StoreError> {
+    let kept = archived_threads(connection, guild, whole).await?;
     let statements = [
         "DELETE FROM roles WHERE guild_id = ?",
         "DELETE FROM channels WHERE guild_id = ?",
@@ -155,11 +158,30 @@ async fn replace(
     for role in &whole.roles {
         change::upsert_role(connection, guild, role, guard).await?;
     }
-    for channel in &whole.channels {
+    for channel in whole.channels.iter().chain(&kept) {
         change::upsert_channel(connection, guild, channel, guard).await?;
     }
     for member in &whole.members {
         change::upsert_member(connection, guild, member, guard).await?;
     }
     Ok(())
+}
+
+/// Threads that are known and archived, which a snapshot does not list.
+async fn archived_threads(
+    connection: &mut Connection,
+    guild: GuildId,
+    whole: &GuildSnapshotPart,
+) -> Result<Vec<Channel>, StoreError> {
+    let threads = "SELECT body FROM channels WHERE guild_id = ? AND kind IN (10, 11, 12)";
+    let bodies: Vec<(Vec<u8>,)> = query(threads)
+        .bind(guild.sql())
+        .fetch_all(connection)
+        .await?;
+    let listed: HashSet<u64> = whole.channels.iter().map(|channel| channel.id).collect();
+    let threads = bodies.into_iter().map(|(body,)| decode("channels", body));
+    let threads: Vec<Channel> = threads.collect::<Result<_, _>>()?;
+    let lists = |id| listed.contains(&id);
+    let kept = threads.into_iter();
+    Ok(kept.filter_map(|one| one.after_snapshot(lists)).collect())
 }

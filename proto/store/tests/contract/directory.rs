@@ -1,6 +1,6 @@
 //! The directory: what each event does to it, and snapshots that come in parts.
 
-use proto::event::{Event, Overwrite};
+use proto::event::{Channel, Event, Overwrite};
 use store::GuildDirectory;
 
 use crate::events::{
@@ -19,6 +19,7 @@ on_every_home! {
     a_snapshot_that_has_ended_does_not_end_again fails_on SnapshotsAreNeverForgotten,
     a_snapshot_that_lacks_a_part_changes_nothing fails_on CountsAreIgnored,
     a_snapshot_that_begins_again_starts_empty fails_on SnapshotsAreNeverForgotten,
+    an_archived_thread_outlives_a_snapshot_as_its_channel_does fails_on ThreadsAreNeverArchived,
     events_replace_what_they_name fails_on TheFirstStateStays,
     every_field_of_a_directory_survives fails_on BodiesAreCut,
     deleting_a_channel_takes_its_threads_along fails_on PrivateThreadsOutliveTheirChannel,
@@ -161,6 +162,34 @@ async fn a_snapshot_that_begins_again_starts_empty(home: &Home) {
     archive.write(&[begin(), part()]).await;
     archive.write(&[begin(), part(), end("v")]).await;
     assert_eq!(only_guild(&archive.store).await.roles, [role(1, 1)]);
+}
+
+async fn an_archived_thread_outlives_a_snapshot_as_its_channel_does(home: &Home) {
+    let mut archive = home.archive().await;
+    let thread = |id, archived, parent| Channel {
+        archived,
+        thread_members: vec![2],
+        ..channel(id, PRIVATE_THREAD, Some(parent))
+    };
+    let threads = [
+        thread(21, true, 11),
+        thread(22, false, 11),
+        thread(23, true, 12),
+        thread(24, true, 11),
+    ];
+    archive.write(&threads.clone().map(channel_upserted)).await;
+    // The last is active again.
+    let listed = [channel(11, TEXT, None), thread(24, false, 11)];
+    archive.write(&snapshot("v", &[], &listed, &[])).await;
+    let guild = only_guild(&archive.store).await;
+    let kept: Vec<_> = guild
+        .channels
+        .iter()
+        .map(|one| (one.id, one.archived))
+        .collect();
+    assert_eq!(kept, [(11, false), (21, true), (24, false)]);
+    let archived = guild.channels.iter().find(|one| one.id == 21).unwrap();
+    assert_eq!(archived.thread_members, [0; 0], "nobody knows any more");
 }
 
 async fn events_replace_what_they_name(home: &Home) {

@@ -43,6 +43,7 @@ pub(crate) enum Defect {
     VersionsAreIgnored,
     CountsAreIgnored,
     NobodyLeavesAThread,
+    ThreadsAreNeverArchived,
     CreationsReplace,
     BatchesAreFoldedBackwards,
     RepetitionsAreRenumbered,
@@ -228,6 +229,9 @@ impl Defect {
             (Self::VersionsAreIgnored, Event::GuildSnapshotEnd(end)) => end.version.clear(),
             (Self::NobodyLeavesAThread, Event::ThreadMembersChanged(changed)) => {
                 changed.removed.clear();
+            }
+            (Self::ThreadsAreNeverArchived, Event::ChannelUpserted(channel)) => {
+                channel.archived = false;
             }
             (Self::CreationsReplace, Event::MessageCreated(message)) => {
                 opened.event = Event::MessageUpdated(std::mem::take(message));
