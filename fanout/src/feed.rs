@@ -70,6 +70,8 @@ pub struct DirectoryEvent {
     pub guild: GuildId,
     /// What changed.
     pub event: proto::event::Event,
+    /// When ingest read it, in milliseconds since 1970.
+    pub received_ms: i64,
 }
 
 /// What workers ask.
@@ -232,6 +234,7 @@ impl Feed {
             sequence: stored.sequence,
             guild: opened.guild,
             event: opened.event,
+            received_ms: opened.received_ms,
         }));
         self.send_all(&item).await;
     }

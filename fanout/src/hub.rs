@@ -5,7 +5,7 @@
 //! as it is then, and access is decided again.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,6 +33,7 @@ use crate::transport::Link;
 pub use line::Waiting;
 use reactions::Place;
 pub use recovering::Arrival;
+use since::Since;
 use standing::Standings;
 use turns::{TURN_TIME_MAX, Turns};
 
@@ -47,6 +48,7 @@ mod reactions;
 mod recovering;
 mod resuming;
 mod review;
+mod since;
 mod standing;
 #[cfg(test)]
 mod tests;
@@ -110,8 +112,8 @@ struct State {
     counts: Paced<ChannelId, ()>,
     /// Channels that are to be shown otherwise.
     updated: BTreeSet<ChannelId>,
-    /// Who may have to be sent another list.
-    unlisted: BTreeSet<ViewerKey>,
+    /// Who may have to be sent another list, and since when that is waited for.
+    unlisted: BTreeMap<ViewerKey, Since>,
     /// Users who are to be asked about.
     unverified: BTreeSet<UserId>,
     /// Who has joined or left something that is not written down.
@@ -162,7 +164,7 @@ impl Hub {
                 unstated: BTreeSet::new(),
                 counts: Paced::new(counts::SPACING),
                 updated: BTreeSet::new(),
-                unlisted: BTreeSet::new(),
+                unlisted: BTreeMap::new(),
                 unverified: BTreeSet::new(),
                 unkept: BTreeSet::new(),
                 standings: Standings::default(),
@@ -247,7 +249,7 @@ impl Hub {
                 if matches!(event.event, Event::GuildSnapshotEnd(_)) {
                     self.unverify(state, event.guild);
                 }
-                self.on_change(state, change);
+                self.on_change(state, change, Since::frame(event.received_ms));
             }
             Item::Reached(ticket, position) => {
                 state.position.sequence = state.position.sequence.max(position);

@@ -42,6 +42,10 @@ pub struct Instance {
     pub audience: Audience,
     /// From Discord's frame in ingest to the members' queues.
     pub feed_delay: Histogram,
+    /// From Discord's frame in ingest until a socket was out of a channel, and `channel_left` in its queue.
+    pub revocation: Histogram,
+    /// From Discord's frame in ingest to the changed `channels_list` in a socket's queue.
+    pub list_delay: Histogram,
     /// How joins were answered.
     pub joins: Arc<Joins>,
     workers: Mutex<Vec<Arc<Worker>>>,
@@ -163,6 +167,20 @@ impl Instance {
     /// Somebody here watches the channel.
     pub fn is_watched(&self, channel: ChannelId) -> bool {
         self.audience.is_watched(channel)
+    }
+
+    /// A socket is out of a channel that was taken from it by a frame of Discord's so long ago.
+    pub fn on_put_out(&self, delay: Option<Duration>) {
+        if let Some(delay) = delay {
+            self.revocation.observe(delay);
+        }
+    }
+
+    /// A socket has the list that a frame of Discord's changed so long ago.
+    pub fn on_listed(&self, delay: Option<Duration>) {
+        if let Some(delay) = delay {
+            self.list_delay.observe(delay);
+        }
     }
 
     /// Counts deliveries of what is no event of the stream by itself.

@@ -47,6 +47,7 @@ impl Parts {
     pub(crate) fn collect(&self, scrape: &mut Scrape<'_>) {
         links(&self.instance, scrape);
         events(&self.instance, scrape);
+        accesses(&self.instance, scrape);
         states(&self.instance, scrape);
         following(&self.feed, scrape);
         limits(&self.limits, scrape);
@@ -121,6 +122,20 @@ fn events(instance: &Instance, scrape: &mut Scrape<'_>) {
         "discord_stream_feed_delay_seconds",
         "From Discord's frame in ingest to the members' queues, one observation a worker and event",
         &instance.feed_delay,
+    );
+}
+
+/// Changes of access, one observation a socket.
+fn accesses(instance: &Instance, scrape: &mut Scrape<'_>) {
+    scrape.histogram(
+        "discord_stream_revocation_seconds",
+        "From Discord's frame in ingest until a socket is out of a channel and channel_left is in its queue",
+        &instance.revocation,
+    );
+    scrape.histogram(
+        "discord_stream_list_delay_seconds",
+        "From Discord's frame in ingest to the changed channels_list in a socket's queue",
+        &instance.list_delay,
     );
 }
 

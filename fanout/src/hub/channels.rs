@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::joining::unavailable;
+use super::since::Since;
 use super::{Hub, State, Turns};
 use crate::access::{Change, Grant, Place};
 use crate::frames::{Frames, json};
@@ -52,16 +53,21 @@ impl Hub {
 
     /// An event has changed what somebody sees: who no longer sees a channel is out of it before anything
     /// later is delivered; the new lists follow in [`Self::send_lists`], one for many changes.
-    pub(super) fn on_change(&self, state: &mut State, change: Change) {
+    pub(super) fn on_change(&self, state: &mut State, change: Change, since: Since) {
         let hidden = state.hidden_by(change);
         for (key, channel) in hidden {
-            self.put_out(state, key, channel);
+            self.put_out(state, key, channel, since);
         }
-        let shown = state.shown_by(change);
-        if !shown.is_empty() {
-            state.unlisted.extend(shown);
-            self.unlisted.notify_one();
+        for key in state.shown_by(change) {
+            self.unlist(state, key, since);
         }
+    }
+
+    /// A viewer may have to be sent another list.
+    pub(super) fn unlist(&self, state: &mut State, key: ViewerKey, since: Since) {
+        let waiting = state.unlisted.entry(key).or_insert(since);
+        *waiting = waiting.or_before(since);
+        self.unlisted.notify_one();
     }
 
     /// Sends the lists that have changed, a few at a time: other rooms, joins and pings go between.
@@ -79,11 +85,23 @@ impl Hub {
 
     fn list_next(&self) -> bool {
         let state = &mut *self.state.borrow_mut();
-        let next = state.unlisted.pop_first();
-        next.map(|key| state.list_if_new(key)).is_some()
+        let Some((key, since)) = state.unlisted.pop_first() else {
+            return false;
+        };
+        if state.list_if_new(key) {
+            self.instance.on_listed(since.elapsed());
+        }
+        true
     }
 
-    pub(super) fn put_out(&self, state: &mut State, key: ViewerKey, channel: ChannelId) {
+    /// A viewer is out of a channel, and told so.
+    pub(super) fn put_out(
+        &self,
+        state: &mut State,
+        key: ViewerKey,
+        channel: ChannelId,
+        since: Since,
+    ) {
         if let Some(room) = state.rooms.get_mut(&channel) {
             room.leave(key);
         }
@@ -93,6 +111,7 @@ impl Hub {
         {
             self.instance.on_left(channel, viewer.watcher());
             viewer.link.emit("channel_left", &left);
+            self.instance.on_put_out(since.elapsed());
             self.touch(state, key);
         }
     }
@@ -180,15 +199,17 @@ impl State {
         }
     }
 
-    fn list_if_new(&mut self, key: ViewerKey) {
+    /// True if the list is another one than the viewer had.
+    fn list_if_new(&mut self, key: ViewerKey) -> bool {
         let Some(list) = self.channel_list(key) else {
-            return;
+            return false;
         };
-        if let Some(viewer) = self.viewers.get_mut(&key)
-            && viewer.is_news(&list)
-        {
-            emit_list(&viewer.link, &list);
-        }
+        let viewer = self.viewers.get_mut(&key);
+        let Some(viewer) = viewer.and_then(|viewer| viewer.is_news(&list).then_some(viewer)) else {
+            return false;
+        };
+        emit_list(&viewer.link, &list);
+        true
     }
 
     fn send_list(&mut self, key: ViewerKey, list: &RawValue) {

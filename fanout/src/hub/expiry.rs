@@ -6,6 +6,7 @@ use std::time::Duration;
 use runtime::time::now_ms;
 use serde::Serialize;
 
+use super::since::Since;
 use super::{Hub, State};
 use crate::auth::{AuthError, Principal};
 use crate::request::Refusal;
@@ -52,10 +53,9 @@ impl Hub {
         reply.done(&Refreshed { success: true });
         self.rename_session(state, key);
         for channel in state.hidden_of(key) {
-            self.put_out(state, key, channel);
+            self.put_out(state, key, channel, Since::no_frame());
         }
-        state.unlisted.insert(key);
-        self.unlisted.notify_one();
+        self.unlist(state, key, Since::no_frame());
     }
 
     /// Tokens were taken back: whoever is here by one of them goes, for good.

@@ -14,6 +14,7 @@ use proto::{GuildId, UserId, subject};
 use runtime::time::now_ms;
 use tokio::time::Instant;
 
+use super::since::Since;
 use super::{Hub, State};
 use crate::access::{Change, Grant};
 
@@ -88,7 +89,7 @@ impl Hub {
             (reply.recheck_after_ms > 0).then_some(Duration::from_millis(reply.recheck_after_ms));
         for guild in answers.filter_map(|answer| GuildId::new(answer.guild_id)) {
             if state.standings.verify(user, guild, holds, Instant::now()) {
-                self.on_change(state, Change::Member(guild, user));
+                self.on_change(state, Change::Member(guild, user), Since::no_frame());
             }
         }
         reply.answers.iter().all(is_settled)

@@ -8,6 +8,7 @@ use proto::{GuildId, UserId};
 use runtime::time::now_ms;
 use tokio::time::Instant;
 
+use super::since::Since;
 use super::{Hub, State, Turns};
 use crate::access::{Change, Grant};
 use crate::session::ViewerKey;
@@ -72,8 +73,7 @@ impl Hub {
             until.is_some_and(|until| ended.contains(&until))
         });
         if is_free_again {
-            state.unlisted.insert(key);
-            self.unlisted.notify_one();
+            self.unlist(state, key, Since::no_frame());
         }
         if state.standings.has_due(user, moment.now) {
             state.unverified.insert(user);
@@ -102,7 +102,7 @@ impl Hub {
                 }
                 state.unverified.insert(user);
                 self.unverified.notify_one();
-                self.on_change(state, Change::Member(*guild, user));
+                self.on_change(state, Change::Member(*guild, user), Since::no_frame());
             }
         }
         lapsed

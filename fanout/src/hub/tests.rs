@@ -1,5 +1,6 @@
 //! A whole hub over a running feed: what viewers are sent, as events come and viewers ask.
 
+mod access;
 mod bench;
 mod channels;
 mod counts;

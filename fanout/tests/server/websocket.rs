@@ -26,6 +26,33 @@ async fn a_viewer_reads_a_channel_and_what_is_posted_to_it() {
 }
 
 #[tokio::test]
+async fn a_viewer_is_out_of_a_hidden_channel_and_told_nothing_more_of_it() {
+    let node = Node::start().await;
+    let mut ws = node.ws(MEMBER).await;
+    ws.join(TEXT, None).await;
+    ws.until_ack(1).await;
+    node.say(TEXT, 1, "before").await;
+    ws.until_event("message").await;
+    node.hide(TEXT).await;
+    node.say(TEXT, 2, "after").await;
+    let left = ws.until_event("channel_left").await;
+    let told = json!({ "channelId": TEXT.to_string(), "reason": "access_revoked" });
+    assert_eq!(left["data"], told);
+    let list = ws.until_event("channels_list").await;
+    assert!(!list["data"].to_string().contains(&TEXT.to_string()));
+    ws.join(TEXT, None).await;
+    // All that came until then.
+    let refused = loop {
+        let message = ws.next().await.unwrap();
+        assert!(!message.to_string().contains("after"), "{message}");
+        if message["ack"] == 1 {
+            break message["data"].clone();
+        }
+    };
+    assert_eq!(refused["code"], "FORBIDDEN");
+}
+
+#[tokio::test]
 async fn the_authorization_header_serves_in_place_of_the_first_message() {
     let node = Node::start().await;
     let header = format!("Bearer {}", node.token(MEMBER));
