@@ -36,6 +36,8 @@ pub(crate) enum Defect {
     TheFirstLoginStays,
     EmptyLoginsAreDropped,
     PruningTakesAll,
+    RemovalsAreForgotten,
+    RemovalsAreOfAllTime,
     // In what is handed to it.
     VersionsAreIgnored,
     CountsAreIgnored,
@@ -179,6 +181,14 @@ impl Defect {
             Self::EmptyLoginsAreDropped => {
                 "CREATE TRIGGER IF NOT EXISTS defect AFTER UPDATE ON login_guilds \
                  WHEN NEW.guilds = '' BEGIN DELETE FROM login_guilds; END"
+            }
+            Self::RemovalsAreForgotten => {
+                "CREATE TRIGGER IF NOT EXISTS defect AFTER INSERT ON removals \
+                 BEGIN DELETE FROM removals; END"
+            }
+            Self::RemovalsAreOfAllTime => {
+                "CREATE TRIGGER IF NOT EXISTS defect AFTER INSERT ON removals \
+                 BEGIN UPDATE removals SET guard = 9223372036854775807; END"
             }
             Self::PruningTakesAll => {
                 "CREATE TRIGGER IF NOT EXISTS defect AFTER DELETE ON messages \
