@@ -6,10 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use broker::{Broker, Freshness};
+use broker::{Broker, Freshness, Stored};
 use proto::envelope::Opened;
 use proto::event::{Event, Message, Reaction};
-use proto::{ChannelId, MessageId, Subject};
+use proto::{ChannelId, Identity, MessageId, Subject};
 use store::Store;
 
 use crate::offset::Offset;
@@ -30,6 +30,9 @@ const READ_EVENTS: usize = 500;
 pub struct Messages {
     by_id: BTreeMap<u64, Message>,
     deleted: BTreeSet<u64>,
+    /// The message of another channel that this thread began at, once it is deleted. Kept apart: among those that are
+    /// deleted here it would be the oldest, and the first that is forgotten.
+    deleted_start: Option<u64>,
     /// The oldest message that was read, deleted or not: where an older page begins.
     oldest: Option<u64>,
     /// There are older ones.
@@ -69,7 +72,7 @@ pub struct History {
 }
 
 /// Reads the newest `limit` messages of a channel (those before a message, if one is named), complete to
-/// `target` at least.
+/// `target` at least. `parent` is the channel that a thread is in, whose message it may quote.
 ///
 /// # Errors
 /// The database or the broker is away, or slower than 3 s.
@@ -77,11 +80,20 @@ pub async fn read(
     store: &Store,
     broker: &dyn Broker,
     channel: ChannelId,
+    parent: Option<ChannelId>,
     before: Option<MessageId>,
     limit: u32,
     target: Offset,
 ) -> Result<History, NoPage> {
-    let reading = read_unbounded(store, broker, channel, before, limit, target);
+    let reading = async {
+        let mut history = read_unbounded(store, broker, channel, before, limit, target).await?;
+        if let (Some(parent), Some(start)) = (parent, MessageId::new(channel.get()))
+            && start_is_deleted(store, broker, parent, start, &history).await?
+        {
+            history.messages.on_start_deleted(start.get());
+        }
+        Ok(history)
+    };
     let read = tokio::time::timeout(PAGE_TIME_MAX, reading).await;
     read.map_err(|_| NoPage::Late)?
 }
@@ -110,32 +122,67 @@ async fn read_unbounded(
             return Err(NoPage::Generation);
         }
     }
-    while history.complete_to < target.sequence {
-        let read = broker
-            .read(
-                history.complete_to + 1,
-                Some(Subject::Channel(channel)),
-                READ_EVENTS,
-                Freshness::Any,
-            )
-            .await;
-        let Ok(catchup) = read else {
+    let (after, until) = (history.complete_to, target.sequence);
+    let messages = &mut history.messages;
+    let complete_to = follow(broker, channel, after, until, |stored| {
+        if let Ok(opened) = Opened::decode(stored.payload.clone()) {
+            messages.apply_before(&opened.event, before);
+        }
+    });
+    history.complete_to = complete_to.await;
+    Ok(history)
+}
+
+/// Shows the events of a channel after a sequence and up to another at least; tells how far they are complete.
+async fn follow(
+    broker: &dyn Broker,
+    channel: ChannelId,
+    after: u64,
+    until: u64,
+    mut show: impl FnMut(&Stored),
+) -> u64 {
+    let mut complete_to = after;
+    while complete_to < until {
+        let subject = Some(Subject::Channel(channel));
+        let read = broker.read(complete_to + 1, subject, READ_EVENTS, Freshness::Any);
+        let Ok(catchup) = read.await else {
             tokio::time::sleep(PAUSE).await;
             continue;
         };
-        for stored in &catchup.events {
-            let Ok(opened) = Opened::decode(stored.payload.clone()) else {
-                continue;
-            };
-            history.messages.apply_before(&opened.event, before);
-        }
-        if catchup.complete_to <= history.complete_to {
+        catchup.events.iter().for_each(&mut show);
+        if catchup.complete_to <= complete_to {
             // A replica that is behind: it will come on.
             tokio::time::sleep(PAUSE).await;
         }
-        history.complete_to = history.complete_to.max(catchup.complete_to);
+        complete_to = complete_to.max(catchup.complete_to);
     }
-    Ok(history)
+    complete_to
+}
+
+/// Whether the message that a thread began at is deleted: its events are its own channel's, and SQL may be behind.
+async fn start_is_deleted(
+    store: &Store,
+    broker: &dyn Broker,
+    parent: ChannelId,
+    start: MessageId,
+    thread: &History,
+) -> Result<bool, NoPage> {
+    let position = store.position().await?;
+    if store.is_deleted(start).await? {
+        return Ok(true);
+    }
+    let mut is_deleted = false;
+    follow(
+        broker,
+        parent,
+        position.sequence,
+        thread.complete_to,
+        |stored| {
+            is_deleted |= Identity::deleted(&stored.identity) == Some(start);
+        },
+    )
+    .await;
+    Ok(is_deleted)
 }
 
 impl Messages {
@@ -149,6 +196,7 @@ impl Messages {
             oldest: by_id.first_key_value().map(|(id, _)| *id),
             by_id,
             deleted: BTreeSet::new(),
+            deleted_start: None,
             has_more,
         }
     }
@@ -196,8 +244,18 @@ impl Messages {
     /// whoever handed over the message as it is here.
     pub fn quotes_deleted(&self, message: &Message) -> bool {
         let blanked = self.get(message.id).and_then(preview::blanked);
-        preview::quoted(message)
-            .is_some_and(|original| self.deleted.contains(&original) || blanked == Some(original))
+        preview::quoted(message).is_some_and(|original| {
+            let gone = [blanked, self.deleted_start];
+            self.deleted.contains(&original) || gone.contains(&Some(original))
+        })
+    }
+
+    /// The message of another channel that this thread began at was deleted: it is no longer quoted.
+    pub fn on_start_deleted(&mut self, message: u64) {
+        self.deleted_start = Some(message);
+        for reply in self.by_id.values_mut() {
+            preview::blank(reply, |original| original == message);
+        }
     }
 
     /// Applies an event of the channel.
@@ -210,8 +268,9 @@ impl Messages {
                 // Below the oldest there may be others that are not here: it is theirs to be paged to.
                 let oldest = self.by_id.first_key_value().map_or(0, |(id, _)| *id);
                 if !self.has_more || message.id > oldest {
+                    let quotes_deleted = self.quotes_deleted(message);
                     let mut message = message.clone();
-                    preview::blank(&mut message, |original| self.deleted.contains(&original));
+                    preview::blank(&mut message, |_| quotes_deleted);
                     self.by_id.insert(message.id, message);
                 }
             }

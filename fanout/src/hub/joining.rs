@@ -155,7 +155,9 @@ impl Hub {
         limit: u32,
     ) -> Option<History> {
         let target = self.feed.position();
-        let read = history::read(&self.store, &*self.broker, channel, before, limit, target).await;
+        let parent = self.state.borrow().directory.parent_of_thread(channel);
+        let (store, broker) = (&self.store, &*self.broker);
+        let read = history::read(store, broker, channel, parent, before, limit, target).await;
         let read = read.inspect_err(|error| tracing::warn!(%error, "a page could not be read"));
         let history = read.ok()?;
         if history.complete_to > self.position().sequence {

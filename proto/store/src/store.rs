@@ -175,6 +175,18 @@ impl Store {
         .await
     }
 
+    /// Whether a message is known to be deleted, in whichever channel.
+    ///
+    /// # Errors
+    /// [`StoreError::Away`] where the database does not answer.
+    pub async fn is_deleted(&self, id: MessageId) -> Result<bool, StoreError> {
+        within(CALL_MAX, async {
+            let mut connection = self.database.acquire().await?;
+            history::is_deleted(&mut connection, id).await
+        })
+        .await
+    }
+
     /// A message's reactions, and the last dispatch that is counted in, if they were counted one by one; none
     /// where [`Store::message`] finds none.
     ///
