@@ -6,7 +6,6 @@
 //! order where it took effect: that is what joins a page and the live events without a gap or a double.
 //! Knows nothing of viewers.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,9 +29,11 @@ mod handle;
 mod start;
 #[cfg(test)]
 mod tests;
+mod watched;
 
 pub(crate) use handle::WORKERS_MAX;
 pub use handle::{FeedHandle, Inbox, Ticket};
+use watched::Watched;
 
 /// A feed that is below the announced head for so long reads what is missing (decisions.md, "The tail").
 const HEAD_PATIENCE: Duration = Duration::from_millis(100);
@@ -98,8 +99,7 @@ pub struct Feed {
     commands: mpsc::Receiver<Command>,
     position: watch::Sender<Offset>,
     workers: Vec<Option<mpsc::Sender<Item>>>,
-    /// Bit n: worker n watches the channel.
-    watched: HashMap<ChannelId, u64>,
+    watched: Watched,
     /// Who waits for which sequence.
     waiting: Vec<(usize, u64, Ticket)>,
     directory: Option<Directory>,
@@ -210,7 +210,8 @@ impl Feed {
         match stored.subject {
             Subject::Guild(_) => self.deliver_directory(stored).await,
             Subject::Channel(channel) => {
-                if let Some(mask) = self.watched.get(&channel).copied() {
+                let mask = self.watched.of(channel, &stored.identity);
+                if mask != 0 {
                     self.deliver_event(stored, mask).await;
                 }
             }
@@ -282,18 +283,11 @@ impl Feed {
         match command {
             Command::Register(queue, reply) => self.on_register(queue, reply).await,
             Command::Watch(worker, channel, ticket) => {
-                *self.watched.entry(channel).or_default() |= 1 << worker;
+                self.watched.add(worker, channel);
                 let position = self.sequence();
                 self.send(worker, Item::Reached(ticket, position)).await;
             }
-            Command::Unwatch(worker, channel) => {
-                if let Some(mask) = self.watched.get_mut(&channel) {
-                    *mask &= !(1 << worker);
-                    if *mask == 0 {
-                        self.watched.remove(&channel);
-                    }
-                }
-            }
+            Command::Unwatch(worker, channel) => self.watched.remove(worker, channel),
             Command::Reach(worker, sequence, ticket) => {
                 let position = self.sequence();
                 if sequence <= position {
@@ -347,10 +341,7 @@ impl Feed {
         if let Some(place) = self.workers.get_mut(worker) {
             *place = None;
         }
-        self.watched.retain(|_, mask| {
-            *mask &= !(1 << worker);
-            *mask != 0
-        });
+        self.watched.forget(worker);
         self.waiting.retain(|(other, ..)| *other != worker);
     }
 

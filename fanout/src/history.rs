@@ -22,6 +22,9 @@ pub mod preview;
 pub struct Messages {
     by_id: BTreeMap<u64, Message>,
     deleted: BTreeSet<u64>,
+    /// The message of another channel that this thread began at, once it is deleted. Kept apart: among those that are
+    /// deleted here it would be the oldest, and the first that is forgotten.
+    deleted_start: Option<u64>,
     /// The oldest message that was read, deleted or not: where an older page begins.
     oldest: Option<u64>,
     /// There are older ones.
@@ -61,6 +64,7 @@ impl Messages {
             oldest: by_id.first_key_value().map(|(id, _)| *id),
             by_id,
             deleted: BTreeSet::new(),
+            deleted_start: None,
             has_more,
         }
     }
@@ -113,8 +117,18 @@ impl Messages {
     /// whoever handed over the message as it is here.
     pub fn quotes_deleted(&self, message: &Message) -> bool {
         let blanked = self.get(message.id).and_then(preview::blanked);
-        preview::quoted(message)
-            .is_some_and(|original| self.deleted.contains(&original) || blanked == Some(original))
+        preview::quoted(message).is_some_and(|original| {
+            let gone = [blanked, self.deleted_start];
+            self.deleted.contains(&original) || gone.contains(&Some(original))
+        })
+    }
+
+    /// The message of another channel that this thread began at was deleted: it is no longer quoted.
+    pub fn on_start_deleted(&mut self, message: u64) {
+        self.deleted_start = Some(message);
+        for reply in self.by_id.values_mut() {
+            preview::blank(reply, |original| original == message);
+        }
     }
 
     /// Applies an event of the channel.
@@ -127,8 +141,9 @@ impl Messages {
                 // Below the oldest there may be others that are not here: it is theirs to be paged to.
                 let oldest = self.by_id.first_key_value().map_or(0, |(id, _)| *id);
                 if !self.has_more || message.id > oldest {
+                    let quotes_deleted = self.quotes_deleted(message);
                     let mut message = message.clone();
-                    preview::blank(&mut message, |original| self.deleted.contains(&original));
+                    preview::blank(&mut message, |_| quotes_deleted);
                     self.by_id.insert(message.id, message);
                 }
             }

@@ -264,12 +264,13 @@ impl Hub {
     }
 
     fn on_delivery(&self, state: &mut State, delivery: &Arc<Delivery>) {
-        // The thread that began at a message has its id.
+        // The thread that began at a message has its id. A forum's post begins at a message of its own.
         if let Event::MessageDeleted(gone) = &delivery.event
             && let Some(thread) = ChannelId::new(gone.message_id)
+            && thread != delivery.channel
             && let Some(room) = state.rooms.get_mut(&thread)
         {
-            room.on_start_deleted(delivery);
+            room.on_start_deleted(gone.message_id);
         }
         let Some(room) = state.rooms.get_mut(&delivery.channel) else {
             self.unwatch(delivery.channel);

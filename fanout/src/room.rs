@@ -105,6 +105,8 @@ struct Loading {
     /// Who wants to know when the load is done.
     attending: Vec<oneshot::Sender<()>>,
     buffered: Vec<Arc<Delivery>>,
+    /// The message that the thread began at was deleted meanwhile.
+    start_deleted: Option<u64>,
 }
 
 /// A page as clients get it.
@@ -268,6 +270,9 @@ impl Room {
                 messages.apply(&delivery.event);
             }
         }
+        if let Some(message) = loading.start_deleted {
+            messages.on_start_deleted(message);
+        }
         messages.trim(ROOM_MESSAGES as usize);
         self.log = Some(Log {
             messages,
@@ -313,10 +318,12 @@ impl Room {
     }
 
     /// The message that this thread began at, in another channel, was deleted: it is no longer quoted here.
-    pub fn on_start_deleted(&mut self, delivery: &Arc<Delivery>) {
-        self.buffer(delivery);
+    pub fn on_start_deleted(&mut self, message: u64) {
+        if let Some(loading) = &mut self.loading {
+            loading.start_deleted = Some(message);
+        }
         if let Some(log) = &mut self.log {
-            log.messages.apply(&delivery.event);
+            log.messages.on_start_deleted(message);
             log.pages.clear();
         }
     }

@@ -30,6 +30,7 @@ mod roll;
 mod roster;
 mod settings;
 mod status;
+mod sweeper;
 mod term;
 mod trace;
 mod typing;

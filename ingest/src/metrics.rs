@@ -66,6 +66,11 @@ fn asked(facts: &Facts, calls: &Counts, scrape: &mut Scrape<'_>) {
         "Rows that were older than they may be kept",
         facts.pruned_rows,
     );
+    scrape.counter(
+        "discord_stream_swept_total",
+        "Messages that went with their channel or server",
+        facts.swept_rows,
+    );
 }
 
 fn gateway(status: &Status, scrape: &mut Scrape<'_>) {

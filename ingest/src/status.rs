@@ -47,6 +47,8 @@ pub(crate) struct Facts {
     pub(crate) refused_rows: u64,
     /// Rows that were older than they may be kept.
     pub(crate) pruned_rows: u64,
+    /// Messages that went with their channel or guild.
+    pub(crate) swept_rows: u64,
     /// Commands that asked the gateway for members, the members that they asked for, and those asked of the API.
     pub(crate) member_commands: u64,
     pub(crate) members_asked: u64,
@@ -145,6 +147,11 @@ impl Status {
         self.facts.lock().pruned_rows += rows;
     }
 
+    /// So many messages went with their channel or guild.
+    pub(crate) fn on_swept(&self, rows: u64) {
+        self.facts.lock().swept_rows += rows;
+    }
+
     /// A command asked the gateway for so many members.
     pub(crate) fn on_members_asked(&self, members: usize) {
         let facts = &mut *self.facts.lock();
@@ -202,6 +209,7 @@ impl Status {
                 "undecodable": facts.undecodable,
                 "refused": facts.refused_rows,
                 "pruned": facts.pruned_rows,
+                "swept": facts.swept_rows,
             },
         })
     }

@@ -86,6 +86,7 @@ enum Task {
     Members,
     Chunks,
     Retention,
+    Sweeper,
     RollCall,
     Links,
     History,
@@ -223,6 +224,8 @@ fn spawn(
     spawn_as(&mut tasks, Task::Chunks, chunks.run(stops.members.clone()));
     let retention = wiring.retention().run(stops.members.clone());
     spawn_as(&mut tasks, Task::Retention, retention);
+    let sweeper = wiring.sweeper().run(stops.members.clone());
+    spawn_as(&mut tasks, Task::Sweeper, sweeper);
     let roll_call = roll_call.run(stops.members.clone());
     spawn_as(&mut tasks, Task::RollCall, roll_call);
     let links = wiring.links().run(stops.members.clone());

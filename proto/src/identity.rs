@@ -19,6 +19,8 @@ pub enum Identity {
     Dispatch(Dispatch, u32),
     /// A member that was asked of Discord: `m-<epoch>-<guild>-<user>-<n>`.
     Member(u64, GuildId, UserId, u64),
+    /// A message without what it told of somebody who was erased: `e-<epoch>-<message>`, the epoch of the sweep.
+    Erasure(u64, MessageId),
     /// A guild that the session of this epoch no longer names: `left-<epoch>-<guild>`.
     Left(u64, GuildId),
 }
@@ -34,6 +36,13 @@ pub struct Dispatch {
     pub sequence: u64,
 }
 
+impl Identity {
+    /// The message whose deletion this identity, as it is written, names.
+    pub fn deleted(identity: &str) -> Option<MessageId> {
+        identity.strip_prefix("delete-")?.parse().ok()
+    }
+}
+
 impl fmt::Display for Dispatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}-{}-{}", self.epoch, self.shard, self.sequence)
@@ -47,6 +56,7 @@ impl fmt::Display for Identity {
             Self::Delete(id) => write!(f, "delete-{id}"),
             Self::Dispatch(dispatch, n) => write!(f, "g-{dispatch}-{n}"),
             Self::Member(epoch, guild, user, n) => write!(f, "m-{epoch:016x}-{guild}-{user}-{n}"),
+            Self::Erasure(epoch, message) => write!(f, "e-{epoch:016x}-{message}"),
             Self::Left(epoch, guild) => write!(f, "left-{epoch:016x}-{guild}"),
         }
     }
@@ -68,6 +78,7 @@ mod tests {
         let table = [
             (Identity::Create(message), "create-42"),
             (Identity::Delete(message), "delete-42"),
+            (Identity::Erasure(0xab, message), "e-00000000000000ab-42"),
             (Identity::Dispatch(dispatch, 3), "g-00000000000000ab-1-7-3"),
             (member, "m-0000000000000001-2-3-4"),
             (

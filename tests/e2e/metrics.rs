@@ -55,6 +55,7 @@ const INGEST: &[&str] = &[
     "discord_stream_members_asked_total",
     "discord_stream_outcomes_total",
     "discord_stream_pruned_total",
+    "discord_stream_swept_total",
     "discord_stream_publish_acks_total",
     "discord_stream_publish_buffer_bytes",
     "discord_stream_publish_retries_total",

@@ -173,6 +173,13 @@ impl Directory {
         below.filter_map(|thread| ChannelId::new(thread.id))
     }
 
+    /// The channel that a thread is in; none for what is no thread.
+    pub fn parent_of_thread(&self, id: ChannelId) -> Option<ChannelId> {
+        let Place { channel, .. } = self.channel(id)?;
+        let parent = channel.parent_id.and_then(ChannelId::new);
+        parent.filter(|_| permissions::kind::is_thread(channel.kind))
+    }
+
     /// The guild that a channel is in.
     pub fn guild_of(&self, channel: ChannelId) -> Option<GuildId> {
         self.places.get(&channel).copied()

@@ -120,7 +120,7 @@ impl Feed {
             commands,
             position,
             workers: Vec::new(),
-            watched: std::collections::HashMap::new(),
+            watched: super::Watched::default(),
             waiting: Vec::new(),
             directory: None,
             cdn: Cdn::default(),

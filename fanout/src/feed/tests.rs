@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use broker::{
-    Broker, BrokerError, Catchup, Embedded, EmbeddedSettings, Freshness, Lease, LiveItem,
+    Broker, BrokerError, Catchup, Embedded, EmbeddedSettings, Erasure, Freshness, Lease, LiveItem,
     LiveReceiver, Notices, Publication, PublishError, Requests, Stored, StreamSettings,
     StreamState, Unanswered,
 };
@@ -78,6 +78,9 @@ impl Broker for Lossy {
         freshness: Freshness,
     ) -> Result<Catchup, BrokerError> {
         self.inner.read(from, subject, events_max, freshness).await
+    }
+    async fn remove(&self, sequence: u64, erasure: Erasure) -> Result<bool, BrokerError> {
+        self.inner.remove(sequence, erasure).await
     }
     async fn announce_head(&self, generation: u64, sequence: u64) -> Result<(), BrokerError> {
         self.inner.announce_head(generation, sequence).await

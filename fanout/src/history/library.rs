@@ -6,9 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::{Broker, Freshness};
+use broker::{Broker, Freshness, Stored};
 use proto::envelope::Opened;
-use proto::{ChannelId, MessageId, Subject};
+use proto::{ChannelId, Identity, MessageId, Subject};
 use store::Store;
 
 use super::{Fills, History, Links, Messages};
@@ -62,18 +62,28 @@ impl Library {
     }
 
     /// Reads the newest `limit` messages of a channel (those before a message, if one is named), complete to
-    /// `target` at least.
+    /// `target` at least. `parent` is the channel that a thread is in, whose message it may quote.
     ///
     /// # Errors
     /// The database or the broker is away, or slower than 3 s.
     pub async fn read(
         &self,
         channel: ChannelId,
+        parent: Option<ChannelId>,
         before: Option<MessageId>,
         limit: u32,
         target: Offset,
     ) -> Result<History, NoPage> {
-        let reading = read(&self.store, &*self.broker, channel, before, limit, target);
+        let (store, broker) = (&self.store, &*self.broker);
+        let reading = async {
+            let mut history = read(store, broker, channel, before, limit, target).await?;
+            if let (Some(parent), Some(start)) = (parent, MessageId::new(channel.get()))
+                && start_is_deleted(store, broker, parent, start, &history).await?
+            {
+                history.messages.on_start_deleted(start.get());
+            }
+            Ok(history)
+        };
         let read = tokio::time::timeout(PAGE_TIME_MAX, reading).await;
         read.map_err(|_| NoPage::Late)?
     }
@@ -105,30 +115,65 @@ async fn read(
             return Err(NoPage::Generation);
         }
     }
-    while history.complete_to < target.sequence {
-        let read = broker
-            .read(
-                history.complete_to + 1,
-                Some(Subject::Channel(channel)),
-                READ_EVENTS,
-                Freshness::Any,
-            )
-            .await;
-        let Ok(catchup) = read else {
+    let (after, until) = (history.complete_to, target.sequence);
+    let messages = &mut history.messages;
+    let complete_to = follow(broker, channel, after, until, |stored| {
+        if let Ok(opened) = Opened::decode(stored.payload.clone()) {
+            messages.apply_before(&opened.event, before);
+        }
+    });
+    history.complete_to = complete_to.await;
+    Ok(history)
+}
+
+/// Shows the events of a channel after a sequence and up to another at least; tells how far they are complete.
+async fn follow(
+    broker: &dyn Broker,
+    channel: ChannelId,
+    after: u64,
+    until: u64,
+    mut show: impl FnMut(&Stored),
+) -> u64 {
+    let mut complete_to = after;
+    while complete_to < until {
+        let subject = Some(Subject::Channel(channel));
+        let read = broker.read(complete_to + 1, subject, READ_EVENTS, Freshness::Any);
+        let Ok(catchup) = read.await else {
             tokio::time::sleep(PAUSE).await;
             continue;
         };
-        for stored in &catchup.events {
-            let Ok(opened) = Opened::decode(stored.payload.clone()) else {
-                continue;
-            };
-            history.messages.apply_before(&opened.event, before);
-        }
-        if catchup.complete_to <= history.complete_to {
+        catchup.events.iter().for_each(&mut show);
+        if catchup.complete_to <= complete_to {
             // A replica that is behind: it will come on.
             tokio::time::sleep(PAUSE).await;
         }
-        history.complete_to = history.complete_to.max(catchup.complete_to);
+        complete_to = complete_to.max(catchup.complete_to);
     }
-    Ok(history)
+    complete_to
+}
+
+/// Whether the message that a thread began at is deleted: its events are its own channel's, and SQL may be behind.
+async fn start_is_deleted(
+    store: &Store,
+    broker: &dyn Broker,
+    parent: ChannelId,
+    start: MessageId,
+    thread: &History,
+) -> Result<bool, NoPage> {
+    let position = store.position().await?;
+    if store.is_deleted(start).await? {
+        return Ok(true);
+    }
+    let mut is_deleted = false;
+    follow(
+        broker,
+        parent,
+        position.sequence,
+        thread.complete_to,
+        |stored| {
+            is_deleted |= Identity::deleted(&stored.identity) == Some(start);
+        },
+    )
+    .await;
+    Ok(is_deleted)
 }

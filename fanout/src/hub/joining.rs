@@ -181,7 +181,11 @@ impl Hub {
         limit: u32,
     ) -> Option<History> {
         let target = self.feed.position();
-        let read = self.library.read(channel, before, limit, target).await;
+        let parent = self.state.borrow().directory.parent_of_thread(channel);
+        let read = self
+            .library
+            .read(channel, parent, before, limit, target)
+            .await;
         let read = read.inspect_err(|error| tracing::warn!(%error, "a page could not be read"));
         let history = read.ok()?;
         if history.complete_to > self.position().sequence {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use broker::{
-    BrokerError, Catchup, Embedded, EmbeddedSettings, Freshness, Lease, LiveItem, LiveReceiver,
-    Notices, PublishError, Requests, Stored, StreamSettings, StreamState, Unanswered,
+    BrokerError, Catchup, Embedded, EmbeddedSettings, Erasure, Freshness, Lease, LiveItem,
+    LiveReceiver, Notices, PublishError, Requests, Stored, StreamSettings, StreamState, Unanswered,
 };
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -115,6 +115,9 @@ impl Broker for Faulty {
         freshness: Freshness,
     ) -> Result<Catchup, BrokerError> {
         self.inner.read(from, subject, events_max, freshness).await
+    }
+    async fn remove(&self, sequence: u64, erasure: Erasure) -> Result<bool, BrokerError> {
+        self.inner.remove(sequence, erasure).await
     }
     async fn live(&self) -> Result<Box<dyn LiveReceiver>, BrokerError> {
         self.inner.live().await

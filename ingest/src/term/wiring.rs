@@ -20,6 +20,7 @@ use crate::reactions::Bases;
 use crate::retention::Retention;
 use crate::roll::{Roll, RollCall};
 use crate::roster::Roster;
+use crate::sweeper::Sweeper;
 use crate::typing::Typist;
 
 /// What the tasks share.
@@ -128,6 +129,14 @@ impl Wiring<'_> {
             tenure: self.tenure.clone(),
             status: self.parts.status.clone(),
             days: self.parts.settings.retention_days,
+        }
+    }
+
+    pub(super) fn sweeper(&self) -> Sweeper {
+        Sweeper {
+            store: self.parts.store.clone(),
+            tenure: self.tenure.clone(),
+            status: self.parts.status.clone(),
         }
     }
 

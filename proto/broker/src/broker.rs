@@ -85,6 +85,15 @@ pub struct Catchup {
     pub complete_to: u64,
 }
 
+/// How a stored event is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Erasure {
+    /// Nobody reads it any more; its bytes go when the disk has use for them.
+    Forget,
+    /// Its bytes are overwritten as well.
+    Overwrite,
+}
+
 /// The lease, held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lease {
@@ -195,6 +204,11 @@ pub trait Broker: Send + Sync + std::fmt::Debug + 'static {
         events_max: usize,
         freshness: Freshness,
     ) -> Result<Catchup, BrokerError>;
+
+    /// Removes a stored event; false if it is not there (any more). Its number is not given again, and a read passes
+    /// over it as over one that never was. Its subject's last sequence is then that of the event before. Bounded by
+    /// 2 s.
+    async fn remove(&self, sequence: u64, erasure: Erasure) -> Result<bool, BrokerError>;
 
     /// Follows the live feed from now on. When this returns, the subscription stands: what is stored later comes.
     async fn live(&self) -> Result<Box<dyn LiveReceiver>, BrokerError>;

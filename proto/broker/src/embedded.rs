@@ -34,8 +34,8 @@ use self::requests::Registry;
 use self::roll::Roll;
 use self::writer::{JOBS_MAX, Job, LeaseChange, Writer};
 use crate::broker::{
-    Broker, BrokerError, Catchup, Freshness, Lease, LiveItem, LiveReceiver, Notices, Publication,
-    PublishError, Requests, Stored, StreamSettings, StreamState, Unanswered,
+    Broker, BrokerError, Catchup, Erasure, Freshness, Lease, LiveItem, LiveReceiver, Notices,
+    Publication, PublishError, Requests, Stored, StreamSettings, StreamState, Unanswered,
 };
 use crate::feed::{FEED_BYTES_MAX, Receiver};
 
@@ -229,6 +229,15 @@ impl Broker for Embedded {
         _freshness: Freshness,
     ) -> Result<Catchup, BrokerError> {
         read(log::read(&self.readers, from, subject, events_max)).await
+    }
+
+    async fn remove(&self, sequence: u64, erasure: Erasure) -> Result<bool, BrokerError> {
+        let job = |reply| Job::Remove {
+            sequence,
+            erasure,
+            reply,
+        };
+        bounded(CALL_PATIENCE, self.submit(job)).await
     }
 
     async fn live(&self) -> Result<Box<dyn LiveReceiver>, BrokerError> {

@@ -10,9 +10,9 @@ mod feed;
 pub mod nats;
 
 pub use broker::{
-    Answer, Broker, BrokerError, Catchup, Freshness, LEASE_TTL, Lease, LiveItem, LiveReceiver,
-    Notice, Notices, Publication, PublishError, Requests, Stored, StreamSettings, StreamState,
-    Unanswered,
+    Answer, Broker, BrokerError, Catchup, Erasure, Freshness, LEASE_TTL, Lease, LiveItem,
+    LiveReceiver, Notice, Notices, Publication, PublishError, Requests, Stored, StreamSettings,
+    StreamState, Unanswered,
 };
 pub use embedded::{Clock, Embedded, EmbeddedSettings, OpenError};
 pub use nats::{ConnectError, Nats, NatsSettings};

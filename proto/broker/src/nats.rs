@@ -35,9 +35,9 @@ use self::api::{CALL_PATIENCE, RequestFailure};
 use self::connection::Connection;
 pub use self::connection::{ConnectError, NatsSettings};
 use self::provision::PROVISION_PATIENCE;
-use self::wire::{Ack, Info, Reply};
+use self::wire::{Ack, Info, Removed, Reply};
 use crate::broker::{
-    Broker, BrokerError, Catchup, Freshness, Lease, LiveReceiver, Notices, Publication,
+    Broker, BrokerError, Catchup, Erasure, Freshness, Lease, LiveReceiver, Notices, Publication,
     PublishError, Requests, Stored, StreamSettings, StreamState, Unanswered,
 };
 
@@ -197,6 +197,21 @@ impl Broker for Nats {
         freshness: Freshness,
     ) -> Result<Catchup, BrokerError> {
         read::read(self, from, subject, events_max, freshness).await
+    }
+
+    async fn remove(&self, sequence: u64, erasure: Erasure) -> Result<bool, BrokerError> {
+        let subject = format!("$JS.API.STREAM.MSG.DELETE.{STREAM}");
+        let asked = serde_json::json!({
+            "seq": sequence,
+            "no_erase": erasure == Erasure::Forget,
+        });
+        let payload = asked.to_string().into();
+        let asked = api::request(&self.connection, subject, None, payload, CALL_PATIENCE);
+        match api::reply::<Removed>(&asked.await?)? {
+            Reply::Ok(removed) => Ok(removed.success),
+            Reply::Err { error } if error.is_nothing_there() => Ok(false),
+            Reply::Err { error } => Err(error.away()),
+        }
     }
 
     async fn live(&self) -> Result<Box<dyn LiveReceiver>, BrokerError> {

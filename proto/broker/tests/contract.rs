@@ -79,6 +79,10 @@ mod contract {
             a_page_is_bounded_in_bytes fails_on ReadsWithoutBound,
             a_read_is_complete_to_exactly_the_end fails_on ClaimsTooMuch,
             deleted_events_are_absent_and_complete fails_on ClaimsTooLittle,
+            what_is_removed_is_absent_and_the_numbers_go_on fails_on RemovesNothing,
+            only_what_is_named_is_removed fails_on RemovesAnother,
+            what_is_not_there_is_not_removed fails_on RemovesAlways,
+            what_is_removed_stays_so_after_a_restart fails_on RemovesNothing,
             old_events_are_dropped fails_on KeepsEverything,
             the_oldest_events_are_dropped_when_there_is_too_much fails_on KeepsEverything,
         } with crate::contract::FEED_BYTES_MAX;

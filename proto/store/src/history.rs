@@ -248,6 +248,18 @@ pub(crate) async fn message(
     Ok(Some(message))
 }
 
+/// Whether a message is known to be deleted.
+pub(crate) async fn is_deleted(
+    connection: &mut Connection,
+    id: MessageId,
+) -> Result<bool, StoreError> {
+    let tombstone: Option<(i64,)> = query("SELECT id FROM messages WHERE id = ? AND deleted = 1")
+        .bind(id.sql())
+        .fetch_optional(connection)
+        .await?;
+    Ok(tombstone.is_some())
+}
+
 /// A message's reactions and what is counted in; none where [`message`] finds none.
 pub(crate) async fn reactions(
     connection: &mut Connection,

@@ -14,6 +14,7 @@ mod guard;
 mod history;
 mod login;
 mod position;
+mod removal;
 mod retention;
 mod revocation;
 mod store;

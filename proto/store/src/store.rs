@@ -12,6 +12,7 @@ use crate::error::StoreError;
 use crate::history::{self, Page};
 use crate::login;
 use crate::position::{self, Position};
+use crate::removal;
 use crate::retention::Cut;
 use crate::revocation::{self, Revocation};
 use proto::event::{Channel, Member, Message, Reaction, ReactionMark};
@@ -170,6 +171,18 @@ impl Store {
         within(CALL_MAX, async {
             let mut connection = self.database.acquire().await?;
             history::message(&mut connection, channel, id).await
+        })
+        .await
+    }
+
+    /// Whether a message is known to be deleted, in whichever channel.
+    ///
+    /// # Errors
+    /// [`StoreError::Away`] where the database does not answer.
+    pub async fn is_deleted(&self, id: MessageId) -> Result<bool, StoreError> {
+        within(CALL_MAX, async {
+            let mut connection = self.database.acquire().await?;
+            history::is_deleted(&mut connection, id).await
         })
         .await
     }
@@ -353,6 +366,28 @@ impl Store {
             let batch = within(CALL_MAX, async {
                 let mut connection = self.database.acquire().await?;
                 cut.prune(&mut connection, most - removed).await
+            });
+            let Some(rows) = batch.await? else {
+                break;
+            };
+            removed += rows;
+            // Whoever waits for a connection goes first.
+            tokio::task::yield_now().await;
+        }
+        Ok(removed)
+    }
+
+    /// Removes messages of channels that were deleted and of guilds that were left, at most `most`; tells how many
+    /// went. Each batch of 1,000 is a call of its own, between which others write.
+    ///
+    /// # Errors
+    /// [`StoreError::Away`] where the database does not answer; what went before is gone.
+    pub async fn sweep_removed(&self, most: u64) -> Result<u64, StoreError> {
+        let mut removed = 0;
+        while removed < most {
+            let batch = within(CALL_MAX, async {
+                let mut connection = self.database.acquire().await?;
+                removal::sweep(&mut connection, most - removed).await
             });
             let Some(rows) = batch.await? else {
                 break;

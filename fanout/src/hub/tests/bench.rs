@@ -11,7 +11,7 @@ use proto::event::{
     Message, MessageDeleted, Overwrite, Reaction, ReactionsChanged, Role, User,
 };
 use proto::identity::{Dispatch, Identity};
-use proto::{ChannelId, Envelope, GuildId};
+use proto::{ChannelId, Envelope, GuildId, MessageId};
 use registry::Registry;
 use runtime::time::now_ms;
 use runtime::{Health, Settings};
@@ -179,8 +179,14 @@ impl Bench {
             shard: 0,
             sequence: self.published.get(),
         };
+        let identity = match &event {
+            Event::MessageDeleted(gone) => {
+                Identity::Delete(MessageId::new(gone.message_id).unwrap())
+            }
+            _ => Identity::Dispatch(dispatch, 0),
+        };
         let envelope = Envelope {
-            identity: Identity::Dispatch(dispatch, 0),
+            identity,
             trace: None,
             guild: GuildId::new(GUILD).unwrap(),
             channel: channel.map(|id| ChannelId::new(id).unwrap()),

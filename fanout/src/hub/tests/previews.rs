@@ -8,6 +8,7 @@ use super::bench::{Bench, TEXT, channel, message, with_bench};
 use crate::address::ClientAddress;
 use crate::request::Request;
 use crate::session::Session;
+use crate::transport::{Link, Reply as Answer};
 
 /// A thread has the id of the message that it began at.
 const THREAD: u64 = 400;
@@ -97,17 +98,22 @@ async fn no_reply_quotes_what_was_deleted() {
     .await;
 }
 
+/// A thread of [`TEXT`] that began at a message, which it quotes.
+async fn begin_thread(bench: &Bench) {
+    let thread = Channel {
+        kind: 11,
+        parent_id: Some(TEXT),
+        ..channel(THREAD, "thread")
+    };
+    bench.settle(Event::ChannelUpserted(thread)).await;
+    bench.say(TEXT, THREAD).await;
+    answer(bench, THREAD, 500, THREAD).await;
+}
+
 #[tokio::test]
 async fn a_thread_no_longer_quotes_the_message_that_it_began_at() {
     with_bench(async |bench| {
-        let thread = Channel {
-            kind: 11,
-            parent_id: Some(TEXT),
-            ..channel(THREAD, "thread")
-        };
-        bench.settle(Event::ChannelUpserted(thread)).await;
-        bench.say(TEXT, THREAD).await;
-        answer(bench, THREAD, 500, THREAD).await;
+        begin_thread(bench).await;
         let watcher = bench.watch(2, TEXT).await;
         bench.join(&watcher, THREAD).await;
         let seen = watcher.until("messages_bulk", 1).await.remove(0);
@@ -118,6 +124,76 @@ async fn a_thread_no_longer_quotes_the_message_that_it_began_at() {
         bench.join(&other, THREAD).await;
         let joined = other.until("messages_bulk", 1).await.remove(0);
         assert_eq!(quote(&joined["messages"][0]).1, &Value::Null);
+    })
+    .await;
+}
+
+/// The room is in memory, and its worker follows no other channel.
+#[tokio::test]
+async fn a_thread_no_longer_quotes_its_beginning_where_nobody_watches_the_channel() {
+    with_bench(async |bench| {
+        begin_thread(bench).await;
+        let watcher = bench.watch(2, THREAD).await;
+        bench.delete(TEXT, THREAD).await;
+        bench.touch_guild().await;
+        let other = bench.connect(3);
+        bench.join(&other, THREAD).await;
+        let joined = other.until("messages_bulk", 1).await.remove(0);
+        assert_eq!(quote(&joined["messages"][0]).1, &Value::Null);
+        // Nor in what comes later, however much was deleted in the thread meanwhile.
+        for id in 600..=850 {
+            bench.delete(THREAD, id).await;
+        }
+        answer(bench, THREAD, 900, THREAD).await;
+        let told = watcher.until("message", 1).await.remove(0);
+        assert_eq!(quote(&told).1, &Value::Null);
+        let page = page(bench, THREAD).await;
+        assert!(!page.to_string().contains("quoted"), "{page}");
+        assert_eq!(watcher.link.all("message_delete").len(), 251);
+    })
+    .await;
+}
+
+/// Neither the room nor SQL has heard of it yet: the stream has.
+#[tokio::test]
+async fn a_thread_is_loaded_without_its_beginning_and_replayed_without_it() {
+    with_bench(async |bench| {
+        let watcher = bench.watch(2, TEXT).await;
+        bench.say(TEXT, 1).await;
+        watcher.until("message", 1).await;
+        let offset = bench.hub.feed.position();
+        begin_thread(bench).await;
+        bench.delete(TEXT, THREAD).await;
+        bench.touch_guild().await;
+        let page = page(bench, THREAD).await;
+        assert_eq!(quote(&page["messages"][0]).1, &Value::Null);
+        let joiner = bench.connect(3);
+        let reply = Answer::new(Link::Recorder(joiner.link.clone()), None, "join_channel");
+        let thread = ChannelId::new(THREAD).unwrap();
+        bench
+            .hub
+            .resume(joiner.key, thread, None, Some(offset), reply);
+        let told = joiner.until("message", 1).await.remove(0);
+        assert_eq!(quote(&told).1, &Value::Null);
+    })
+    .await;
+}
+
+/// It has the id of its first message, which is its own.
+#[tokio::test]
+async fn the_deletion_of_a_posts_first_message_is_told() {
+    with_bench(async |bench| {
+        let post = Channel {
+            kind: 11,
+            parent_id: Some(TEXT),
+            ..channel(THREAD, "post")
+        };
+        bench.settle(Event::ChannelUpserted(post)).await;
+        bench.say(THREAD, THREAD).await;
+        let watcher = bench.watch(2, THREAD).await;
+        bench.delete(THREAD, THREAD).await;
+        let told = watcher.until("message_delete", 1).await.remove(0);
+        assert_eq!(told["messageId"], THREAD.to_string());
     })
     .await;
 }

@@ -195,6 +195,31 @@ pub(super) async fn remove_to(
     Ok(())
 }
 
+/// Puts zeros in the place of an event's payload: as many, so that they are written over it.
+pub(super) async fn overwrite(
+    connection: &mut SqliteConnection,
+    sequence: u64,
+) -> sqlx::Result<()> {
+    sqlx::query("UPDATE events SET payload = zeroblob(length(payload)) WHERE sequence = ?")
+        .bind(signed(sequence))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Removes one event: what it added to the log's size, if it was there.
+pub(super) async fn remove(
+    connection: &mut SqliteConnection,
+    sequence: u64,
+) -> sqlx::Result<Option<u64>> {
+    let bytes: Option<i64> =
+        sqlx::query_scalar("DELETE FROM events WHERE sequence = ? RETURNING bytes")
+            .bind(signed(sequence))
+            .fetch_optional(connection)
+            .await?;
+    Ok(bytes.map(i64::cast_unsigned))
+}
+
 /// The log's numbers.
 pub(super) async fn state(pool: &SqlitePool, generation: u64) -> sqlx::Result<StreamState> {
     let (first, last): (Option<i64>, Option<i64>) = sqlx::query_as(

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::clock::Clock;
 use super::hub::Hub;
 use super::log::{self, HeadRow};
-use crate::broker::{LiveItem, Publication, PublishError, Stored, StreamSettings};
+use crate::broker::{Erasure, LiveItem, Publication, PublishError, Stored, StreamSettings};
 
 /// Jobs that wait for the writer; beyond them the callers wait, each with its own payload.
 pub(super) const JOBS_MAX: usize = 1024;
@@ -43,6 +43,12 @@ pub(super) enum Job {
         value: Bytes,
         reply: oneshot::Sender<()>,
     },
+    /// Remove an event; the answer is whether it was there.
+    Remove {
+        sequence: u64,
+        erasure: Erasure,
+        reply: oneshot::Sender<bool>,
+    },
     /// Change the lease.
     Lease {
         change: LeaseChange,
@@ -65,6 +71,7 @@ enum Settled {
         Result<u64, PublishError>,
     ),
     Set(oneshot::Sender<()>),
+    Removed(oneshot::Sender<bool>, bool),
     Leased(oneshot::Sender<Option<u64>>, Option<u64>),
 }
 
@@ -74,6 +81,7 @@ impl Settled {
         match self {
             Self::Published(reply, outcome) => drop(reply.send(outcome)),
             Self::Set(reply) => drop(reply.send(())),
+            Self::Removed(reply, was_there) => drop(reply.send(was_there)),
             Self::Leased(reply, revision) => drop(reply.send(revision)),
         }
     }
@@ -163,6 +171,11 @@ impl Batch<'_> {
                 log::set_value(self.connection, &key, &value).await?;
                 Settled::Set(reply)
             }
+            Job::Remove {
+                sequence,
+                erasure,
+                reply,
+            } => Settled::Removed(reply, self.remove(sequence, erasure).await?),
             Job::Lease { change, reply } => Settled::Leased(reply, self.lease(change).await?),
         };
         self.settled.push(settled);
@@ -190,6 +203,17 @@ impl Batch<'_> {
             payload: publication.payload,
         });
         Ok(Ok(sequence))
+    }
+
+    async fn remove(&mut self, sequence: u64, erasure: Erasure) -> sqlx::Result<bool> {
+        if erasure == Erasure::Overwrite {
+            log::overwrite(self.connection, sequence).await?;
+        }
+        let freed = log::remove(self.connection, sequence).await?;
+        if let Some(bytes) = freed {
+            log::add_bytes(self.connection, bytes.cast_signed().saturating_neg()).await?;
+        }
+        Ok(freed.is_some())
     }
 
     async fn lease(&mut self, change: LeaseChange) -> sqlx::Result<Option<u64>> {

@@ -27,6 +27,9 @@ const WRONG_LAST_SEQUENCE_CONSTANT: u64 = 10_164;
 /// The message is larger than the stream takes.
 const MESSAGE_EXCEEDS_MAXIMUM: u64 = 10_054;
 
+/// A message can't be deleted: none of this sequence is there (any more).
+const MESSAGE_DELETE_FAILED: u64 = 10_057;
+
 /// An answer of JetStream: the error or the rest.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
@@ -66,6 +69,11 @@ impl ReplyError {
         }
     }
 
+    /// Whether a removal met nothing to be removed.
+    pub(super) fn is_nothing_there(&self) -> bool {
+        self.err_code == MESSAGE_DELETE_FAILED
+    }
+
     /// Whether a compare-and-set met another revision.
     pub(super) fn is_expectation(&self) -> bool {
         let code = self.err_code;
@@ -78,6 +86,13 @@ impl ReplyError {
 pub(super) struct Ack {
     /// The number in the stream.
     pub(super) seq: u64,
+}
+
+/// The answer to a removal.
+#[derive(Debug, Deserialize)]
+pub(super) struct Removed {
+    /// Whether the message was there.
+    pub(super) success: bool,
 }
 
 /// What we read of `STREAM.INFO`.

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use broker::{
-    Broker, BrokerError, Catchup, Freshness, Lease, LiveItem, LiveReceiver, Notices, Publication,
-    PublishError, Requests, Stored, StreamSettings, StreamState, Unanswered,
+    Broker, BrokerError, Catchup, Erasure, Freshness, Lease, LiveItem, LiveReceiver, Notices,
+    Publication, PublishError, Requests, Stored, StreamSettings, StreamState, Unanswered,
 };
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -46,6 +46,12 @@ pub(crate) enum Fault {
     ClaimsTooMuch,
     /// Says that it has told less.
     ClaimsTooLittle,
+    /// Says that it has removed.
+    RemovesNothing,
+    /// Removes another event.
+    RemovesAnother,
+    /// Says that there was something to remove.
+    RemovesAlways,
     /// Drops nothing, however old or much.
     KeepsEverything,
     /// Delivers two neighbours the wrong way round.
@@ -250,6 +256,18 @@ impl Broker for Broken {
             _ => {}
         }
         Ok(page)
+    }
+
+    async fn remove(&self, sequence: u64, erasure: Erasure) -> Result<bool, BrokerError> {
+        match self.fault {
+            Fault::RemovesNothing => Ok(true),
+            Fault::RemovesAnother => self.inner.remove(sequence + 1, erasure).await,
+            Fault::RemovesAlways => {
+                self.inner.remove(sequence, erasure).await?;
+                Ok(true)
+            }
+            _ => self.inner.remove(sequence, erasure).await,
+        }
     }
 
     async fn live(&self) -> Result<Box<dyn LiveReceiver>, BrokerError> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::{Broker, Freshness, StreamSettings};
+use broker::{Broker, Erasure, Freshness, PublishError, StreamSettings};
 use bytes::Bytes;
 use proto::Subject;
 
@@ -141,6 +141,67 @@ pub(crate) async fn deleted_events_are_absent_and_complete(home: &Home) {
             read(home, 4, Some(channel(2)), 100, freshness).await,
             (vec![6], 8)
         );
+    }
+}
+
+pub(crate) async fn what_is_removed_is_absent_and_the_numbers_go_on(home: &Home) {
+    let broker = home.broker();
+    publish(&broker, 4, 1).await;
+    for (sequence, erasure) in [(2, Erasure::Forget), (4, Erasure::Overwrite)] {
+        assert!(
+            broker.remove(sequence, erasure).await.unwrap(),
+            "{sequence}"
+        );
+    }
+    for freshness in BOTH {
+        assert_eq!(read(home, 1, None, 10, freshness).await, (vec![1, 3], 4));
+    }
+    let last = broker.last_of(channel(1)).await.unwrap().unwrap();
+    assert_eq!(last.sequence, 3);
+    // Whoever expects what is there no longer reads again.
+    let event = publication(channel(1), "new");
+    let stale = broker.publish(&event, 4).await;
+    assert!(matches!(stale, Err(PublishError::Expectation)), "{stale:?}");
+    assert_eq!(broker.publish(&event, 3).await.unwrap(), 5);
+}
+
+pub(crate) async fn only_what_is_named_is_removed(home: &Home) {
+    let broker = home.broker();
+    publish(&broker, 6, 2).await;
+    assert!(broker.remove(3, Erasure::Overwrite).await.unwrap());
+    for freshness in BOTH {
+        let left = read(home, 1, None, 10, freshness).await;
+        assert_eq!(left, (vec![1, 2, 4, 5, 6], 6));
+    }
+    let read = broker.read(1, None, 10, Freshness::Leader).await.unwrap();
+    for event in read.events {
+        assert_eq!(event.payload, event.sequence.to_string().as_bytes());
+    }
+}
+
+pub(crate) async fn what_is_not_there_is_not_removed(home: &Home) {
+    let broker = home.broker();
+    publish(&broker, 2, 1).await;
+    for erasure in [Erasure::Forget, Erasure::Overwrite] {
+        assert!(!broker.remove(3, erasure).await.unwrap());
+    }
+    assert!(broker.remove(1, Erasure::Forget).await.unwrap());
+    assert!(!broker.remove(1, Erasure::Overwrite).await.unwrap());
+    let state = broker.state().await.unwrap();
+    assert_eq!((state.first, state.last), (2, 2));
+}
+
+pub(crate) async fn what_is_removed_stays_so_after_a_restart(home: &Home) {
+    publish(&home.broker(), 3, 1).await;
+    for sequence in [1, 2, 3] {
+        let removed = home.broker().remove(sequence, Erasure::Overwrite).await;
+        assert!(removed.unwrap());
+    }
+    home.restart().await;
+    let state = home.broker().state().await.unwrap();
+    assert_eq!((state.first, state.last), (4, 3));
+    for freshness in BOTH {
+        assert_eq!(read(home, 1, None, 10, freshness).await, (vec![], 3));
     }
 }
 

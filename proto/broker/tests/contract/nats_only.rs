@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use broker::{
-    Broker as _, BrokerError, ConnectError, Freshness, LiveItem, Nats, NatsSettings, PublishError,
-    StreamSettings,
+    Broker as _, BrokerError, ConnectError, Erasure, Freshness, LiveItem, Nats, NatsSettings,
+    PublishError, StreamSettings,
 };
 use proto::subject::{EPHEMERAL, FANOUT_BUCKET, REVOKED, RPC_MEMBER, STREAM, VIEWERS, ephemeral};
 use proto::{ChannelId, InstanceId};
@@ -107,6 +107,20 @@ async fn a_feed_says_that_the_connection_was_lost_and_goes_on() {
         .await
         .unwrap();
     assert_eq!(next_event(&mut feed).await.sequence, 2);
+}
+
+#[tokio::test]
+async fn what_is_overwritten_is_not_on_the_disk() {
+    let home = Home::nats(FEED_BYTES_MAX).await;
+    let broker = home.broker();
+    for (number, identity) in ["a text that goes", "a text that stays"].iter().enumerate() {
+        let event = publication(channel(number as u64 + 1), identity);
+        broker.publish(&event, 0).await.unwrap();
+    }
+    assert!(broker.remove(1, Erasure::Overwrite).await.unwrap());
+    let files = home.server().lock().files();
+    let holds = |text: &[u8]| files.windows(text.len()).any(|found| found == text);
+    assert!(holds(b"a text that stays") && !holds(b"a text that goes"));
 }
 
 #[tokio::test]

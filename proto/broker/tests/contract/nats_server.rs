@@ -84,6 +84,23 @@ impl NatsServer {
         }
     }
 
+    /// The bytes of all files of its store.
+    pub(crate) fn files(&self) -> Vec<u8> {
+        let (mut folders, mut bytes) = (vec![self.folder.path().to_owned()], Vec::new());
+        while let Some(folder) = folders.pop() {
+            let entries = std::fs::read_dir(folder).expect("the store is the test's own");
+            for entry in entries.flatten() {
+                let path = entry.path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if let Ok(file) = std::fs::read(path) {
+                    bytes.extend(file);
+                }
+            }
+        }
+        bytes
+    }
+
     /// Starts it on the port and folder that it has.
     pub(crate) fn restart(&mut self) {
         self.kill();

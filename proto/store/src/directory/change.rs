@@ -14,6 +14,7 @@ use crate::batch::DirectoryChange;
 use crate::database::{Connection, Statement, query};
 use crate::error::StoreError;
 use crate::guard::Guard;
+use crate::removal;
 use crate::upsert::upsert;
 
 const UPSERT_GUILD: Statement = upsert!("guilds"["id"]["body"]);
@@ -39,9 +40,11 @@ pub(crate) async fn apply(
         Event::GuildSnapshotPart(part) => snapshot::part(connection, guild, part, guard).await,
         Event::GuildSnapshotEnd(end) => snapshot::end(connection, guild, end, guard).await,
         Event::GuildUpdated(state) => upsert_guild(connection, guild, state, guard).await,
-        Event::GuildRemoved(_) => remove_guild(connection, guild).await,
+        Event::GuildRemoved(_) => remove_guild(connection, guild, guard).await,
         Event::ChannelUpserted(channel) => change_channel(connection, guild, channel, guard).await,
-        Event::ChannelDeleted(gone) => delete_channel(connection, guild, gone.channel_id).await,
+        Event::ChannelDeleted(gone) => {
+            delete_channel(connection, guild, gone.channel_id, guard).await
+        }
         Event::RoleUpserted(role) => upsert_role(connection, guild, role, guard).await,
         Event::RoleDeleted(gone) => {
             let statement = "DELETE FROM roles WHERE guild_id = ? AND id = ?";
@@ -132,8 +135,13 @@ pub(super) async fn upsert_member(
     Ok(())
 }
 
-/// The guild's directory goes; its messages stay, out of reach.
-async fn remove_guild(connection: &mut Connection, guild: GuildId) -> Result<(), StoreError> {
+/// The guild's directory goes; its messages are out of reach, and follow.
+async fn remove_guild(
+    connection: &mut Connection,
+    guild: GuildId,
+    guard: Guard,
+) -> Result<(), StoreError> {
+    removal::add_guild(connection, guild, guard).await?;
     let statements = [
         "DELETE FROM guilds WHERE id = ?",
         "DELETE FROM roles WHERE guild_id = ?",
@@ -155,7 +163,9 @@ async fn delete_channel(
     connection: &mut Connection,
     guild: GuildId,
     channel_id: u64,
+    guard: Guard,
 ) -> Result<(), StoreError> {
+    removal::add_channel(connection, guild, channel_id, guard).await?;
     query(DELETE_CHANNEL)
         .bind(guild.sql())
         .bind(channel_id.cast_signed())

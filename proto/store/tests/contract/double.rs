@@ -39,6 +39,8 @@ pub(crate) enum Defect {
     NothingIsFilled,
     FilledRowsOutrankTheStream,
     FilledForEver,
+    RemovalsAreForgotten,
+    RemovalsAreOfAllTime,
     // In what is handed to it.
     VersionsAreIgnored,
     CountsAreIgnored,
@@ -185,6 +187,14 @@ impl Defect {
             Self::EmptyLoginsAreDropped => {
                 "CREATE TRIGGER IF NOT EXISTS defect AFTER UPDATE ON login_guilds \
                  WHEN NEW.guilds = '' BEGIN DELETE FROM login_guilds; END"
+            }
+            Self::RemovalsAreForgotten => {
+                "CREATE TRIGGER IF NOT EXISTS defect AFTER INSERT ON removals \
+                 BEGIN DELETE FROM removals; END"
+            }
+            Self::RemovalsAreOfAllTime => {
+                "CREATE TRIGGER IF NOT EXISTS defect AFTER INSERT ON removals \
+                 BEGIN UPDATE removals SET guard = 9223372036854775807; END"
             }
             Self::PruningTakesAll => {
                 "CREATE TRIGGER IF NOT EXISTS defect AFTER DELETE ON messages \

@@ -78,6 +78,8 @@ mod previews;
 #[cfg(test)]
 mod reactions;
 #[cfg(test)]
+mod removals;
+#[cfg(test)]
 mod replay;
 #[cfg(test)]
 mod retention;

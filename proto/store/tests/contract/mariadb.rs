@@ -176,10 +176,11 @@ async fn a_migration_that_was_cut_is_done_again() {
     let home = Home::mariadb();
     let store = home.store().await;
     for cut in [
-        "UPDATE _sqlx_migrations SET success = FALSE WHERE version >= 2; DROP TABLE login_guilds",
+        "UPDATE _sqlx_migrations SET success = FALSE WHERE version >= 2; \
+         DROP TABLE login_guilds, removals",
         "DELETE FROM _sqlx_migrations WHERE version >= 2; \
          UPDATE _sqlx_migrations SET success = FALSE; \
-         DROP TABLE login_guilds, revocations, snapshots; \
+         DROP TABLE login_guilds, revocations, snapshots, erased_users; \
          ALTER TABLE messages DROP COLUMN reactions, DROP COLUMN reactions_guard",
     ] {
         home.run(cut).await;
