@@ -181,3 +181,15 @@ async fn discord_js_and_ingest_see_the_same_of_one_script() -> anyhow::Result<()
     assert!(result["events"].as_u64() >= Some(140), "{result}");
     Ok(())
 }
+
+#[tokio::test]
+async fn what_was_posted_before_anybody_listened_is_on_the_first_page_standalone()
+-> anyhow::Result<()> {
+    shown_by("before.mjs", Home::Standalone).await.map(drop)
+}
+
+#[tokio::test]
+async fn what_was_posted_before_anybody_listened_is_on_the_first_page_on_two_fanouts()
+-> anyhow::Result<()> {
+    shown_by("before.mjs", Home::Distributed).await.map(drop)
+}

@@ -43,6 +43,7 @@ fn files(root: &Path) -> anyhow::Result<BTreeMap<PathBuf, Vec<u8>>> {
 
 /// The sources without what was installed or built from them.
 fn copy_sources(from: &Path, to: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(to)?;
     for entry in std::fs::read_dir(from)? {
         let path = entry?.path();
         let name = path.file_name().context("an entry has a name")?;
@@ -51,7 +52,6 @@ fn copy_sources(from: &Path, to: &Path) -> anyhow::Result<()> {
         }
         let target = to.join(name);
         if path.is_dir() {
-            std::fs::create_dir(&target)?;
             copy_sources(&path, &target)?;
         } else {
             std::fs::copy(&path, &target)?;
@@ -62,17 +62,24 @@ fn copy_sources(from: &Path, to: &Path) -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn the_committed_page_is_what_its_sources_give_and_its_tests_pass() -> anyhow::Result<()> {
-    // In a folder of its own: nothing that a developer installed or left lying about takes part.
-    let sources = tempfile::tempdir()?;
-    copy_sources(&folder(), sources.path())?;
+    // In a folder of its own, as deep as in the project, for its tests read the corpus of messages: nothing that a
+    // developer installed or left lying about takes part.
+    let copy = tempfile::tempdir()?;
+    let sources = copy.path().join("fanout/viewer");
+    copy_sources(&folder(), &sources)?;
+    let corpus = Path::new("tests/corpus");
+    copy_sources(
+        &crate::sources::root().join(corpus),
+        &copy.path().join(corpus),
+    )?;
     npm(
-        sources.path(),
+        &sources,
         &["ci", "--no-audit", "--no-fund", "--loglevel=error"],
         None,
     )
     .await?;
-    let built = sources.path().join("built");
-    npm(sources.path(), &["run", "build"], Some(&built)).await?;
+    let built = sources.join("built");
+    npm(&sources, &["run", "build"], Some(&built)).await?;
     let (fresh, committed) = (files(&built)?, files(&folder().join("dist"))?);
     assert_eq!(
         fresh.keys().collect::<Vec<_>>(),
@@ -92,8 +99,8 @@ async fn the_committed_page_is_what_its_sources_give_and_its_tests_pass() -> any
             .all(|path| path.extension() != Some("map".as_ref())),
         "source maps are not shipped"
     );
-    npm(sources.path(), &["run", "check"], None).await?;
-    let tests = npm(sources.path(), &["test"], None).await?;
+    npm(&sources, &["run", "check"], None).await?;
+    let tests = npm(&sources, &["test"], None).await?;
     assert!(tests.contains("passed"), "{tests}");
     Ok(())
 }
