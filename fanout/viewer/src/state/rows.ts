@@ -38,10 +38,13 @@ function startsGroup(previous: Message, message: Message): boolean {
   return Date.parse(message.timestamp) - Date.parse(previous.timestamp) > GROUP_MS;
 }
 
-/** Discord's types of messages that are a person's words: default, reply, slash command, context menu command. */
-const SPOKEN = new Set([0, 19, 20, 23]);
+/** Discord's types of messages that have the server's own words; any other, also one that is not known yet, is a person's. */
+const NOTICES = new Set([
+  1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 15, 16, 17, 18, 21, 22, 24, 25, 26, 27, 28, 29, 30, 31, 32, 36,
+  37, 38, 39, 44, 46,
+]);
 
 /** A line of the server's own: a join, a pin, a thread's start. */
 export function isNotice(message: Message): boolean {
-  return !SPOKEN.has(message.type ?? 0);
+  return NOTICES.has(message.type ?? 0);
 }
