@@ -5,12 +5,13 @@
 # make screenshots  takes the README's pictures, after the browser test has passed; needs Chromium
 # make clients-reference  the official clients' scenario on the official server alone: whether the scenario is right
 # make bench  the load generator: one table, the fanout beside one plain send a socket (release build); BENCH="--sockets 9000" changes it
+# make bench-revocation  how late 5,000 members on two fanouts are told that access was taken or given, and that nothing leaks
 # make bench-cost, bench-memory, bench-slow, bench-churn  the Socket.IO server alone: what a delivery and a socket cost beside
 #             the servers that others run, what a client that does not read does, what clients leave behind
 # make bench-pages  what a page of 50 takes in a channel of 1,000,000 messages, in SQLite, MariaDB and PostgreSQL
 # make fuzz   the fuzz targets of the codecs, with coverage; needs a C++ compiler; FUZZ_RUNS=1000000 changes how long
 
-.PHONY: fuzz run test check bench bench-cost bench-memory bench-slow bench-churn bench-pages bench-programs install viewer screenshots clients-reference
+.PHONY: fuzz run test check bench bench-revocation bench-cost bench-memory bench-slow bench-churn bench-pages bench-programs install viewer screenshots clients-reference
 
 # A failure's own words say where it is; frames of the runtime only bury them.
 export RUST_BACKTRACE ?= 0
@@ -63,6 +64,10 @@ clients-reference: install
 bench: install
 	cargo build --locked --release $(SERVICES) -p load
 	target/release/load $(BENCH)
+
+bench-revocation: install
+	cargo build --locked --release $(SERVICES) -p load
+	$(LOAD) revocation $(BENCH)
 
 # The benches of the Socket.IO server need two cores: the server has one, the clients the other.
 LOAD = $${CARGO_TARGET_DIR:-target}/release/load

@@ -11,7 +11,7 @@ use crate::floor::{Floor, Order};
 use crate::limit;
 use crate::plan::Plan;
 use crate::scoreboard::Scoreboard;
-use crate::services::{JWT_SECRET, Programs, Services};
+use crate::services::{JWT_SECRET, Programs, Services, Size};
 use crate::table::{Cost, Report, Setting};
 use crate::usage::{Memory, cpu_time};
 use crate::viewer::Seat;
@@ -32,14 +32,14 @@ pub async fn run(plan: &Plan) -> anyhow::Result<Report> {
     limit::raise(2 * plan.sockets)?;
     let programs = Programs::find()?;
     let setting = Setting::of_this_machine(programs.nats_version()?)?;
-    let mut services = Services::start(&programs).await?;
+    let mut services = Services::start(&programs, Size::default()).await?;
     let channel = services.world.channel()?.to_owned();
-    let idle = Memory::of(services.fanout.id())?;
+    let idle = Memory::of(services.fanout.process.id())?;
 
     let board = Arc::new(Scoreboard::new(plan.sockets as usize));
     let seats = seats(plan, &services, &channel)?;
     let viewers = Viewers::join(seats, &board, plan.join_patience()).await?;
-    let joined = Memory::of(services.fanout.id())?;
+    let joined = Memory::of(services.fanout.process.id())?;
     let mut floor = Floor::start(plan.sockets, services.folder()).await?;
 
     let mut ours = Vec::new();
@@ -55,7 +55,7 @@ pub async fn run(plan: &Plan) -> anyhow::Result<Report> {
     }
     sleep(SETTLE).await;
     services.check()?;
-    let busy = Memory::of(services.fanout.id())?;
+    let busy = Memory::of(services.fanout.process.id())?;
     drop(viewers);
     Ok(board.read(|scores| Report {
         setting,
@@ -76,7 +76,7 @@ fn seats(plan: &Plan, services: &Services, channel: &str) -> anyhow::Result<Vec<
     let tokens = services.world.tokens(JWT_SECRET)?;
     let people = tokens.iter().cycle().take(plan.sockets as usize);
     let seats = people.map(|token| Seat {
-        address: services.address,
+        address: services.fanout.address,
         token: token.clone(),
         channel: channel.to_owned(),
     });
@@ -98,10 +98,10 @@ async fn fanout_turn(
     };
     let deliveries = board.read(|scores| scores.counts.deliveries());
     board.begin_round(count);
-    let before = cpu_time(services.fanout.id())?;
+    let before = cpu_time(services.fanout.process.id())?;
     load.begin(&services.http, &services.sim_url).await?;
     board.until_round_over(plan.round_patience()).await;
-    let cpu = cpu_time(services.fanout.id())?.saturating_sub(before);
+    let cpu = cpu_time(services.fanout.process.id())?.saturating_sub(before);
     board.end_round();
     let deliveries = board.read(|scores| scores.counts.deliveries()) - deliveries;
     Ok(Cost { cpu, deliveries })

@@ -2,7 +2,8 @@
 //! It starts nats-server, the simulated Discord, ingest and fanout itself, each a process with its own folder and port
 //! on loopback, and ends them on every path. Each socket checks that every numbered message comes once and in order.
 //! Beside the fanout, in turns, it measures a floor: one plain `send` a socket of as many bytes.
-//! Its commands measure the Socket.IO server alone: what a delivery costs (`cost`), beside the servers that others
+//! `revocation` measures on two fanouts how late access is taken away and given back, and that nothing leaks meanwhile.
+//! Its other commands measure the Socket.IO server alone: what a delivery costs (`cost`), beside the servers that others
 //! run; what a socket costs (`memory`); what one slow client does (`slow`); what clients leave behind (`churn`).
 //! One measures the store alone: what a page of the history takes each database (`pages`).
 //! It promises that no number is an estimate, and that what went wrong is a sentence and not a smaller number.
@@ -39,6 +40,7 @@ mod polling;
 #[path = "../../../proto/store/tests/contract/postgres_server.rs"]
 mod postgres_server;
 mod process;
+mod revocation;
 mod scoreboard;
 mod services;
 mod slow;
@@ -59,5 +61,6 @@ pub use memory::{MemoryPlan, memory};
 pub use outcome::Outcome;
 pub use pages::{PagesPlan, pages};
 pub use plan::Plan;
+pub use revocation::{RevocationPlan, revocation};
 pub use slow::{SlowPlan, slow};
 pub use table::Report;

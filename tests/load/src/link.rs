@@ -51,6 +51,8 @@ pub(crate) struct Link {
     reader: FrameReader,
     /// What is to be written: answers to pings, mostly nothing.
     answers: Vec<u8>,
+    /// Every byte that has come since somebody wanted to have it.
+    tape: Option<Vec<u8>>,
 }
 
 impl Link {
@@ -127,6 +129,7 @@ impl Link {
             stream,
             reader,
             answers: Vec::new(),
+            tape: None,
         })
     }
 
@@ -197,10 +200,25 @@ impl Link {
             self.stream.write_all(&self.answers).await?;
             self.answers.clear();
         }
-        match self.stream.read_buf(self.reader.space()).await? {
-            0 => Err(LinkError::Cut),
-            _ => Ok(()),
+        let space = self.reader.space();
+        let before = space.len();
+        if self.stream.read_buf(space).await? == 0 {
+            return Err(LinkError::Cut);
         }
+        if let Some(tape) = &mut self.tape {
+            tape.extend_from_slice(space.get(before..).unwrap_or_default());
+        }
+        Ok(())
+    }
+
+    /// Keeps every byte from the next frame on.
+    pub(crate) fn record(&mut self) {
+        self.tape = Some(self.reader.rest().to_vec());
+    }
+
+    /// What has come since [`Self::record`], as it came.
+    pub(crate) fn recorded(&mut self) -> Vec<u8> {
+        self.tape.take().unwrap_or_default()
     }
 }
 

@@ -4,11 +4,11 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use load::{ChurnPlan, CostPlan, MemoryPlan, Outcome, PagesPlan, Plan, SlowPlan};
+use load::{ChurnPlan, CostPlan, MemoryPlan, Outcome, PagesPlan, Plan, RevocationPlan, SlowPlan};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Puts sockets into one channel of a fanout, sends messages, and prints what each delivery and each socket costs.
-/// Its commands measure the Socket.IO server alone, and the store.
+/// Its other commands measure access that changes, the Socket.IO server alone, and the store.
 #[derive(Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
 struct Arguments {
@@ -20,6 +20,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// How late members are told, on two fanouts, that access was taken from them or given to them.
+    Revocation(RevocationPlan),
     /// What a delivery costs a Socket.IO server: ours, the floor below it, and what others run.
     Cost(CostPlan),
     /// What a connected socket costs a Socket.IO server in memory.
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
     let ended = match arguments.command {
         Some(Command::Floor { sockets }) => load::serve_floor(sockets),
         Some(Command::FloorRoom { port, sockets }) => load::serve_room(port, sockets),
+        Some(Command::Revocation(plan)) => run(load::revocation(&plan)),
         Some(Command::Cost(plan)) => run(load::cost(&plan)),
         Some(Command::Memory(plan)) => run(load::memory(&plan)),
         Some(Command::Slow(plan)) => run(load::slow(&plan)),

@@ -41,8 +41,10 @@ pub(crate) enum Packet<'a> {
     Acknowledged(&'a [u8]),
     /// A `message` event, as its JSON array.
     Message(&'a [u8]),
-    /// An event that is not counted.
-    OtherEvent,
+    /// Any other event, as its JSON array.
+    OtherEvent(&'a [u8]),
+    /// The server has ended the namespace for good.
+    Disconnected,
     /// Anything else.
     Unknown,
 }
@@ -65,7 +67,8 @@ impl<'a> Packet<'a> {
         match (kind, data) {
             (b'0', _) => Self::Connected,
             (b'2', event) if event.starts_with(br#"["message","#) => Self::Message(event),
-            (b'2', [b'[', ..]) => Self::OtherEvent,
+            (b'1', []) => Self::Disconnected,
+            (b'2', event @ [b'[', ..]) => Self::OtherEvent(event),
             (b'3', [b'0', answer @ ..]) => Self::Acknowledged(answer),
             (b'4', why) => Self::Refused(why),
             _ => Self::Unknown,
@@ -116,7 +119,7 @@ mod tests {
 
     #[test]
     fn each_text_of_the_protocol_is_known() {
-        let table: [(&str, Packet<'_>); 12] = [
+        let table: [(&str, Packet<'_>); 13] = [
             (r#"0{"sid":"x"}"#, Packet::Open),
             ("2", Packet::Ping),
             (r#"40/discord,{"sid":"x"}"#, Packet::Connected),
@@ -132,10 +135,17 @@ mod tests {
                 r#"42/discord,["message",{"id":"1"},"7"]"#,
                 Packet::Message(br#"["message",{"id":"1"},"7"]"#),
             ),
-            (r#"42/discord,["messages_bulk",{}]"#, Packet::OtherEvent),
-            (r#"42/discord,["message_update",{}]"#, Packet::OtherEvent),
+            (
+                r#"42/discord,["messages_bulk",{}]"#,
+                Packet::OtherEvent(br#"["messages_bulk",{}]"#),
+            ),
+            (
+                r#"42/discord,["message_update",{}]"#,
+                Packet::OtherEvent(br#"["message_update",{}]"#),
+            ),
             (r#"42["message",{}]"#, Packet::Unknown),
-            ("41/discord,", Packet::Unknown),
+            ("41/discord,", Packet::Disconnected),
+            ("41/discord,x", Packet::Unknown),
             ("4", Packet::Unknown),
             ("", Packet::Unknown),
         ];

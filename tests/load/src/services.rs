@@ -24,6 +24,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 const HTTP_PATIENCE: Duration = Duration::from_secs(10);
 /// Signs the viewers' tokens. It guards a server that lives for a minute on loopback.
 pub(crate) const JWT_SECRET: &str = "a secret that the load generator and its fanout share";
+/// The second fanout's folder, as other processes have their names for theirs.
+const SECOND: &str = "fanout-2";
 /// A generator is one user from one address who does a thousand times what a person does: all limits are off.
 const NO_LIMITS: [(&str, &str); 4] = [
     ("CONNECTIONS_PER_ADDRESS_MAX", "0"),
@@ -94,15 +96,47 @@ fn nats_server() -> anyhow::Result<PathBuf> {
     Ok(program)
 }
 
+impl Service {
+    /// A number of its `/metrics`; 0 where it has none of this name.
+    pub(crate) async fn metric(&self, http: &Client, name: &str) -> anyhow::Result<f64> {
+        let url = format!("http://{}/metrics", self.metrics);
+        let page = http.get(url).send().await?.error_for_status()?;
+        let page = page.text().await?;
+        let mut samples = page.lines().filter_map(|line| line.split_once(' '));
+        let value = samples.find_map(|(own, value)| (own == name).then_some(value));
+        Ok(value.map_or(Ok(0.0), str::parse)?)
+    }
+}
+
+/// How much of it there is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Size {
+    /// A second fanout, and Redis between the two.
+    pub(crate) is_pair: bool,
+    /// People of the first guild, beside those that it has by itself.
+    pub(crate) members: u32,
+}
+
+/// A service of ours that runs.
+#[derive(Debug)]
+pub(crate) struct Service {
+    /// Itself.
+    pub(crate) process: Process,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    metrics: SocketAddr,
+}
+
 /// The running processes. They end in the order of the fields, the readers first.
 #[derive(Debug)]
 pub(crate) struct Services {
-    /// What is measured.
-    pub(crate) fanout: Process,
-    /// Where it listens.
-    pub(crate) address: SocketAddr,
+    /// The fanout, or the first of the two.
+    pub(crate) fanout: Service,
+    /// The second one of a pair.
+    pub(crate) other: Option<Service>,
     ingest: Process,
     sim: Process,
+    redis: Option<Process>,
     nats: Process,
     /// The simulator's address, as a URL.
     pub(crate) sim_url: String,
@@ -115,14 +149,15 @@ pub(crate) struct Services {
 
 impl Services {
     /// Starts all of them.
-    pub(crate) async fn start(programs: &Programs) -> anyhow::Result<Self> {
+    pub(crate) async fn start(programs: &Programs, size: Size) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir().context("a temporary folder")?;
+        let home = folder.path();
         let http = http().timeout(HTTP_PATIENCE).build();
         let http = http.context("no HTTP client")?;
-        let (nats, nats_url) = nats(programs, folder.path()).await?;
-        let (sim, sim_url) = sim(programs, folder.path()).await?;
+        let (nats, nats_url) = nats(programs, home).await?;
+        let (sim, sim_url) = sim(programs, size.members, home).await?;
         let world = World::of(&http, &sim_url).await?;
-        let database = format!("sqlite://{}", folder.path().join("data.sqlite").display());
+        let database = format!("sqlite://{}", home.join("data.sqlite").display());
         let both = [("NATS_URL", nats_url.as_str()), ("DATABASE_URL", &database)];
         let api_url = format!("{sim_url}/api/v10");
         let discord = [
@@ -130,15 +165,26 @@ impl Services {
             ("DISCORD_BOT_TOKEN", &world.token),
         ];
         let settings = [both, discord].concat();
-        let (ingest, _) = service(programs, "ingest", &settings, &http, folder.path()).await?;
-        let settings = [&both[..], &[("JWT_SECRET", JWT_SECRET)], &NO_LIMITS].concat();
-        let (fanout, address) =
-            service(programs, "fanout", &settings, &http, folder.path()).await?;
+        let ingest = service(programs, "ingest", &settings, &http, home).await?;
+        let mut settings = [&both[..], &[("JWT_SECRET", JWT_SECRET)], &NO_LIMITS].concat();
+        let shared = if size.is_pair {
+            Some(redis(home).await?)
+        } else {
+            None
+        };
+        settings.extend(shared.iter().map(|(_, url)| ("REDIS_URL", url.as_str())));
+        let fanout = service(programs, "fanout", &settings, &http, home).await?;
+        let other = if size.is_pair {
+            Some(service(programs, SECOND, &settings, &http, home).await?)
+        } else {
+            None
+        };
         Ok(Self {
             fanout,
-            address,
-            ingest,
+            other,
+            ingest: ingest.process,
             sim,
+            redis: shared.map(|(process, _)| process),
             nats,
             sim_url,
             world,
@@ -149,13 +195,20 @@ impl Services {
 
     /// An error if one of them has ended.
     pub(crate) fn check(&mut self) -> anyhow::Result<()> {
-        let all = [
-            &mut self.fanout,
+        let ours = [
+            &mut self.fanout.process,
             &mut self.ingest,
             &mut self.sim,
             &mut self.nats,
         ];
-        all.into_iter().try_for_each(Process::check)
+        let other = self.other.as_mut().map(|fanout| &mut fanout.process);
+        let mut all = ours.into_iter().chain(other).chain(self.redis.as_mut());
+        all.try_for_each(Process::check)
+    }
+
+    /// Every fanout.
+    pub(crate) fn fanouts(&self) -> impl Iterator<Item = &Service> {
+        std::iter::once(&self.fanout).chain(&self.other)
     }
 
     /// Where processes may have their folders.
@@ -185,9 +238,21 @@ async fn nats(programs: &Programs, home: &Path) -> anyhow::Result<(Process, Stri
     Ok((process, format!("nats://{address}")))
 }
 
-async fn sim(programs: &Programs, home: &Path) -> anyhow::Result<(Process, String)> {
+async fn redis(home: &Path) -> anyhow::Result<(Process, String)> {
+    let address = free_address()?;
+    let program = std::env::var_os("REDIS_SERVER").unwrap_or_else(|| "redis-server".into());
+    let mut command = Command::new(program);
+    command.args(["--bind", "127.0.0.1", "--port", &address.port().to_string()]);
+    command.args(["--save", "", "--appendonly", "no"]);
+    let mut process = Process::start("redis", &mut command, home)?;
+    let answers = async || TcpStream::connect(address).await.is_ok().then_some(());
+    until_ready(&mut process, answers).await?;
+    Ok((process, format!("redis://{address}")))
+}
+
+async fn sim(programs: &Programs, members: u32, home: &Path) -> anyhow::Result<(Process, String)> {
     let mut command = programs.ours("discord-sim", &[]);
-    command.args(["--port", "0", "--quiet"]);
+    command.args(["--port", "0", "--quiet", "--members", &members.to_string()]);
     let mut process = Process::start("discord-sim", &mut command, home)?;
     let deadline = Instant::now() + READY_PATIENCE;
     while Instant::now() < deadline {
@@ -216,11 +281,12 @@ async fn service(
     settings: &[(&str, &str)],
     http: &Client,
     home: &Path,
-) -> anyhow::Result<(Process, SocketAddr)> {
-    let address = free_address()?;
-    let mut command = programs.ours(name, settings);
+) -> anyhow::Result<Service> {
+    let (address, metrics) = (free_address()?, free_address()?);
+    let program = if name == SECOND { "fanout" } else { name };
+    let mut command = programs.ours(program, settings);
     command.env("PORT", address.port().to_string());
-    command.env("METRICS_PORT", free_address()?.port().to_string());
+    command.env("METRICS_PORT", metrics.port().to_string());
     let mut process = Process::start(name, &mut command, home)?;
     let url = format!("http://{address}/api/ready");
     let answers = async || {
@@ -228,7 +294,11 @@ async fn service(
         answer.status().is_success().then_some(())
     };
     until_ready(&mut process, answers).await?;
-    Ok((process, address))
+    Ok(Service {
+        process,
+        address,
+        metrics,
+    })
 }
 
 async fn until_ready(

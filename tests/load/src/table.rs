@@ -33,6 +33,19 @@ impl Setting {
         })
     }
 
+    /// The first lines of a table: what was measured, and where.
+    pub(crate) fn head(&self, what: &str) -> String {
+        let Self {
+            nats,
+            kernel,
+            cores,
+        } = self;
+        let (version, build) = (env!("CARGO_PKG_VERSION"), Self::build());
+        format!(
+            "{what} {version} ({build} build), {nats}\nLinux {kernel}, {cores} cores, shared with the generator\n"
+        )
+    }
+
     fn build() -> &'static str {
         if cfg!(debug_assertions) {
             "debug"
@@ -117,17 +130,7 @@ impl Report {
     }
 
     fn write_head(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Setting {
-            nats,
-            kernel,
-            cores,
-        } = &self.setting;
-        let (version, build) = (env!("CARGO_PKG_VERSION"), Setting::build());
-        writeln!(out, "fanout {version} ({build} build), {nats}")?;
-        writeln!(
-            out,
-            "Linux {kernel}, {cores} cores, shared with the generator"
-        )?;
+        out.write_str(&self.setting.head("fanout"))?;
         let Plan {
             sockets,
             rate,

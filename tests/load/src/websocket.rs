@@ -71,6 +71,11 @@ impl FrameReader {
         &mut self.buffer
     }
 
+    /// What has come of a frame that is not whole yet.
+    pub(crate) fn rest(&self) -> &[u8] {
+        self.buffer.get(self.start..).unwrap_or_default()
+    }
+
     /// The next frame, if all of it is here.
     pub(crate) fn next(&mut self) -> Result<Option<Frame<'_>>, FrameError> {
         let bytes = self.buffer.get(self.start..).unwrap_or_default();

@@ -23,6 +23,8 @@ pub(crate) struct World {
 
 #[derive(Debug, Deserialize)]
 struct Guild {
+    id: String,
+    owner_id: String,
     channels: Vec<Channel>,
     members: Vec<Member>,
 }
@@ -65,13 +67,37 @@ impl World {
         Ok(&channel.id)
     }
 
+    /// The guild that the channel belongs to.
+    pub(crate) fn guild(&self) -> anyhow::Result<&str> {
+        let guild = self.guilds.first();
+        Ok(&guild.context("the simulated Discord has no guild")?.id)
+    }
+
+    /// The other guilds.
+    pub(crate) fn other_guilds(&self) -> impl Iterator<Item = &str> {
+        self.guilds.iter().skip(1).map(|guild| guild.id.as_str())
+    }
+
+    /// Everybody of the guild who is no bot and does not own it: their id, and a token for them.
+    pub(crate) fn people(&self, secret: &str) -> anyhow::Result<Vec<(String, String)>> {
+        let owner = self.guilds.first().map(|guild| guild.owner_id.as_str());
+        let tokens = self.tokens(secret)?;
+        let ids = self.humans().map(|member| member.id.clone());
+        let people = ids.zip(tokens).filter(|(id, _)| Some(id.as_str()) != owner);
+        Ok(people.collect())
+    }
+
+    fn humans(&self) -> impl Iterator<Item = &Member> {
+        let members = self.guilds.first().into_iter().flat_map(|g| &g.members);
+        members.filter(|member| !member.bot)
+    }
+
     /// A token for each person of the guild that the channel belongs to.
     pub(crate) fn tokens(&self, secret: &str) -> anyhow::Result<Vec<String>> {
         let key = EncodingKey::from_secret(secret.as_bytes());
         let exp = (SystemTime::UNIX_EPOCH.elapsed()? + TOKEN_LIFE).as_secs();
-        let members = self.guilds.first().into_iter().flat_map(|g| &g.members);
-        let people = members.filter(|member| !member.bot);
-        let tokens: Result<Vec<String>, _> = people
+        let tokens: Result<Vec<String>, _> = self
+            .humans()
             .map(|member| {
                 let claims = Claims {
                     discord_id: &member.id,
@@ -125,7 +151,7 @@ mod tests {
 
     fn world() -> World {
         let world = json!({ "token": "t", "client_id": "1", "guilds": [
-            { "id": "1", "channels": [
+            { "id": "1", "owner_id": "9", "channels": [
                 { "id": "2", "name": "voice", "type": 2, "private": false },
                 { "id": "3", "name": "crew", "type": 0, "private": true },
                 { "id": "4", "name": "general", "type": 0, "private": false },
@@ -133,7 +159,7 @@ mod tests {
                 { "id": "5", "username": "ada", "bot": false, "roles": [] },
                 { "id": "6", "username": "robot", "bot": true, "roles": [] },
             ] },
-            { "id": "7", "channels": [], "members": [{ "id": "8", "username": "x", "bot": false }] },
+            { "id": "7", "owner_id": "8", "channels": [], "members": [{ "id": "8", "username": "x", "bot": false }] },
         ] });
         serde_json::from_value(world).unwrap()
     }
