@@ -8,6 +8,8 @@ mod archive;
 mod backoff;
 pub mod check;
 mod decode;
+pub mod erase;
+mod erasures;
 mod exclusions;
 mod frame;
 mod gateway;

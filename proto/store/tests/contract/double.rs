@@ -38,6 +38,9 @@ pub(crate) enum Defect {
     PruningTakesAll,
     RemovalsAreForgotten,
     RemovalsAreOfAllTime,
+    ErasuresAreForgotten,
+    QuotesAreKept,
+    MembersAreKept,
     // In what is handed to it.
     VersionsAreIgnored,
     CountsAreIgnored,
@@ -49,6 +52,7 @@ pub(crate) enum Defect {
     ReactionsMakeRows,
     BasesAreDropped,
     MarksAreDropped,
+    WebhooksAreUsers,
     // In what it does and answers.
     AlwaysMigrated,
     MigratesOnce,
@@ -63,6 +67,8 @@ pub(crate) enum Defect {
     CursorMustLive,
     PagesAreUnbounded,
     AnyChannelWillDo,
+    EverythingIsDeleted,
+    OneStepIsAll,
     PreviewsOutliveTheirOriginals,
     PreviewsLoseTheirAuthors,
     NothingExpires,
@@ -190,6 +196,18 @@ impl Defect {
                 "CREATE TRIGGER IF NOT EXISTS defect AFTER INSERT ON removals \
                  BEGIN UPDATE removals SET guard = 9223372036854775807; END"
             }
+            Self::ErasuresAreForgotten => {
+                "CREATE TRIGGER IF NOT EXISTS defect AFTER INSERT ON erased_users \
+                 WHEN NEW.user_id > 1 BEGIN DELETE FROM erased_users WHERE user_id = 1; END"
+            }
+            Self::QuotesAreKept => {
+                "CREATE TRIGGER IF NOT EXISTS defect BEFORE UPDATE OF body ON messages \
+                 WHEN NEW.deleted = 0 BEGIN SELECT RAISE(IGNORE); END"
+            }
+            Self::MembersAreKept => {
+                "CREATE TRIGGER IF NOT EXISTS defect BEFORE DELETE ON members \
+                 BEGIN SELECT RAISE(IGNORE); END"
+            }
             Self::PruningTakesAll => {
                 "CREATE TRIGGER IF NOT EXISTS defect AFTER DELETE ON messages \
                  BEGIN DELETE FROM messages; END"
@@ -237,6 +255,7 @@ impl Defect {
                 Self::BasesAreDropped,
                 Event::MessageCreated(message) | Event::MessageUpdated(message),
             ) => message.reactions.clear(),
+            (Self::WebhooksAreUsers, Event::MessageCreated(message)) => message.webhook_id = None,
             (Self::MarksAreDropped, Event::ReactionsChanged(total)) => total.mark = None,
             _ => {}
         }
