@@ -1,4 +1,4 @@
-//! What the operator keeps from viewers: channels, categories with all below them, authors, and bots.
+//! What the operator keeps from viewers: channels, categories with all below them, authors, bots, and who was erased.
 //!
 //! Which channels lie below an excluded category is learned from the directory's frames as they pass, and kept
 //! with the gateway's session, because what is left out is nowhere else. Knows ids and nothing else.
@@ -13,6 +13,8 @@ use parking_lot::RwLock;
 pub(crate) struct Exclusions {
     rules: Arc<ExclusionRules>,
     hidden: Arc<RwLock<HashSet<u64>>>,
+    /// Users who were erased on request.
+    erased: Arc<RwLock<HashSet<u64>>>,
 }
 
 /// What is left out, as the settings say it (`STREAM_BOT_MESSAGES`, `STREAM_EXCLUDE_*`).
@@ -34,12 +36,26 @@ impl Exclusions {
         Self {
             rules: Arc::new(rules),
             hidden: Arc::default(),
+            erased: Arc::default(),
         }
     }
 
     /// Whether this user's messages are left out, whatever their roles.
     pub(crate) fn leaves_out_user(&self, id: u64, is_bot: bool) -> bool {
         (is_bot && self.rules.bots) || self.rules.users.contains(&id)
+    }
+
+    /// Whether this user was erased on request. A webhook's id is no user: ask of none.
+    pub(crate) fn has_erased(&self, id: u64) -> bool {
+        self.erased.read().contains(&id)
+    }
+
+    /// Who was erased, all of them.
+    pub(crate) fn set_erased(&self, users: impl Iterator<Item = u64>) {
+        let users: HashSet<u64> = users.collect();
+        if *self.erased.read() != users {
+            *self.erased.write() = users;
+        }
     }
 
     /// Whether an author with these roles is left out. Who can't be told not to have such a role is: `None`.
@@ -122,6 +138,16 @@ mod tests {
             exclusions.hides_below(10, None),
             "by itself, wherever it is"
         );
+    }
+
+    #[test]
+    fn who_was_erased_is_known_to_all_clones_and_may_be_others_later() {
+        let one = exclusions(ExclusionRules::default());
+        let other = one.clone();
+        one.set_erased([3, 4].into_iter());
+        assert!(other.has_erased(3) && !other.has_erased(5));
+        one.set_erased([5].into_iter());
+        assert!(!other.has_erased(3) && other.has_erased(5));
     }
 
     #[test]

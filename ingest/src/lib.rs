@@ -9,6 +9,8 @@ mod backoff;
 pub mod check;
 mod decode;
 mod desk;
+pub mod erase;
+mod erasures;
 mod exclusions;
 mod frame;
 mod gateway;

@@ -1,7 +1,7 @@
 //! The binary: reads the settings, wires broker, store and service, serves the probes.
 //!
 //! `ingest` runs the service, `ingest migrate` brings the schema up to date, `ingest check` says what the bot's
-//! token lacks, `ingest health` asks the running one. Exit codes: 64 for a wrong setting or command line, 1 for anything else that ends it by itself.
+//! token lacks, `ingest erase` erases a user, `ingest health` asks the running one. Exit codes: 64 for a wrong setting or command line, 1 for anything else that ends it by itself.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -16,6 +16,7 @@ use broker::{Nats, NatsSettings};
 use clap::{Parser, Subcommand};
 use ingest::http::Probes;
 use ingest::{Ingest, IngestSettings};
+use proto::UserId;
 use runtime::settings::malformed;
 use runtime::{
     Health, Lifecycle, Metrics, Settings, SettingsError, Traces, metrics, start, telemetry,
@@ -41,6 +42,12 @@ enum Command {
     Migrate,
     /// Says what the bot's token lacks: intents, permissions, servers. Exits 0 if nothing does, 1 otherwise.
     Check,
+    /// Erases a user on request: what they wrote, here and in others' quotes. Prints how much there was.
+    Erase {
+        /// The user's id.
+        #[arg(long)]
+        user: UserId,
+    },
     /// Exits 0 if the ingest of this machine is healthy or degraded, 1 otherwise.
     Health,
 }
@@ -64,6 +71,7 @@ async fn run(command: Option<Command>) -> anyhow::Result<()> {
         None => serve(&settings).await,
         Some(Command::Migrate) => migrate(&settings).await,
         Some(Command::Check) => check(&settings).await,
+        Some(Command::Erase { user }) => erase(&settings, user).await,
         Some(Command::Health) => start::probe(settings.number("PORT", 3002)?).await,
     }
 }
@@ -148,6 +156,20 @@ async fn check(settings: &Settings) -> anyhow::Result<()> {
     if report.lacking() > 0 {
         bail!("the bot can't do all that it should");
     }
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "what the command is for")]
+async fn erase(settings: &Settings, user: UserId) -> anyhow::Result<()> {
+    telemetry::init(settings)?;
+    let nats = nats_settings(settings)?;
+    let store = open_store(settings).await?;
+    store.migrate().await?;
+    let nats = connect(nats).await?;
+    let erased = ingest::erase::erase(&*nats, &store, user).await;
+    nats.close().await;
+    store.close().await;
+    println!("{}", erased?);
     Ok(())
 }
 

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
+use crate::erasures::Erasures;
 use crate::exclusions::Exclusions;
 use crate::frame::Buffer;
 use crate::gateway::{self, Commands, Fatal, Session};
@@ -87,6 +88,7 @@ enum Task {
     Chunks,
     Retention,
     Sweeper,
+    Erasures,
     RollCall,
     Links,
     History,
@@ -152,6 +154,11 @@ async fn begin(parts: &Parts) -> Begun {
 
 async fn try_begin(parts: &Parts) -> Result<Begun, BrokerError> {
     let stream = bounded(CALL, parts.broker.state()).await?;
+    let erasures = Erasures {
+        store: parts.store.clone(),
+        exclusions: parts.exclusions.clone(),
+    };
+    erasures.begin().await;
     let session = gateway::session::load(&*parts.broker, SHARD, stream, &parts.exclusions).await?;
     Ok((stream, session))
 }
@@ -226,6 +233,9 @@ fn spawn(
     spawn_as(&mut tasks, Task::Retention, retention);
     let sweeper = wiring.sweeper().run(stops.members.clone());
     spawn_as(&mut tasks, Task::Sweeper, sweeper);
+    // Until the end: what the buffer still holds is decoded after the gateway is left.
+    let erasures = wiring.erasures().run(stops.recorder.clone());
+    spawn_as(&mut tasks, Task::Erasures, erasures);
     let roll_call = roll_call.run(stops.members.clone());
     spawn_as(&mut tasks, Task::RollCall, roll_call);
     let links = wiring.links().run(stops.members.clone());

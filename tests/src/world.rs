@@ -272,6 +272,33 @@ impl World {
         Ok(())
     }
 
+    /// What the database answers, bare.
+    ///
+    /// # Errors
+    /// This home has none.
+    pub fn ask(&mut self, statement: &str) -> anyhow::Result<String> {
+        Ok(self.servers()?.sql.ask(statement))
+    }
+
+    /// Runs a command of ingest's beside the services; what it prints.
+    ///
+    /// # Errors
+    /// It fails.
+    pub async fn ingest(&mut self, arguments: &[&str]) -> anyhow::Result<String> {
+        let mut command = self.service("ingest", "0")?;
+        command.args(arguments);
+        let command = Process::start("ingest command", command)?;
+        command.success().await
+    }
+
+    /// The broker's address.
+    ///
+    /// # Errors
+    /// This home has none.
+    pub fn nats_url(&mut self) -> anyhow::Result<String> {
+        Ok(self.servers()?.nats.url())
+    }
+
     /// How far the archive is, as the database says.
     ///
     /// # Errors

@@ -17,8 +17,10 @@ const TYPING_MS: i64 = 10_000;
 /// Whether a message's author is left out, whatever the author's roles.
 pub(super) fn is_by_excluded_user(message: &Object<'_>, exclusions: &Exclusions) -> bool {
     let author = message.object("author").unwrap_or_default();
-    let is_bot = author.flag("bot") || message.id("webhook_id").is_some();
-    exclusions.leaves_out_user(author.id("id").unwrap_or_default(), is_bot)
+    let id = author.id("id").unwrap_or_default();
+    let is_webhook = message.id("webhook_id").is_some();
+    exclusions.leaves_out_user(id, is_webhook || author.flag("bot"))
+        || (!is_webhook && exclusions.has_erased(id))
 }
 
 impl Frame<'_> {
@@ -98,6 +100,7 @@ impl Frame<'_> {
         if let Some(reply) = &mut read.message.reply
             && let Some(author) = &reply.author
             && (exclusions.leaves_out_user(author.id, author.bot)
+                || (roles.is_none() && exclusions.has_erased(author.id))
                 || exclusions.leaves_out_roles(roles.as_deref()))
         {
             (reply.author, reply.content) = (None, None);
@@ -144,6 +147,7 @@ impl Frame<'_> {
         let user = member.user.ok_or(Outcome::Skipped(Skip::Empty))?;
         let exclusions = self.known.exclusions;
         if exclusions.leaves_out_user(user.id, user.bot)
+            || exclusions.has_erased(user.id)
             || exclusions.leaves_out_roles(Some(&member.roles))
         {
             return Err(Outcome::Skipped(Skip::Excluded));

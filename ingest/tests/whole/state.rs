@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use broker::Broker as _;
 use futures_util::future::join_all;
 use prost::Message as _;
-use proto::event::{Event, MemberStatus, Typing};
-use proto::{MessageId, subject};
+use proto::event::{Event, MemberStatus, Message, Reply, Typing, User};
+use proto::{MessageId, UserId, subject};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -293,5 +293,83 @@ async fn the_check_says_what_the_bot_lacks_and_nothing_secret() {
         .await
         .to_string();
     assert!(away.contains("can't be asked"), "{away}");
+    world.end().await;
+}
+
+/// What nobody has archived: an erasure meets it in the stream alone.
+fn unarchived(world: &World, text: &str) -> [Message; 2] {
+    let user = |id| User {
+        id,
+        ..User::default()
+    };
+    let message = |id: u64, author| Message {
+        id,
+        channel_id: world.channel.get(),
+        guild_id: world.guild.get(),
+        author: Some(user(author)),
+        ..Message::default()
+    };
+    let own = Message {
+        content: text.to_owned(),
+        ..message(1_000, world.human)
+    };
+    let reply = Message {
+        content: "an answer".to_owned(),
+        reply: Some(Reply {
+            message_id: 1_000,
+            author: Some(user(world.human)),
+            content: Some(text.to_owned()),
+        }),
+        ..message(1_001, 7)
+    };
+    [own, reply]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_erased_user_is_gone_without_a_leader_and_is_not_mirrored_by_the_next() {
+    let world = World::new().await;
+    let (channel, text) = (world.channel.to_string(), "words of the erased");
+    let service = world.start();
+    service.connected().await;
+    world.say(&channel, text, Some(world.human)).await;
+    eventually("the words are archived", async || {
+        let page = world.store.page(world.channel, None, 10).await;
+        page.is_ok_and(|page| page.messages.iter().any(|one| one.content == text))
+    })
+    .await;
+    service.stop().await;
+    for message in unarchived(&world, text) {
+        world.publish_message(message).await;
+    }
+    let user = UserId::new(world.human).unwrap();
+    let erase = async || ingest::erase::erase(&*world.broker, &world.store, user).await;
+    let receipt = erase().await.unwrap();
+    let counts = receipt.counts;
+    assert_eq!(
+        (counts.messages, counts.replies, counts.events),
+        (2, 1, 3),
+        "{receipt}"
+    );
+    let told = async || format!("{:?}", world.events().await).contains(text);
+    assert!(!told().await, "the stream tells it");
+    let service = world.start();
+    service.connected().await;
+    world.say(&channel, text, Some(world.human)).await;
+    let id = world.post("somebody else's").await;
+    eventually("the other is archived", async || {
+        let page = world.store.page(world.channel, None, 10).await.unwrap();
+        page.messages.iter().any(|one| one.id == id)
+    })
+    .await;
+    let page = world.store.page(world.channel, None, 10).await.unwrap();
+    let ids: Vec<u64> = page.messages.iter().map(|one| one.id).collect();
+    assert_eq!(ids, [1_001, id], "the answer came with its change");
+    let answer = page.messages.first().and_then(|one| one.reply.as_ref());
+    assert_eq!(answer.map(|reply| reply.content.clone()), Some(None));
+    assert!(!told().await, "they are mirrored again");
+    // Beside a leader, and the second time there is nothing.
+    let nothing = erase().await.unwrap().counts;
+    assert_eq!(nothing, ingest::erase::Counts::default());
+    service.stop().await;
     world.end().await;
 }

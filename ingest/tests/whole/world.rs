@@ -9,9 +9,9 @@ use discord_sim::{Sim, SimConfig, SimHandle};
 use ingest::{Ingest, IngestError, IngestSettings, Status};
 use prost::Message as _;
 use proto::envelope::Opened;
-use proto::event::{Event, Guild, MemberAnswer, MemberReply, MemberRequest};
+use proto::event::{Event, Guild, MemberAnswer, MemberReply, MemberRequest, Message};
 use proto::identity::{Dispatch, Identity};
-use proto::{ChannelId, Envelope, GuildId, Subject, subject};
+use proto::{ChannelId, Envelope, GuildId, MessageId, Subject, subject};
 use runtime::{Health, Lifecycle, Settings};
 use serde_json::{Value, json};
 use store::Store;
@@ -257,6 +257,28 @@ impl World {
             payload: envelope.encode().payload,
         };
         self.broker.publish(&publication, 0).await.unwrap();
+    }
+
+    /// Puts a message into the stream, as an earlier session would have left it there.
+    pub(crate) async fn publish_message(&self, message: Message) {
+        let id = MessageId::new(message.id).unwrap();
+        let envelope = Envelope {
+            identity: Identity::Create(id),
+            trace: None,
+            guild: self.guild,
+            channel: Some(self.channel),
+            received_ms: 0,
+            event: Event::MessageCreated(message),
+        };
+        let publication = Publication {
+            subject: envelope.subject(),
+            identity: envelope.identity.to_string(),
+            trace: None,
+            payload: envelope.encode().payload,
+        };
+        let last = self.broker.last_of(publication.subject).await.unwrap();
+        let expected = last.map_or(0, |stored| stored.sequence);
+        self.broker.publish(&publication, expected).await.unwrap();
     }
 
     /// Begins a load of numbered messages.

@@ -9,6 +9,7 @@
 mod batch;
 mod database;
 mod directory;
+mod erasure;
 mod error;
 mod guard;
 mod history;
@@ -22,6 +23,7 @@ mod upsert;
 
 pub use batch::Batch;
 pub use directory::{DirectorySnapshot, GuildDirectory};
+pub use erasure::{Found, Place, Step, Trail};
 pub use error::StoreError;
 pub use history::{PAGE_MESSAGES_MAX, Page};
 pub use position::Position;

@@ -3,6 +3,8 @@
 //! Each call is one statement or one transaction; a reader's answer is one snapshot and says which position
 //! it was taken at. Cancelling a call rolls it back; only a commit that was under way may have happened.
 
+mod erasing;
+
 use std::time::Duration;
 
 use crate::batch::Batch;

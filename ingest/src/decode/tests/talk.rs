@@ -243,3 +243,39 @@ fn a_channel_that_moves_below_an_excluded_category_is_gone_and_comes_back() {
     let decoded = under(of_channels(&[10]), "CHANNEL_CREATE", &fresh).unwrap();
     assert!(envelopes_of(decoded).is_empty(), "nobody ever saw it");
 }
+
+/// Who was erased is nowhere: not as an author, not in others' quotes, not while they type.
+#[test]
+fn who_was_erased_is_left_out_and_a_webhook_of_their_id_is_not() {
+    let exclusions = Exclusions::default();
+    exclusions.set_erased([30, 31].into_iter());
+    let known = Known {
+        guild_of: &guild_of,
+        exclusions: &exclusions,
+    };
+    let read = |kind: &str, data: &Value| decode(kind, &data.to_string(), origin(), known);
+    let excluded = Outcome::Skipped(Skip::Excluded);
+    let mut frame = message_frame();
+    assert_eq!(read("MESSAGE_CREATE", &frame).unwrap_err(), excluded);
+    assert_eq!(read("MESSAGE_UPDATE", &frame).unwrap_err(), excluded);
+    let typing = json!({
+        "channel_id": "800", "guild_id": "700", "user_id": "31", "timestamp": 0,
+        "member": { "user": { "id": "31", "username": "bob" }, "roles": [] },
+    });
+    assert_eq!(read("TYPING_START", &typing).unwrap_err(), excluded);
+    frame["author"]["id"] = json!("32");
+    let reply = |frame: &Value| {
+        let envelopes = envelopes_of(read("MESSAGE_CREATE", frame).unwrap());
+        let Event::MessageCreated(message) = &envelopes[0].event else {
+            panic!("a creation");
+        };
+        message.reply.clone().unwrap()
+    };
+    let answered = reply(&frame);
+    assert_eq!((answered.author, answered.content), (None, None));
+    frame["referenced_message"]["webhook_id"] = json!("31");
+    assert_eq!(reply(&frame).content.as_deref(), Some("first"));
+    frame["author"]["id"] = json!("30");
+    frame["webhook_id"] = json!("30");
+    assert!(read("MESSAGE_CREATE", &frame).is_ok());
+}

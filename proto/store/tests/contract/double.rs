@@ -41,6 +41,9 @@ pub(crate) enum Defect {
     FilledForEver,
     RemovalsAreForgotten,
     RemovalsAreOfAllTime,
+    ErasuresAreForgotten,
+    QuotesAreKept,
+    MembersAreKept,
     // In what is handed to it.
     VersionsAreIgnored,
     CountsAreIgnored,
@@ -53,6 +56,7 @@ pub(crate) enum Defect {
     ReactionsMakeRows,
     BasesAreDropped,
     MarksAreDropped,
+    WebhooksAreUsers,
     // In what it does and answers.
     AlwaysMigrated,
     MigratesOnce,
@@ -67,6 +71,8 @@ pub(crate) enum Defect {
     CursorMustLive,
     PagesAreUnbounded,
     AnyChannelWillDo,
+    EverythingIsDeleted,
+    OneStepIsAll,
     PreviewsOutliveTheirOriginals,
     PreviewsLoseTheirAuthors,
     NothingExpires,
@@ -144,11 +150,11 @@ impl Defect {
                  CREATE TRIGGER IF NOT EXISTS defect_channels AFTER INSERT ON channels \
                  BEGIN UPDATE channels SET body = substr(body, 1, length(body) - 1); END"
             }
-            other => other.sql_of_messages_and_small_rows(),
+            other => other.sql_of_messages(),
         }
     }
 
-    fn sql_of_messages_and_small_rows(self) -> &'static str {
+    fn sql_of_messages(self) -> &'static str {
         match self {
             Self::TombstonesAreForgotten => {
                 "CREATE TRIGGER IF NOT EXISTS defect_insert AFTER INSERT ON messages \
@@ -176,6 +182,12 @@ impl Defect {
                 "CREATE TRIGGER IF NOT EXISTS defect AFTER UPDATE OF reactions_guard ON messages \
                  BEGIN UPDATE messages SET reactions_guard = 0 WHERE id = NEW.id; END"
             }
+            other => other.sql_of_small_rows(),
+        }
+    }
+
+    fn sql_of_small_rows(self) -> &'static str {
+        match self {
             Self::TheFirstRevocationStays => {
                 "CREATE TRIGGER IF NOT EXISTS defect BEFORE UPDATE ON revocations \
                  BEGIN SELECT RAISE(IGNORE); END"
@@ -195,6 +207,18 @@ impl Defect {
             Self::RemovalsAreOfAllTime => {
                 "CREATE TRIGGER IF NOT EXISTS defect AFTER INSERT ON removals \
                  BEGIN UPDATE removals SET guard = 9223372036854775807; END"
+            }
+            Self::ErasuresAreForgotten => {
+                "CREATE TRIGGER IF NOT EXISTS defect AFTER INSERT ON erased_users \
+                 WHEN NEW.user_id > 1 BEGIN DELETE FROM erased_users WHERE user_id = 1; END"
+            }
+            Self::QuotesAreKept => {
+                "CREATE TRIGGER IF NOT EXISTS defect BEFORE UPDATE OF body ON messages \
+                 WHEN NEW.deleted = 0 BEGIN SELECT RAISE(IGNORE); END"
+            }
+            Self::MembersAreKept => {
+                "CREATE TRIGGER IF NOT EXISTS defect BEFORE DELETE ON members \
+                 BEGIN SELECT RAISE(IGNORE); END"
             }
             Self::PruningTakesAll => {
                 "CREATE TRIGGER IF NOT EXISTS defect AFTER DELETE ON messages \
@@ -258,6 +282,7 @@ impl Defect {
                 Self::BasesAreDropped,
                 Event::MessageCreated(message) | Event::MessageUpdated(message),
             ) => message.reactions.clear(),
+            (Self::WebhooksAreUsers, Event::MessageCreated(message)) => message.webhook_id = None,
             (Self::MarksAreDropped, Event::ReactionsChanged(total)) => total.mark = None,
             _ => {}
         }

@@ -18,6 +18,7 @@ on_every_home! {
     a_page_is_bounded_whatever_is_asked fails_on PagesAreUnbounded,
     a_tombstone_wins_over_everything_later fails_on TombstonesAreForgotten,
     an_unknown_message_can_be_deleted_before_it_comes fails_on TombstonesAreForgotten,
+    a_deleted_message_is_known_to_be_and_no_other fails_on EverythingIsDeleted,
     an_update_of_an_unknown_message_makes_it fails_on UpdatesMakeNoRows,
     a_second_creation_changes_nothing fails_on CreationsReplace,
     an_update_is_taken_as_it_is fails_on TheFirstStateStays,
@@ -190,6 +191,16 @@ async fn an_unknown_message_can_be_deleted_before_it_comes(home: &Home) {
     archive.write(&[updated(1, "later")]).await;
     assert_eq!(content(&archive.store, 1).await, None);
     assert_eq!(ids(&archive.store, None, 10).await, (vec![], false));
+}
+
+async fn a_deleted_message_is_known_to_be_and_no_other(home: &Home) {
+    let mut archive = home.archive().await;
+    archive.write(&[created(1, ""), created(2, "")]).await;
+    archive.write(&[deleted(2), deleted(3)]).await;
+    for (id, is_deleted) in [(1, false), (2, true), (3, true), (4, false)] {
+        let told = archive.store.is_deleted(message_id(id)).await.unwrap();
+        assert_eq!(told, is_deleted, "{id}");
+    }
 }
 
 async fn an_update_of_an_unknown_message_makes_it(home: &Home) {

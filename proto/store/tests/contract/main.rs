@@ -54,6 +54,8 @@ mod directory;
 #[cfg(test)]
 mod double;
 #[cfg(test)]
+mod erasures;
+#[cfg(test)]
 mod events;
 #[cfg(test)]
 mod fill;

@@ -99,7 +99,9 @@ async fn a_guild_that_is_left_takes_all_its_messages_along(home: &Home) {
         channel_upserted(channel(30, TEXT, None)),
         created_in(30, 6),
     ];
-    elsewhere.iter_mut().for_each(|opened| opened.guild = other);
+    for opened in &mut elsewhere {
+        opened.guild = other;
+    }
     archive.write(&two_channels()).await;
     archive.write(&elsewhere).await;
     archive.write(&[guild_removed()]).await;

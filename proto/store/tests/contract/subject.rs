@@ -8,8 +8,8 @@ use proto::envelope::Opened;
 use proto::event::{Channel, Event, Message};
 use proto::id::{ChannelId, GuildId, MessageId};
 use store::{
-    Batch, DirectorySnapshot, PAGE_MESSAGES_MAX, Page, Position, REVOCATION_KEY_BYTES_MAX,
-    Revocation, Store, StoreError,
+    Batch, DirectorySnapshot, PAGE_MESSAGES_MAX, Page, Place, Position, REVOCATION_KEY_BYTES_MAX,
+    Revocation, Step, Store, StoreError, Trail,
 };
 
 use crate::double::Defect;
@@ -129,6 +129,20 @@ impl Subject {
             defect.distort_preview(message);
         }
         Ok(message)
+    }
+
+    pub(crate) async fn is_deleted(&self, id: MessageId) -> Result<bool, StoreError> {
+        Ok(self.has(Defect::EverythingIsDeleted) || self.store.is_deleted(id).await?)
+    }
+
+    pub(crate) async fn own_messages(
+        &self,
+        trail: &mut Trail,
+        after: i64,
+    ) -> Result<Step<Place>, StoreError> {
+        let mut step = self.store.own_messages(trail, after).await?;
+        step.next = step.next.filter(|_| !self.has(Defect::OneStepIsAll));
+        Ok(step)
     }
 
     pub(crate) async fn directory(&self) -> Result<DirectorySnapshot, StoreError> {

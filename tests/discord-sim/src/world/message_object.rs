@@ -7,6 +7,12 @@ use crate::message::{Message, Reaction, ReferenceDraft, mentioned_roles, mention
 use crate::object::set;
 use crate::snowflake::{Snowflake, iso8601};
 
+/// Types of messages (<https://discord.com/developers/docs/resources/message#message-object-message-types>).
+const DEFAULT: u8 = 0;
+const REPLY: u8 = 19;
+/// What a thread that began at a message shows first: that message.
+const THREAD_STARTER: u8 = 21;
+
 impl World {
     /// A message with the message that it answers, one level deep, as REST writes it.
     pub(super) fn message_json(&self, message: &Message) -> Value {
@@ -46,13 +52,17 @@ impl World {
         let author = author.or_else(|| self.users.get(&message.author_id));
         let attachments = message.attachments.iter();
         let attachments = attachments.map(|file| self.files.to_json(message.channel_id, file));
-        let is_reply = message
-            .reference
-            .is_some_and(|reference| !reference.is_forward);
+        let answered = message.reference.filter(|reference| !reference.is_forward);
+        let kind = match answered {
+            // A thread has the id of the message that it began at.
+            Some(reference) if reference.message_id == message.channel_id => THREAD_STARTER,
+            Some(_) => REPLY,
+            None => DEFAULT,
+        };
         let mut body = json!({
             "id": message.id,
             "channel_id": message.channel_id,
-            "type": if is_reply { 19 } else { 0 },
+            "type": kind,
             "author": author,
             "content": message.content,
             "timestamp": iso8601(message.id.unix_ms()),
