@@ -61,6 +61,13 @@ pub(crate) struct Parts {
     pub(crate) retention_days: u32,
 }
 
+/// What Discord says of a channel.
+enum Found {
+    Messages(Vec<Message>),
+    /// The bot may not read it now, or everything was deleted: a later term may ask again.
+    Nothing,
+}
+
 type Filling = Shared<BoxFuture<'static, Option<u32>>>;
 
 impl History {
@@ -130,7 +137,9 @@ impl History {
         }
         let guild = self.parts.places.guild_of(channel)?;
         let _turn = self.turns.acquire().await.ok()?;
-        let messages = self.read(guild, channel).await?;
+        let Found::Messages(messages) = self.read(guild, channel).await? else {
+            return Some(0);
+        };
         if !tenure.is_valid() {
             return None;
         }
@@ -147,9 +156,9 @@ impl History {
     }
 
     /// The newest messages of before the session, as many as are wanted; none if Discord can't be asked now.
-    async fn read(&self, guild: GuildId, channel: ChannelId) -> Option<Vec<Message>> {
+    async fn read(&self, guild: GuildId, channel: ChannelId) -> Option<Found> {
         let Some(newest) = self.newest(guild, channel).await? else {
-            return Some(Vec::new());
+            return Some(Found::Messages(Vec::new()));
         };
         let oldest_ms = oldest_kept_ms(self.parts.retention_days, now_ms());
         let mut messages = Vec::new();
@@ -160,8 +169,7 @@ impl History {
             let path = format!("/channels/{channel}/messages?limit={limit}&before={before}");
             let text = match self.parts.rest.get_text(&path, CALL).await {
                 Ok(text) => text,
-                // The bot may not read it: nobody will be able to say more.
-                Err(RestError::Refused(_) | RestError::Missing(_)) => return Some(messages),
+                Err(RestError::Refused(_) | RestError::Missing(_)) => return Some(Found::Nothing),
                 Err(error) => {
                     tracing::debug!(%error, "a channel's history can't be read from Discord");
                     return None;
@@ -171,7 +179,13 @@ impl History {
             left -= limit;
             let is_short = page.read < limit as usize;
             let Some(oldest) = page.oldest else {
-                break;
+                // Of a channel that has a message, nothing is what Discord says to who may not read the history.
+                let is_unread = before > newest;
+                return Some(if is_unread {
+                    Found::Nothing
+                } else {
+                    Found::Messages(messages)
+                });
             };
             let is_last = is_short || created_ms(oldest) < oldest_ms;
             before = oldest;
@@ -185,7 +199,7 @@ impl History {
                 break;
             }
         }
-        Some(messages)
+        Some(Found::Messages(messages))
     }
 
     /// The channel's newest message when the session began; the inner none: it has no message, the outer: nobody

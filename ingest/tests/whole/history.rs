@@ -94,6 +94,20 @@ async fn what_was_posted_before_the_start_is_read_once_when_somebody_asks() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_channel_of_which_discord_shows_nothing_is_not_filled_for_ever() {
+    let world = World::new().await;
+    let id = world.post("before").await;
+    let path = format!("/api/v10/channels/{}/messages/{id}", world.channel);
+    world.call(Method::DELETE, &path).await;
+    let service = ready(&world).await;
+    let reply = ask_history(&world).await;
+    assert!(reply.filled && reply.messages == 0, "{reply:?}");
+    assert!(!world.store.is_filled(world.channel).await.unwrap());
+    service.stop().await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_read_where_the_operator_wants_none() {
     let mut world = World::new().await;
     world.post("before").await;
