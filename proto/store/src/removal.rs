@@ -29,10 +29,11 @@ macro_rules! going {
     };
 }
 
+/// The order names all columns of the index, or MySQL may read all channels along the primary key.
 const FIND: &str = concat!(
     "SELECT id FROM messages WHERE ",
     going!(),
-    " ORDER BY id LIMIT ?"
+    " ORDER BY channel_id, deleted, id LIMIT ?"
 );
 
 const DELETE: &str = concat!(
