@@ -258,8 +258,7 @@ impl Room {
         let Some(loading) = self.loading.take() else {
             return (Vec::new(), false);
         };
-        let history = history.filter(|_| loading.buffered.len() < BUFFERED_MAX);
-        let Some(history) = history else {
+        let Some(history) = history.filter(|_| loading.buffered.len() < BUFFERED_MAX) else {
             return (loading.waiting, false);
         };
         let mut messages = history.messages;

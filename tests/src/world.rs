@@ -286,9 +286,12 @@ impl World {
     /// It fails.
     pub async fn ingest(&mut self, arguments: &[&str]) -> anyhow::Result<String> {
         let mut command = self.service("ingest", "0")?;
-        command.args(arguments);
-        let command = Process::start("ingest command", command)?;
-        command.success().await
+        command.args(arguments).kill_on_drop(true);
+        let done = tokio::time::timeout(3 * PATIENCE, command.output()).await;
+        let done = done.context("the command does not end")??;
+        let told = String::from_utf8_lossy(&done.stderr);
+        anyhow::ensure!(done.status.success(), "{arguments:?}: {told}");
+        Ok(String::from_utf8(done.stdout)?)
     }
 
     /// The broker's address.
