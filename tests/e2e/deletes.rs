@@ -157,8 +157,9 @@ async fn an_erased_user_is_nowhere() -> anyhow::Result<()> {
     let user = members.iter().rfind(is_human).context("a human")?;
     let user = user["id"].as_str().context("an id")?.to_owned();
     let receipt = world.ingest(&["erase", "--user", &user]).await?;
-    for (name, expected) in [("messages", 6), ("replies", 3), ("forwards", 1)] {
-        assert_eq!(count(&receipt, name)?, expected, "{receipt}");
+    // At least: the first look at the channel brought what they had posted before.
+    for (name, least) in [("messages", 6), ("replies", 3), ("forwards", 1)] {
+        ensure!(count(&receipt, name)? >= least, "{receipt}");
     }
     ensure!(count(&receipt, "events")? >= 11, "{receipt}");
     ensure!(!holds(receipt.as_bytes()), "{receipt}");

@@ -197,7 +197,7 @@ async fn a_migration_that_is_given_up_is_done_by_the_next() {
     let store = home.store().await;
     home.run(
         "DELETE FROM _sqlx_migrations WHERE version >= 2; \
-         DROP TABLE login_guilds, revocations, filled_channels; \
+         DROP TABLE login_guilds, revocations, removals, erased_users, filled_channels; \
          ALTER TABLE messages DROP COLUMN reactions, DROP COLUMN reactions_guard",
     )
     .await;
