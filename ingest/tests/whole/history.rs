@@ -95,7 +95,8 @@ async fn what_was_posted_before_the_start_is_read_once_when_somebody_asks() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_channel_of_which_discord_shows_nothing_is_not_filled_for_ever() {
-    let world = World::new().await;
+    let mut world = World::new().await;
+    world.open_channel().await;
     let id = world.post("before").await;
     let path = format!("/api/v10/channels/{}/messages/{id}", world.channel);
     world.call(Method::DELETE, &path).await;

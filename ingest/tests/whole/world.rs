@@ -221,6 +221,15 @@ impl World {
         (posted["id"].as_str().unwrap().parse().unwrap(), url)
     }
 
+    /// Goes on in a channel in which nobody has said anything.
+    pub(crate) async fn open_channel(&mut self) {
+        let path = format!("/api/v10/guilds/{}/channels", self.guild);
+        let opened = self
+            .send(&path, &json!({ "name": "fresh", "type": 0 }))
+            .await;
+        self.channel = opened["id"].as_str().unwrap().parse().unwrap();
+    }
+
     /// Says something somewhere, as the bot or as somebody else.
     pub(crate) async fn say(&self, channel: &str, content: &str, author: Option<u64>) {
         let path = format!("/api/v10/channels/{channel}/messages");
