@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use proto::MessageId;
 use proto::event::{Event, Message, Reaction};
 
-pub use fills::{Filled, Fills};
+pub use fills::Fills;
 pub use library::{Library, NoPage};
-pub use links::Links;
+pub use links::{AHEAD_MS as LINKS_AHEAD_MS, Links};
 
 mod fills;
 mod library;

@@ -36,6 +36,7 @@ pub mod settings;
 pub mod token;
 pub mod transport;
 pub mod typing;
+pub mod upstream;
 
 pub use server::Fanout;
 pub use settings::FanoutSettings;

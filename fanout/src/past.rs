@@ -214,7 +214,8 @@ impl Runs {
             complete_to = catchup.complete_to;
             reading.add(catchup, until)?;
         }
-        self.links.refresh(reading.messages()).await;
+        self.links.learn(reading.messages()).await;
+        self.links.sign(reading.messages());
         // Asked last: the stream's beginning may have passed the offset while it was read.
         let state = self.broker.state().await.map_err(|_| NotWhole::Away)?;
         if state.generation != generation || state.first > after + 1 {

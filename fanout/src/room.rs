@@ -4,6 +4,7 @@
 //! next live event meet without a gap or a double.
 
 mod members;
+mod page;
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -14,19 +15,18 @@ use actix_socketio::Socket;
 use proto::event::{Event, Reaction};
 use proto::{ChannelId, GuildId};
 use runtime::time::now_ms;
-use serde::Serialize;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::access::{Directory, Holder};
 use crate::delivery::Delivery;
-use crate::frames::{Frames, json};
-use crate::history::{Applied, History, Messages};
-use crate::object::{MessageObject, message_object};
+use crate::frames::Frames;
+use crate::history::{Applied, History, LINKS_AHEAD_MS, Messages};
 use crate::offset::{Bookmark, Offset};
 use crate::session::ViewerKey;
 use crate::transport::{Hold, Link, Reply};
 use members::Members;
+pub use page::PageObject;
 
 /// Messages that a room keeps: two of the largest pages, so that deletions do not empty one at once.
 pub const ROOM_MESSAGES: u32 = 200;
@@ -36,9 +36,6 @@ const BUFFERED_MAX: usize = 20_000;
 
 /// Encoded pages that a room keeps: one for each limit that clients usually ask with, and for each holder.
 const PAGES_MAX: usize = 8;
-
-/// Links that run out sooner are refreshed (decisions.md, "Attachment links").
-const LINKS_AHEAD_MS: i64 = 10 * 60 * 1_000;
 
 /// Messages are read again after so long at the latest, as those that come meanwhile have links too (of a day).
 const FRESH_MAX: Duration = Duration::from_hours(6);
@@ -107,55 +104,6 @@ struct Loading {
     buffered: Vec<Arc<Delivery>>,
     /// The message that the thread began at was deleted meanwhile.
     start_deleted: Option<u64>,
-}
-
-/// A page as clients get it.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PageObject<'a> {
-    channel_id: String,
-    messages: Vec<MessageObject<'a>>,
-    has_more: bool,
-    next_cursor: Option<String>,
-}
-
-impl<'a> PageObject<'a> {
-    /// The newest messages of a run, oldest first.
-    pub fn new(
-        channel: ChannelId,
-        run: &'a Messages,
-        limit: u32,
-        guild: GuildId,
-        directory: &'a Directory,
-        holder: Holder,
-    ) -> Self {
-        let cursor = run.cursor(limit as usize);
-        let newest = run.newest(limit as usize);
-        Self {
-            channel_id: channel.to_string(),
-            messages: newest
-                .map(|message| message_object(message, guild, directory).to(holder))
-                .collect(),
-            has_more: cursor.is_some(),
-            next_cursor: cursor.map(|id| id.to_string()),
-        }
-    }
-
-    /// What a viewer gets who may not read the history.
-    pub fn empty(channel: ChannelId) -> Self {
-        Self {
-            channel_id: channel.to_string(),
-            messages: Vec::new(),
-            has_more: false,
-            next_cursor: None,
-        }
-    }
-
-    /// The page as an event, at this position.
-    pub fn frames(&self, position: Bookmark) -> Option<Frames> {
-        let page = json(self)?;
-        Some(Frames::with_offset("messages_bulk", page, position))
-    }
 }
 
 /// For how long messages are shown as they were read, where the first of their links runs out then.

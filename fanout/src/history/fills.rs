@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker::Broker;
-use bytes::Bytes;
 use moka::sync::Cache;
-use prost::Message as _;
 use proto::event::{HistoryReply, HistoryRequest};
 use proto::{ChannelId, subject};
+
+use crate::upstream;
 
 /// How long a page waits: some pages of Discord's.
 const PATIENCE: Duration = Duration::from_millis(1_500);
@@ -26,16 +26,7 @@ const CHANNELS_MAX: u64 = 100_000;
 pub struct Fills {
     broker: Arc<dyn Broker>,
     filled: Cache<ChannelId, ()>,
-    asked: Cache<ChannelId, ()>,
-}
-
-/// What came of asking.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Filled {
-    /// So many messages were put into SQL.
-    With(u32),
-    /// It is not done, or can't be.
-    NotYet,
+    resting: Cache<ChannelId, ()>,
 }
 
 impl Fills {
@@ -44,44 +35,41 @@ impl Fills {
         Self {
             broker,
             filled: Cache::new(CHANNELS_MAX),
-            asked: Cache::builder()
+            resting: Cache::builder()
                 .max_capacity(CHANNELS_MAX)
                 .time_to_live(PAUSE)
                 .build(),
         }
     }
 
-    /// It is worth a question whether a channel has more than SQL does.
-    pub fn is_wanted(&self, channel: ChannelId) -> bool {
-        !self.filled.contains_key(&channel) && !self.asked.contains_key(&channel)
+    /// SQL has what is wanted of a channel.
+    pub fn is_filled(&self, channel: ChannelId) -> bool {
+        self.filled.contains_key(&channel)
+    }
+
+    /// A channel could not be filled just now: nobody asks again for a while.
+    pub fn is_resting(&self, channel: ChannelId) -> bool {
+        self.resting.contains_key(&channel)
     }
 
     /// As if some time had passed.
     #[cfg(test)]
-    pub fn forget_asked(&self) {
-        self.asked.invalidate_all();
+    pub fn end_rest(&self) {
+        self.resting.invalidate_all();
     }
 
-    /// Has a channel filled.
-    pub async fn fill(&self, channel: ChannelId) -> Filled {
-        self.asked.insert(channel, ());
+    /// Has a channel filled; whether it is. Ingest reads a channel once, however many ask.
+    pub async fn fill(&self, channel: ChannelId) -> bool {
         let request = HistoryRequest {
             channel_id: channel.get(),
         };
-        let payload = Bytes::from(request.encode_to_vec());
-        let answer = self.broker.request(subject::RPC_HISTORY, payload, PATIENCE);
-        let answer = answer.await;
-        let answer = answer
-            .inspect_err(|error| tracing::debug!(%error, "a channel's history is not filled"));
-        let reply = answer
-            .ok()
-            .and_then(|bytes| HistoryReply::decode(bytes).ok());
-        match reply {
-            Some(reply) if reply.filled => {
-                self.filled.insert(channel, ());
-                Filled::With(reply.messages)
-            }
-            _ => Filled::NotYet,
+        let reply = upstream::ask(&*self.broker, subject::RPC_HISTORY, &request, PATIENCE);
+        let reply: HistoryReply = reply.await.unwrap_or_default();
+        if reply.filled {
+            self.filled.insert(channel, ());
+        } else {
+            self.resting.insert(channel, ());
         }
+        reply.filled
     }
 }

@@ -3,20 +3,20 @@
 //! Links that are about to run out are asked of ingest, many at once; what it does not know in a second stays as it
 //! is (decisions.md, "Attachment links").
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use broker::Broker;
-use bytes::Bytes;
 use moka::sync::Cache;
-use prost::Message as _;
 use proto::event::{LinkedMessage, LinksReply, LinksRequest, Message};
 use proto::{link, subject};
 use runtime::time::now_ms;
 
-/// A link that runs out within this time is refreshed (decisions.md).
-const AHEAD_MS: i64 = 10 * 60 * 1_000;
+use crate::upstream;
+
+/// A link that runs out within this time is refreshed (decisions.md, "Attachment links").
+pub const AHEAD_MS: i64 = 10 * 60 * 1_000;
 
 /// How long a page waits for its links.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -52,101 +52,75 @@ impl Links {
         }
     }
 
-    /// Refreshes the links of these messages that run out soon, as far as that can be done in a second. When the
-    /// first of all of them runs out then, in milliseconds since 1970.
-    pub async fn refresh<'m>(
-        &self,
-        messages: impl Iterator<Item = &'m mut Message>,
-    ) -> Option<i64> {
-        let now_ms = now_ms();
-        let mut soonest = None;
-        let mut due = Vec::new();
+    /// Asks for the links of these messages that run out soon and are not known to hold longer, for a second at most;
+    /// true if anything had to be asked. [`Self::sign`] gives them to messages: to those that are read after this,
+    /// where what was read before may be deleted meanwhile.
+    pub async fn learn(&self, messages: impl Iterator<Item = &mut Message>) -> bool {
+        let due_ms = now_ms() + AHEAD_MS;
+        let asked: Vec<_> = messages
+            .filter_map(|message| self.question(message, due_ms))
+            .collect();
+        let questions = asked.chunks(MESSAGES_MAX);
+        let questions = questions.map(|messages| self.ask(messages));
+        futures_util::future::join_all(questions).await;
+        !asked.is_empty()
+    }
+
+    /// Gives the links of these messages what is known of their files. When the first of all of them runs out then,
+    /// in milliseconds since 1970.
+    pub fn sign<'m>(&self, messages: impl Iterator<Item = &'m mut Message>) -> Option<i64> {
+        let mut soonest: Option<i64> = None;
         for message in messages {
-            let mut paths = BTreeMap::new();
-            link::each_mut(message, &mut |url| match link::expires_ms(url) {
-                Some(expires_ms) if expires_ms < now_ms + AHEAD_MS => {
-                    let path = link::path(url).unwrap_or_default();
-                    paths.entry(path.to_owned()).or_insert_with(|| url.clone());
-                }
-                Some(expires_ms) => sooner(&mut soonest, expires_ms),
-                None => {}
-            });
-            if !paths.is_empty() {
-                due.push((message, paths));
-            }
-        }
-        if due.is_empty() {
-            return soonest;
-        }
-        let asked = due.iter().filter_map(|(message, paths)| {
-            let urls = paths
-                .iter()
-                .filter(|(path, _)| self.is_to_ask(path, now_ms));
-            let urls: Vec<_> = urls.map(|(_, url)| url.clone()).collect();
-            (!urls.is_empty()).then_some(LinkedMessage {
-                channel_id: message.channel_id,
-                message_id: message.id,
-                urls,
-            })
-        });
-        self.ask(asked.collect()).await;
-        for (message, _) in due {
             link::each_mut(message, &mut |url| {
-                self.sign(url);
-                if let Some(expires_ms) = link::expires_ms(url) {
-                    sooner(&mut soonest, expires_ms);
+                let known = link::path(url).and_then(|path| self.known.get(path));
+                let holds_longer = |known: &String| link::expiry_of(known) > link::expires_ms(url);
+                if let Some(signature) = known.filter(holds_longer) {
+                    *url = link::signed(url, &signature);
                 }
+                let until_ms = [soonest, link::expires_ms(url)];
+                soonest = until_ms.into_iter().flatten().min();
             });
         }
         soonest
     }
 
-    fn is_to_ask(&self, path: &str, now_ms: i64) -> bool {
+    /// What is to be asked of a message; none where its links hold.
+    fn question(&self, message: &mut Message, due_ms: i64) -> Option<LinkedMessage> {
+        let mut urls = BTreeMap::new();
+        link::each_mut(message, &mut |url| {
+            let is_due = link::expires_ms(url).is_some_and(|expires_ms| expires_ms < due_ms);
+            if let Some(path) = link::path(url).filter(|_| is_due)
+                && self.is_to_ask(path, due_ms)
+            {
+                urls.insert(path.to_owned(), url.clone());
+            }
+        });
+        (!urls.is_empty()).then(|| LinkedMessage {
+            channel_id: message.channel_id,
+            message_id: message.id,
+            urls: urls.into_values().collect(),
+        })
+    }
+
+    fn is_to_ask(&self, path: &str, due_ms: i64) -> bool {
         let known = self.known.get(path);
         let until_ms = known.and_then(|signature| link::expiry_of(&signature));
-        let holds = until_ms.is_some_and(|until_ms| until_ms >= now_ms + AHEAD_MS);
+        let holds = until_ms.is_some_and(|until_ms| until_ms >= due_ms);
         !holds && !self.unknown.contains_key(path)
     }
 
-    /// Gives a link the signature that is known of its file, if that holds longer.
-    fn sign(&self, url: &mut String) {
-        let signature = link::path(url).and_then(|path| self.known.get(path));
-        let Some(signature) = signature else {
-            return;
-        };
-        if link::expiry_of(&signature) > link::expires_ms(url) {
-            *url = link::signed(url, &signature);
-        }
-    }
-
-    async fn ask(&self, messages: Vec<LinkedMessage>) {
-        let questions = messages.chunks(MESSAGES_MAX);
-        let asked = questions.map(|messages| self.ask_some(messages));
-        futures_util::future::join_all(asked).await;
-    }
-
-    async fn ask_some(&self, messages: &[LinkedMessage]) {
+    async fn ask(&self, messages: &[LinkedMessage]) {
         let request = LinksRequest {
             messages: messages.to_vec(),
         };
-        let payload = Bytes::from(request.encode_to_vec());
-        let answer = self.broker.request(subject::RPC_LINKS, payload, PATIENCE);
-        let answer = answer.await;
-        let answer =
-            answer.inspect_err(|error| tracing::debug!(%error, "links can't be refreshed"));
-        let reply = answer.ok().and_then(|bytes| LinksReply::decode(bytes).ok());
-        let reply = reply.unwrap_or_default();
-        let paths = messages.iter().flat_map(|message| &message.urls);
-        let paths: BTreeSet<&str> = paths.filter_map(|url| link::path(url)).collect();
-        for path in paths {
+        let reply = upstream::ask(&*self.broker, subject::RPC_LINKS, &request, PATIENCE);
+        let reply: LinksReply = reply.await.unwrap_or_default();
+        let urls = messages.iter().flat_map(|message| &message.urls);
+        for path in urls.filter_map(|url| link::path(url)) {
             match reply.signatures.get(path) {
                 Some(signature) => self.known.insert(path.to_owned(), signature.clone()),
                 None => self.unknown.insert(path.to_owned(), ()),
             }
         }
     }
-}
-
-fn sooner(soonest: &mut Option<i64>, expires_ms: i64) {
-    *soonest = Some(soonest.map_or(expires_ms, |known: i64| known.min(expires_ms)));
 }

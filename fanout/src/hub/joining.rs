@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::{Hub, State};
 use crate::access::Access;
-use crate::history::{Filled, History};
+use crate::history::{History, Library};
 use crate::offset::Offset;
 use crate::request::{Code, Refusal, page_limit};
 use crate::room::{Join, PageObject, ROOM_MESSAGES};
@@ -97,8 +97,8 @@ impl Hub {
             reply,
         };
         let room = state.room(channel);
-        let is_wanted = room.is_partial() && self.library.fills.is_wanted(channel);
-        if room.has_page(page_limit(limit)) && !is_wanted {
+        let may_have_more = room.is_partial() && !self.library.fills.is_resting(channel);
+        if room.has_page(page_limit(limit)) && !may_have_more {
             return self.admit(state, channel, join);
         }
         if room.wait(join) {
@@ -148,26 +148,28 @@ impl Hub {
     }
 
     /// Reads a page that is to be shown: with what was posted before anybody listened, where the page would reach
-    /// there, and with links that hold.
+    /// there, and with links that hold. After each wait for ingest it is read again: what is shown is as new as if
+    /// nobody had been asked.
     pub(super) async fn page(
         &self,
         channel: ChannelId,
         before: Option<MessageId>,
         limit: u32,
     ) -> Option<History> {
-        // On the heap: what asks a database is large, and here it may be asked twice.
+        // On the heap: what asks a database is large, and here it may be asked thrice.
         let read = || Box::pin(self.read(channel, before, limit));
+        let Library { links, fills, .. } = &self.library;
+        let mut is_filled = fills.is_filled(channel);
         let mut history = read().await?;
-        let fills = &self.library.fills;
-        if !history.messages.has_more && fills.is_wanted(channel) {
-            match fills.fill(channel).await {
-                Filled::With(0) => {}
-                Filled::With(_) => history = read().await?,
-                Filled::NotYet => history.is_partial = true,
-            }
+        if !history.messages.has_more && !is_filled && !fills.is_resting(channel) {
+            is_filled = fills.fill(channel).await;
+            history = read().await?;
         }
-        let links = self.library.links.refresh(history.messages.iter_mut());
-        history.links_until_ms = links.await;
+        if links.learn(history.messages.iter_mut()).await {
+            history = read().await?;
+        }
+        history.links_until_ms = links.sign(history.messages.iter_mut());
+        history.is_partial = !history.messages.has_more && !is_filled;
         Some(history)
     }
 

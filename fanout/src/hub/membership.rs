@@ -7,8 +7,6 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use prost::Message as _;
 use proto::event::{MemberAnswer, MemberReply, MemberRequest, MemberStatus};
 use proto::{GuildId, UserId, subject};
 use runtime::time::now_ms;
@@ -17,6 +15,7 @@ use tokio::time::Instant;
 use super::since::Since;
 use super::{Hub, State};
 use crate::access::{Change, Grant};
+use crate::upstream;
 
 /// Guilds that are asked about for a viewer whose login listed none (decisions.md, "Members").
 const UNLISTED_MAX: usize = 20;
@@ -174,14 +173,8 @@ impl Hub {
             user_id: user.get(),
             guild_ids: guilds.iter().map(|guild| guild.get()).collect(),
         };
-        let payload = Bytes::from(request.encode_to_vec());
-        let answer = self
-            .library
-            .broker
-            .request(subject::RPC_MEMBER, payload, ANSWER_PATIENCE)
-            .await;
-        let answer = answer.inspect_err(|error| tracing::debug!(%error, "a member is not known"));
-        MemberReply::decode(answer.ok()?).ok()
+        let broker = &*self.library.broker;
+        upstream::ask(broker, subject::RPC_MEMBER, &request, ANSWER_PATIENCE).await
     }
 }
 

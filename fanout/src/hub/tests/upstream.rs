@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use broker::Broker as _;
+use bytes::Bytes;
 use prost::Message as _;
 use proto::event::{
     Attachment, Embed, Event, Forward, HistoryReply, HistoryRequest, LinksReply, LinksRequest,
@@ -14,6 +15,7 @@ use runtime::time::now_ms;
 use serde_json::{Value, json};
 
 use super::bench::{Bench, GUILD, TEXT, eventually, message, with_bench};
+use crate::history::History;
 
 const OLD: &str = "ex=5&is=4&hm=00";
 
@@ -189,7 +191,7 @@ async fn a_slow_filling_keeps_nobody_waiting_for_long_and_is_there_at_a_later_lo
         while !Box::pin(store.is_filled(channel)).await.unwrap() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        bench.hub.library.fills.forget_asked();
+        bench.hub.library.fills.end_rest();
         bench.ask(
             &viewer,
             "join_channel",
@@ -204,5 +206,55 @@ async fn a_slow_filling_keeps_nobody_waiting_for_long_and_is_there_at_a_later_lo
         })
         .await;
     })
+    .await;
+}
+
+/// Deletes a message when ingest is asked about this, and answers nothing before the hub has heard of it.
+async fn delete_while_asked(
+    bench: &Bench,
+    asked: &str,
+    page: impl Future<Output = Option<History>>,
+) -> History {
+    let mut requests = bench.broker.serve(asked).await.unwrap();
+    let deleting = async {
+        let request = requests.next().await.unwrap();
+        bench.delete(TEXT, 50).await;
+        bench.touch_guild().await;
+        request.reply.send(Bytes::new()).unwrap();
+    };
+    let (history, ()) = tokio::join!(page, deleting);
+    history.unwrap()
+}
+
+#[tokio::test]
+async fn what_is_deleted_while_ingest_is_asked_is_on_no_page() {
+    for asked in [subject::RPC_LINKS, subject::RPC_HISTORY] {
+        Box::pin(with_bench(async |bench| {
+            bench
+                .publish(Some(TEXT), Event::MessageCreated(with_files(50, OLD)))
+                .await;
+            bench.say(TEXT, 51).await;
+            bench.touch_guild().await;
+            let page = bench.hub.page(ChannelId::new(TEXT).unwrap(), None, 50);
+            let history = delete_while_asked(bench, asked, page).await;
+            assert!(history.messages.get(50).is_none(), "{asked}");
+            assert!(history.messages.get(51).is_some(), "{asked}");
+        }))
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn whoever_looks_while_a_channel_is_being_filled_sees_it_filled_too() {
+    Box::pin(with_bench(async |bench| {
+        serve_history(bench, vec![1, 2], Duration::from_millis(200)).await;
+        bench.say(TEXT, 50).await;
+        bench.touch_guild().await;
+        let page = || bench.hub.page(ChannelId::new(TEXT).unwrap(), None, 50);
+        let (one, other) = tokio::join!(page(), page());
+        for history in [one.unwrap(), other.unwrap()] {
+            assert_eq!((history.messages.len(), history.is_partial), (3, false));
+        }
+    }))
     .await;
 }
