@@ -23,6 +23,11 @@ static POSTGRES: LazyLock<Postgres> = LazyLock::new(Postgres::start);
 /// What makes a database's name its own.
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
+/// A database's name that no other test has.
+fn own_name() -> String {
+    format!("store_{}", NUMBER.fetch_add(1, Ordering::Relaxed))
+}
+
 /// A database of one test's own; it goes with the value, or with the process.
 pub(crate) struct Home {
     url: String,
@@ -53,7 +58,7 @@ impl Home {
     /// MariaDB.
     pub(crate) fn mariadb() -> Self {
         Self {
-            url: Self::mariadb_url(),
+            url: MARIADB.url(&own_name()),
             defect: None,
             _folder: None,
         }
@@ -62,22 +67,10 @@ impl Home {
     /// PostgreSQL.
     pub(crate) fn postgres() -> Self {
         Self {
-            url: Self::postgres_url(),
+            url: POSTGRES.url(&own_name()),
             defect: None,
             _folder: None,
         }
-    }
-
-    /// A new database of the MariaDB server that the tests share.
-    pub(crate) fn mariadb_url() -> String {
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        MARIADB.url(&format!("store_{number}"))
-    }
-
-    /// A new database of the PostgreSQL server that the tests share.
-    pub(crate) fn postgres_url() -> String {
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        POSTGRES.url(&format!("store_{number}"))
     }
 
     /// Another handle, as another process would have it.

@@ -88,6 +88,8 @@ mod retention;
 #[cfg(test)]
 mod revocations;
 #[cfg(test)]
+mod servers;
+#[cfg(test)]
 mod subject;
 #[cfg(test)]
 mod way;
