@@ -92,10 +92,10 @@ impl Links {
         let paths: BTreeSet<String> = paths
             .filter_map(|url| link::path(url).map(str::to_owned))
             .collect();
-        self.forget_unknown(&mut messages);
+        self.retain_unknown(&mut messages);
         if self.has_endpoint && !messages.is_empty() {
             self.ask_endpoint(&messages).await;
-            self.forget_unknown(&mut messages);
+            self.retain_unknown(&mut messages);
         }
         let mut by_channel: HashMap<u64, BTreeSet<u64>> = HashMap::new();
         for message in &messages {
@@ -111,8 +111,8 @@ impl Links {
         paths.into_iter().filter_map(known).collect()
     }
 
-    /// Leaves the messages of which a link is to be asked for still.
-    fn forget_unknown(&self, messages: &mut Vec<LinkedMessage>) {
+    /// Drops what is known: messages stay of which a link is to be asked for still.
+    fn retain_unknown(&self, messages: &mut Vec<LinkedMessage>) {
         messages.retain_mut(|message| {
             message
                 .urls

@@ -62,6 +62,16 @@ pub(crate) struct Parts {
     pub(crate) status: Status,
 }
 
+impl Parts {
+    /// Who was erased, for a term that begins and while it runs.
+    fn erasures(&self) -> Erasures {
+        Erasures {
+            store: self.store.clone(),
+            exclusions: self.exclusions.clone(),
+        }
+    }
+}
+
 /// How a term ended.
 #[derive(Debug)]
 pub(crate) enum Ended {
@@ -154,11 +164,7 @@ async fn begin(parts: &Parts) -> Begun {
 
 async fn try_begin(parts: &Parts) -> Result<Begun, BrokerError> {
     let stream = bounded(CALL, parts.broker.state()).await?;
-    let erasures = Erasures {
-        store: parts.store.clone(),
-        exclusions: parts.exclusions.clone(),
-    };
-    erasures.begin().await;
+    parts.erasures().begin().await;
     let session = gateway::session::load(&*parts.broker, SHARD, stream, &parts.exclusions).await?;
     Ok((stream, session))
 }
@@ -234,7 +240,7 @@ fn spawn(
     let sweeper = wiring.sweeper().run(stops.members.clone());
     spawn_as(&mut tasks, Task::Sweeper, sweeper);
     // Until the end: what the buffer still holds is decoded after the gateway is left.
-    let erasures = wiring.erasures().run(stops.recorder.clone());
+    let erasures = parts.erasures().run(stops.recorder.clone());
     spawn_as(&mut tasks, Task::Erasures, erasures);
     let roll_call = roll_call.run(stops.members.clone());
     spawn_as(&mut tasks, Task::RollCall, roll_call);

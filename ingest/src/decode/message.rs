@@ -110,7 +110,13 @@ pub(super) fn message(object: &Object<'_>, guild: GuildId, channel: ChannelId) -
         message,
         placeholders,
     } = shown(object, id);
-    let is_understood = !placeholders.has(Placeholder::Component);
+    let mut dropped = Vec::new();
+    if reply.is_some() {
+        dropped.extend(["message_reference", "referenced_message"]);
+    }
+    if !placeholders.has(Placeholder::Component) {
+        dropped.push("components");
+    }
     let message = Message {
         id: id.get(),
         channel_id: channel.get(),
@@ -124,7 +130,7 @@ pub(super) fn message(object: &Object<'_>, guild: GuildId, channel: ChannelId) -
         pinned: object.flag("pinned"),
         webhook_id: object.id("webhook_id"),
         thread_id: object.object("thread").and_then(|thread| thread.id("id")),
-        raw: raw(object, reply.is_some(), is_understood).into(),
+        raw: raw(object, &dropped).into(),
         reply,
         ..message
     };
@@ -305,16 +311,15 @@ fn mentioned_channels(object: &Object<'_>) -> BTreeMap<u64, String> {
         .collect()
 }
 
-/// What the model has no field for, as one JSON object; empty where there is nothing.
-fn raw(object: &Object<'_>, is_reply: bool, is_understood: bool) -> Vec<u8> {
+/// What the model has no field for, as one JSON object, without fields that it holds whole of this message; empty where
+/// there is nothing.
+fn raw(object: &Object<'_>, dropped: &[&str]) -> Vec<u8> {
     let mut json = String::new();
     for (name, value) in object.fields() {
         let is_kept = match name {
             "attachments" => has_more(object, name, ATTACHMENT),
             "embeds" => has_more(object, name, EMBED),
-            "components" => !is_understood,
-            "message_reference" | "referenced_message" => !is_reply,
-            _ => !MODELLED.contains(&name),
+            _ => !MODELLED.contains(&name) && !dropped.contains(&name),
         };
         if !is_kept || is_empty(value.get()) {
             continue;

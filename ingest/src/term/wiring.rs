@@ -8,7 +8,6 @@ use tokio::sync::{mpsc, watch};
 
 use super::{Parts, SHARD};
 use crate::archive::Archive;
-use crate::erasures::Erasures;
 use crate::frame::Buffer;
 use crate::gateway::{self, Commands, Recorder, Session, Supervisor};
 use crate::history::{self, History};
@@ -130,13 +129,6 @@ impl Wiring<'_> {
             tenure: self.tenure.clone(),
             status: self.parts.status.clone(),
             days: self.parts.settings.retention_days,
-        }
-    }
-
-    pub(super) fn erasures(&self) -> Erasures {
-        Erasures {
-            store: self.parts.store.clone(),
-            exclusions: self.parts.exclusions.clone(),
         }
     }
 

@@ -17,7 +17,7 @@ use sqlx::error::DatabaseError;
 use sqlx::{MySql, Postgres, SqlitePool};
 
 pub(crate) use self::connection::Connection;
-pub(crate) use self::query::{Query, Statement, query};
+pub(crate) use self::query::{LIST_MAX, Query, Statement, list_marks, query};
 use self::server::Server;
 use crate::error::StoreError;
 

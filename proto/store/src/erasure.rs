@@ -6,20 +6,16 @@
 mod trail;
 
 use prost::Message as _;
-use proto::event::Message;
 use proto::id::{ChannelId, GuildId, MessageId, UserId};
 
-use crate::database::{Connection, Query, Statement, query};
+use crate::database::{Connection, LIST_MAX, Statement, list_marks, query};
 use crate::error::StoreError;
 use crate::guard::Guard;
+use crate::history::read_body;
 pub use trail::{Found, Trail};
 
 /// A step's rows: some megabytes.
 const STEP_ROWS: i64 = 1000;
-
-/// So many rows are buried by one statement. One text, so that it is prepared once: what is left of it names the last
-/// one again.
-const BURIED_ROWS: usize = 50;
 
 const ADD: Statement = Statement {
     sqlite: "INSERT INTO erased_users (user_id, at_ms) VALUES (?, ?) ON CONFLICT (user_id) DO NOTHING",
@@ -51,10 +47,10 @@ const FORGET_MEMBER: &str = "DELETE FROM members WHERE guild_id = ? AND user_id 
 const FORGET_LOGIN: &str = "DELETE FROM login_guilds WHERE user_id = ?";
 
 static BURY: std::sync::LazyLock<Statement> = std::sync::LazyLock::new(|| {
-    let marks = vec!["?"; BURIED_ROWS].join(", ");
+    let marks = list_marks();
     let text = format!(
         "UPDATE messages SET author_id = 0, timestamp_ms = ?, edited_timestamp_ms = NULL, deleted = 1, body = NULL, \
-         reactions = NULL, reactions_guard = ?, guard = ? WHERE deleted = 0 AND id IN ({marks})"
+         reactions = NULL, reactions_guard = ?, guard = ? WHERE deleted = 0 AND id IN {marks}"
     );
     Statement::from(&*text.leak())
 });
@@ -118,7 +114,7 @@ pub(crate) async fn own(
         .await?;
     let mut met = Vec::new();
     for (id, guild, channel, body) in rows {
-        let message = decode(&body)?;
+        let message = read_body(&body)?;
         if let Some(place) = place(id, guild, channel)
             && trail.is_theirs(&message)
         {
@@ -143,7 +139,7 @@ pub(crate) async fn forget(
         .await?;
     let mut met = Vec::new();
     for (id, guild, channel, body, guard) in rows {
-        let mut message = decode(&body)?;
+        let mut message = read_body(&body)?;
         if trail.is_theirs(&message) {
             continue;
         }
@@ -169,14 +165,13 @@ pub(crate) async fn bury(
     at_ms: i64,
 ) -> Result<u64, StoreError> {
     let mut buried = 0;
-    for some in messages.chunks(BURIED_ROWS) {
-        let last = some.last().copied().into_iter().cycle();
-        let padded = some.iter().copied().chain(last).take(BURIED_ROWS);
+    let ids: Vec<i64> = messages.iter().copied().map(MessageId::sql).collect();
+    for some in ids.chunks(LIST_MAX) {
         let statement = query(*BURY)
             .bind(at_ms)
             .bind(Guard::TOMBSTONE.sql())
-            .bind(Guard::TOMBSTONE.sql());
-        let statement = padded.map(MessageId::sql).fold(statement, Query::bind);
+            .bind(Guard::TOMBSTONE.sql())
+            .bind_list(some);
         buried += statement.execute(connection).await?;
     }
     Ok(buried)
@@ -217,12 +212,5 @@ fn place(id: i64, guild: i64, channel: i64) -> Option<Place> {
         message: MessageId::new(id.cast_unsigned())?,
         channel: ChannelId::new(channel.cast_unsigned())?,
         guild: GuildId::new(guild.cast_unsigned())?,
-    })
-}
-
-fn decode(body: &[u8]) -> Result<Message, StoreError> {
-    Message::decode(body).map_err(|source| StoreError::Corrupt {
-        table: "messages",
-        source,
     })
 }

@@ -289,11 +289,16 @@ async fn living(
 }
 
 fn decode((body, reactions): &Living) -> Result<Message, StoreError> {
-    let mut message = Message::decode(body.as_slice()).map_err(corrupt)?;
+    let mut message = read_body(body)?;
     if let Some(reactions) = reactions {
         message.reactions = total(reactions)?.reactions;
     }
     Ok(message)
+}
+
+/// The message of a row's body.
+pub(crate) fn read_body(body: &[u8]) -> Result<Message, StoreError> {
+    Message::decode(body).map_err(corrupt)
 }
 
 fn total(reactions: &[u8]) -> Result<ReactionsChanged, StoreError> {

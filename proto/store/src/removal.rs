@@ -6,6 +6,7 @@
 use proto::id::GuildId;
 
 use crate::database::{Connection, Statement, query};
+use crate::directory::change::with_threads;
 use crate::error::StoreError;
 use crate::guard::Guard;
 use crate::upsert::upsert;
@@ -15,9 +16,8 @@ const BATCH_ROWS_MAX: u64 = 1000;
 
 const UPSERT: Statement = upsert!("removals"["channel_id"][]);
 
-/// A channel, and its threads as far as the directory knows them (kinds 10 to 12); a category's channels stay.
-const WITH_THREADS: &str = "SELECT id FROM channels \
-     WHERE guild_id = ? AND (id = ? OR (parent_id = ? AND kind IN (10, 11, 12)))";
+/// A channel, and its threads as far as the directory knows them.
+const WITH_THREADS: &str = concat!("SELECT id FROM channels WHERE ", with_threads!());
 
 const OF_GUILD: &str = "SELECT id FROM channels WHERE guild_id = ?";
 

@@ -78,6 +78,14 @@ fn of_rows(text: &'static str, rows: usize) -> &'static str {
     format!("{before}VALUES {rows}{after}").leak()
 }
 
+/// So many values has a list in a statement.
+pub(crate) const LIST_MAX: usize = 50;
+
+/// The places of a list, for what follows `IN`: always as many, so that the statement is prepared once.
+pub(crate) fn list_marks() -> String {
+    format!("({})", vec!["?"; LIST_MAX].join(", "))
+}
+
 /// What a `?` stands for.
 #[derive(Debug)]
 pub(crate) enum Value<'v> {
@@ -106,6 +114,13 @@ impl<'v> Query<'v> {
     pub(crate) fn bind(mut self, value: impl Into<Value<'v>>) -> Self {
         self.values.push(value.into());
         self
+    }
+
+    /// The values of the next list, at least one and at most [`LIST_MAX`]; the places that are left name the last again.
+    pub(crate) fn bind_list(self, values: &[i64]) -> Self {
+        let last = values.last().into_iter().cycle();
+        let padded = values.iter().chain(last).take(LIST_MAX);
+        padded.copied().fold(self, Self::bind)
     }
 
     /// The bytes of the values that have a length of their own.

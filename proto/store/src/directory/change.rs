@@ -23,9 +23,16 @@ const UPSERT_MEMBER: Statement = upsert!("members" ["guild_id", "user_id"] ["bod
 const UPSERT_CHANNEL: Statement =
     upsert!("channels" ["guild_id", "id"] ["parent_id", "kind", "body"]);
 
-/// Threads go with the channel they are in (kinds 10 to 12); a category's channels stay.
-const DELETE_CHANNEL: &str = "DELETE FROM channels \
-     WHERE guild_id = ? AND (id = ? OR (parent_id = ? AND kind IN (10, 11, 12)))";
+/// A channel (bound twice) of a guild, and its threads, which go with it (kinds 10 to 12); a category's channels stay.
+macro_rules! with_threads {
+    () => {
+        "guild_id = ? AND (id = ? OR (parent_id = ? AND kind IN (10, 11, 12)))"
+    };
+}
+
+pub(crate) use with_threads;
+
+const DELETE_CHANNEL: &str = concat!("DELETE FROM channels WHERE ", with_threads!());
 
 /// Applies one event; `number` is its generation's.
 pub(crate) async fn apply(

@@ -9,16 +9,14 @@ use std::sync::LazyLock;
 use proto::event::Message;
 use proto::id::MessageId;
 
-use crate::database::{Connection, Statement, query};
+use crate::database::{Connection, LIST_MAX, Statement, list_marks, query};
 use crate::error::StoreError;
 
-/// So many originals are asked for at once. One text, so that it is prepared once: what is left of it names the
-/// last one again.
-const ORIGINALS: usize = 50;
-
 static DELETED: LazyLock<Statement> = LazyLock::new(|| {
-    let marks = vec!["?"; ORIGINALS].join(", ");
-    let text = format!("SELECT id FROM messages WHERE deleted = 1 AND id IN ({marks})");
+    let text = format!(
+        "SELECT id FROM messages WHERE deleted = 1 AND id IN {}",
+        list_marks()
+    );
     Statement::from(&*text.leak())
 });
 
@@ -35,10 +33,8 @@ pub(super) async fn blank(
         .collect();
     let originals: Vec<i64> = originals.into_iter().collect();
     let mut deleted = BTreeSet::new();
-    for asked in originals.chunks(ORIGINALS) {
-        let last = asked.last().copied().into_iter().cycle();
-        let padded = asked.iter().copied().chain(last).take(ORIGINALS);
-        let statement = padded.fold(query(*DELETED), crate::database::Query::bind);
+    for asked in originals.chunks(LIST_MAX) {
+        let statement = query(*DELETED).bind_list(asked);
         let found: Vec<(i64,)> = statement.fetch_all(connection).await?;
         deleted.extend(found.into_iter().map(|(id,)| id));
     }
