@@ -104,7 +104,10 @@ fn select(object: &Object<'_>) -> Select {
     let options = object.objects("options");
     Select {
         placeholder: filled(object, "placeholder"),
-        options: options.iter().filter_map(|one| one.text("label")).collect(),
+        options: options
+            .iter()
+            .filter_map(|one| filled(one, "label"))
+            .collect(),
     }
 }
 

@@ -48,35 +48,37 @@ pub(super) fn embeds(object: &Object<'_>, placeholders: &mut Placeholders) -> Ve
 }
 
 fn embed(object: &Object<'_>) -> Embed {
-    let url_of = |name| object.object(name).and_then(|media| media.text("url"));
+    let url_of = |name| object.object(name).and_then(|media| filled(&media, "url"));
     let author = object.object("author").unwrap_or_default();
     let footer = object.object("footer").unwrap_or_default();
     let provider = object.object("provider").unwrap_or_default();
     let fields = object.objects("fields");
     Embed {
-        title: object.text("title"),
-        description: object.text("description"),
-        url: object.text("url"),
+        title: filled(object, "title"),
+        description: filled(object, "description"),
+        url: filled(object, "url"),
         color: object.number("color"),
         thumbnail_url: url_of("thumbnail"),
         image_url: url_of("image"),
-        author_name: author.text("name"),
-        author_icon_url: author.text("icon_url"),
-        fields: fields.iter().map(embed_field).collect(),
-        footer_text: footer.text("text"),
-        footer_icon_url: footer.text("icon_url"),
+        author_name: filled(&author, "name"),
+        author_icon_url: filled(&author, "icon_url"),
+        fields: fields.iter().filter_map(embed_field).collect(),
+        footer_text: filled(&footer, "text"),
+        footer_icon_url: filled(&footer, "icon_url"),
         timestamp_ms: object.time_ms("timestamp"),
         video_url: url_of("video"),
-        provider_name: provider.text("name"),
+        provider_name: filled(&provider, "name"),
     }
 }
 
-fn embed_field(object: &Object<'_>) -> EmbedField {
-    EmbedField {
-        name: object.text("name").unwrap_or_default(),
-        value: object.text("value").unwrap_or_default(),
+/// A field; none of nothing.
+fn embed_field(object: &Object<'_>) -> Option<EmbedField> {
+    let (name, value) = (filled(object, "name"), filled(object, "value"));
+    (name.is_some() || value.is_some()).then(|| EmbedField {
+        name: name.unwrap_or_default(),
+        value: value.unwrap_or_default(),
         inline: object.flag("inline"),
-    }
+    })
 }
 
 /// The stickers; one without a name is labelled.
