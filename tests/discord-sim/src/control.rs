@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use crate::application::ApplicationPatch;
 use crate::faults::FaultRequest;
+use crate::gateway::entrance::EntrancePatch;
 use crate::guild::Standing;
 use crate::limits::LimitsPatch;
 use crate::load::{self, LoadRequest};
@@ -26,6 +27,7 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
         .route("/world", web::get().to(world))
         .route("/stats", web::get().to(stats))
         .route("/application", web::post().to(patch_application))
+        .route("/gateway", web::post().to(patch_entrance))
         .route("/guilds/{guild}", web::post().to(set_standing))
         .route("/limits", web::post().to(patch_limits))
         .route("/load", web::post().to(start_load))
@@ -57,6 +59,14 @@ async fn inject(sim: Data<Shared>, request: Json<FaultRequest>) -> Result<HttpRe
 async fn patch_application(sim: Data<Shared>, patch: Json<ApplicationPatch>) -> HttpResponse {
     sim.state().application.patch(patch.into_inner());
     HttpResponse::NoContent().finish()
+}
+
+async fn patch_entrance(
+    sim: Data<Shared>,
+    patch: Json<EntrancePatch>,
+) -> Result<HttpResponse, Refusal> {
+    sim.state().entrance.patch(&patch)?;
+    Ok(HttpResponse::NoContent().finish())
 }
 
 async fn patch_limits(

@@ -27,6 +27,8 @@ pub(crate) struct FaultRequest {
     #[serde(default)]
     resumable: bool,
     code: Option<u16>,
+    /// Whose connections a fault of connections befalls; none: all.
+    shard: Option<u64>,
     scope: Option<RateScope>,
     ms: Option<u64>,
     /// Which REST requests a fault befalls: those whose method and route begin so (`GET /guilds/{}/members`); none: all.
@@ -106,20 +108,21 @@ impl Faults {
     /// Makes a fault happen.
     pub(crate) fn inject(&mut self, lines: &Lines, request: &FaultRequest) -> Result<(), Refusal> {
         let term = Term::of(request)?;
+        let order = |order| lines.order(order, request.shard);
         match request.kind {
-            FaultKind::Reconnect => lines.order(Order::Reconnect),
+            FaultKind::Reconnect => order(Order::Reconnect),
             FaultKind::InvalidSession => {
-                lines.order(Order::InvalidSession {
+                order(Order::InvalidSession {
                     is_resumable: request.resumable,
                 });
             }
-            FaultKind::Drop => lines.cut(),
-            FaultKind::Silence => lines.order(Order::Mute(term.until)),
-            FaultKind::Zombie => lines.order(Order::Zombie(term.until)),
+            FaultKind::Drop => lines.cut(request.shard),
+            FaultKind::Silence => order(Order::Mute(term.until)),
+            FaultKind::Zombie => order(Order::Zombie(term.until)),
             FaultKind::Close => match request.code.unwrap_or(4_000) {
                 // What a close frame may carry: RFC 6455, section 7.4.
                 code @ (1_000..=1_003 | 1_007..=1_014 | 3_000..=4_999) => {
-                    lines.order(Order::Close(code));
+                    order(Order::Close(code));
                 }
                 _ => return Err(Refusal::Form("code: not a close code".to_owned())),
             },

@@ -2,9 +2,11 @@
 //! <https://discord.com/developers/docs/events/gateway>.
 
 pub(crate) mod connection;
+pub(crate) mod entrance;
 mod greeting;
 pub(crate) mod inbound;
 pub(crate) mod line;
 pub(crate) mod members;
+mod pace;
 pub(crate) mod session;
 mod wire;

@@ -50,6 +50,8 @@ pub struct SimConfig {
     pub bind: SocketAddr,
     /// How many plain members the first guild has beyond its own people.
     pub extra_members: usize,
+    /// How many shards it recommends; its guilds lie on different ones of two or three.
+    pub shards: u64,
     /// The seed of the demo traffic; `None`: no demo traffic.
     pub demo_seed: Option<u64>,
     /// Whether the application was granted the members intent; without it IDENTIFY with it is closed with 4014.
@@ -69,6 +71,7 @@ impl Default for SimConfig {
         Self {
             bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             extra_members: 0,
+            shards: 1,
             demo_seed: None,
             members_intent: true,
             content_intent: true,
@@ -126,7 +129,7 @@ impl Sim {
         if let Some(seed) = config.demo_seed {
             demo::write_past(&mut world, seed);
         }
-        let shared = Arc::new(Shared::new(world, application));
+        let shared = Arc::new(Shared::new(world, application, config.shards));
         let (started, is_started) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name("discord-sim".to_owned())

@@ -25,6 +25,9 @@ struct Arguments {
     /// How many plain members the first guild gets beyond its own people.
     #[arg(long, default_value_t = 0)]
     members: usize,
+    /// How many shards it recommends to the bot.
+    #[arg(long, default_value_t = 1)]
+    shards: u64,
     /// No demo traffic.
     #[arg(long)]
     quiet: bool,
@@ -53,6 +56,7 @@ async fn main() -> anyhow::Result<()> {
     let sim = Sim::start(SimConfig {
         bind: SocketAddr::new(arguments.bind, arguments.port),
         extra_members: arguments.members,
+        shards: arguments.shards,
         demo_seed: (!arguments.quiet).then_some(DEMO_SEED),
         members_intent: !arguments.without_members_intent,
         content_intent: !arguments.without_content_intent,

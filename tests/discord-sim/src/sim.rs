@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 use crate::application::Application;
 use crate::event::withhold;
 use crate::faults::Faults;
+use crate::gateway::entrance::Entrance;
 use crate::gateway::line::Lines;
 use crate::gateway::members::{Asked, WholeLists};
 use crate::gateway::session::Sessions;
@@ -25,6 +26,7 @@ pub(crate) struct State {
     pub(crate) application: Application,
     pub(crate) logins: Logins,
     pub(crate) limits: Limits,
+    pub(crate) entrance: Entrance,
     pub(crate) whole_lists: WholeLists,
     pub(crate) sessions: Sessions,
     pub(crate) lines: Lines,
@@ -53,13 +55,14 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(world: World, application: Application) -> Self {
+    pub(crate) fn new(world: World, application: Application, shards: u64) -> Self {
         Self {
             state: Mutex::new(State {
                 world,
                 application,
                 logins: Logins::default(),
                 limits: Limits::default(),
+                entrance: Entrance::new(shards),
                 whole_lists: WholeLists::default(),
                 sessions: Sessions::default(),
                 lines: Lines::default(),
@@ -113,6 +116,7 @@ impl Shared {
             "connections": state.lines.len(),
             "sessions": state.sessions.len(),
             "identifies": state.counters.identifies,
+            "identifiesTooSoon": state.entrance.too_soon(),
             "resumes": state.counters.resumes,
             "commands": state.counters.commands,
             "members": state.counters.members.stats(),

@@ -1,7 +1,6 @@
 //! One gateway connection, from HELLO to its end. It owns the socket and reads its session's buffer;
 //! one loop holds its whole life. It knows nothing of the world but what it must tell a new session.
 
-use std::collections::VecDeque;
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,21 +11,20 @@ use futures_util::StreamExt;
 use serde::Deserialize;
 use tokio::time::{Instant, sleep_until};
 
-use super::greeting::{self, HEARTBEAT_MS};
+use super::entrance::Unwelcome;
+use super::greeting;
 use super::inbound::{self, CloseReason, Command, MemberRequest};
 use super::line::{self, CutBody, Order, Registration};
 use super::members;
+use super::pace::Pace;
 use super::session::{Hold, Subscription};
 use super::wire::Wire;
 use crate::refusal::Refusal;
 use crate::sim::Shared;
 use crate::world::BOT_ID;
 
-/// A client that has said nothing for this long is gone. Two heartbeats and a little.
-const SILENCE_MAX: Duration = Duration::from_millis(HEARTBEAT_MS * 5 / 2);
-/// Discord's limit of commands: this many in this time.
-const COMMANDS_MAX: usize = 120;
-const COMMANDS_WINDOW: Duration = Duration::from_mins(1);
+/// A client that has said nothing for so many halves of a heartbeat is gone.
+const SILENT_HALVES_MAX: u32 = 5;
 /// How long a client has to leave after op 7.
 const RECONNECT_GRACE: Duration = Duration::from_secs(5);
 /// The largest frame read at all; one over Discord's 4,096 bytes is read, to be refused properly.
@@ -55,8 +53,9 @@ struct Connection {
     /// Where this client finds us again.
     url: String,
     hold: Option<Hold>,
+    heartbeat: Duration,
     heard_at: Instant,
-    commands: VecDeque<Instant>,
+    pace: Pace,
     muted_until: Option<Instant>,
     zombie_until: Option<Instant>,
     leave_at: Option<Instant>,
@@ -76,6 +75,7 @@ pub(crate) async fn open(
     let (response, socket, frames) = actix_ws::handle(&request, payload)?;
     let frames = frames.max_frame_size(FRAME_MAX).aggregate_continuations();
     let line = sim.state().lines.register(line::socket_of(&request));
+    let heartbeat = sim.state().entrance.heartbeat();
     let response = response.map_body({
         let cut = line.cut.clone();
         |_, body| actix_web::body::BoxBody::new(CutBody::new(body, cut))
@@ -87,8 +87,9 @@ pub(crate) async fn open(
         socket,
         wire,
         hold: None,
+        heartbeat,
         heard_at: Instant::now(),
-        commands: VecDeque::new(),
+        pace: Pace::default(),
         muted_until: None,
         zombie_until: None,
         leave_at: None,
@@ -125,7 +126,7 @@ impl Connection {
         if self.sim.state().faults.withholds_hello() {
             return Ok(());
         }
-        self.send(greeting::hello()).await
+        self.send(greeting::hello(self.heartbeat)).await
     }
 
     /// The loop. Ends with the reason why.
@@ -155,7 +156,7 @@ impl Connection {
     }
 
     fn deadline(&self) -> Instant {
-        let silent = self.heard_at + SILENCE_MAX;
+        let silent = self.heard_at + self.heartbeat * SILENT_HALVES_MAX / 2;
         self.leave_at.map_or(silent, |leave| leave.min(silent))
     }
 
@@ -220,32 +221,25 @@ impl Connection {
     async fn on_text(&mut self, text: &str) -> Result<(), Ending> {
         self.heard_at = Instant::now();
         self.sim.state().counters.commands += 1;
-        self.count_command().map_err(Ending::Close)?;
+        self.pace.count().map_err(Ending::Close)?;
         let command = inbound::parse(text).map_err(Ending::Close)?;
         if self.hold.is_none() && !command.is_greeting() {
             return Err(Ending::Close(CloseReason::NOT_AUTHENTICATED));
         }
         match command {
             Command::Heartbeat => self.on_heartbeat().await,
-            Command::Identify(subscription) => self.on_identify(subscription),
+            Command::Identify(subscription) => match self.enter(subscription) {
+                Ok(()) => self.on_identify(subscription),
+                Err(Unwelcome::TooSoon) => self.send(greeting::invalid_session(false)).await,
+                Err(Unwelcome::TooFewShards) => Err(Ending::Close(CloseReason::SHARDING_REQUIRED)),
+                Err(Unwelcome::NoneLeft) => Err(Ending::Close(CloseReason::AUTHENTICATION_FAILED)),
+            },
             Command::Resume { session_id, seq } => self.on_resume(&session_id, seq).await,
             Command::RequestMembers(request) => {
                 self.on_member_request(request).map_err(Ending::Close)
             }
             Command::Ignored => Ok(()),
         }
-    }
-
-    fn count_command(&mut self) -> Result<(), CloseReason> {
-        let is_old = |sent: &Instant| sent.elapsed() > COMMANDS_WINDOW;
-        while self.commands.front().is_some_and(is_old) {
-            self.commands.pop_front();
-        }
-        if self.commands.len() >= COMMANDS_MAX {
-            return Err(CloseReason::RATE_LIMITED);
-        }
-        self.commands.push_back(Instant::now());
-        Ok(())
     }
 
     async fn on_heartbeat(&mut self) -> Result<(), Ending> {
@@ -258,13 +252,20 @@ impl Connection {
         self.send(greeting::HEARTBEAT_ACK.to_owned()).await
     }
 
+    fn enter(&self, subscription: Subscription) -> Result<(), Unwelcome> {
+        let state = &mut *self.sim.state();
+        state.counters.identifies += 1;
+        state
+            .entrance
+            .enter(subscription, std::time::Instant::now())
+    }
+
     /// Opens a session. READY and the guilds come from one moment of the world: what happens next comes after them.
     fn on_identify(&mut self, subscription: Subscription) -> Result<(), Ending> {
         if self.hold.is_some() {
             return Err(Ending::Close(CloseReason::ALREADY_AUTHENTICATED));
         }
         let state = &mut *self.sim.state();
-        state.counters.identifies += 1;
         if !state.application.grants(subscription.intents) {
             return Err(Ending::Close(CloseReason::DISALLOWED_INTENTS));
         }
@@ -296,6 +297,8 @@ impl Connection {
             tracing::error!(%error, bot = %BOT_ID, "the world can't be told");
             return Err(Ending::Close(CloseReason::UNKNOWN));
         }
+        let connection = self.line.connection;
+        state.lines.on_session(connection, subscription.shard);
         self.hold = Some(hold);
         Ok(())
     }
@@ -307,7 +310,11 @@ impl Connection {
         self.hold = {
             let state = &mut *self.sim.state();
             state.counters.resumes += 1;
-            state.sessions.resume(session_id, seq, self.line.connection)
+            let connection = self.line.connection;
+            if let Some(of) = state.sessions.subscription(session_id) {
+                state.lines.on_session(connection, of.shard);
+            }
+            state.sessions.resume(session_id, seq, connection)
         };
         match self.hold {
             Some(_) => Ok(()),
@@ -325,7 +332,7 @@ impl Connection {
             return Ok(());
         };
         let lists = &mut state.whole_lists;
-        let told = members::answer(&state.world, lists, request, subscription.intents)?;
+        let told = members::answer(&state.world, lists, request, subscription)?;
         for (name, body) in told {
             state.sessions.push(&hold.session_id, name, &body);
         }

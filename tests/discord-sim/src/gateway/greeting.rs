@@ -1,6 +1,8 @@
 //! What the gateway says of itself: HELLO and READY.
 //! Texts alone: who gets them, and when, its connection knows.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::session::Subscription;
@@ -10,13 +12,9 @@ use crate::refusal::Refusal;
 use crate::snowflake::Snowflake;
 use crate::world::{BOT_ID, World};
 
-/// Milliseconds between heartbeats; what Discord says in production.
-pub(super) const HEARTBEAT_MS: u64 = 41_250;
-
-pub(super) fn hello() -> String {
-    format!(
-        r#"{{"t":null,"s":null,"op":10,"d":{{"heartbeat_interval":{HEARTBEAT_MS},"_trace":[]}}}}"#
-    )
+pub(super) fn hello(heartbeat: Duration) -> String {
+    let interval = heartbeat.as_millis();
+    format!(r#"{{"t":null,"s":null,"op":10,"d":{{"heartbeat_interval":{interval},"_trace":[]}}}}"#)
 }
 
 pub(super) const HEARTBEAT_ACK: &str = r#"{"t":null,"s":null,"op":11,"d":null}"#;
@@ -66,9 +64,6 @@ pub(super) fn guilds_of(
     world: &World,
     subscription: Subscription,
 ) -> impl Iterator<Item = Snowflake> {
-    let Subscription { shard, shards, .. } = subscription;
-    world
-        .guild_ids()
-        .into_iter()
-        .filter(move |id| id.shard(shards) == shard)
+    let all = world.guild_ids().into_iter();
+    all.filter(move |id| subscription.has(*id))
 }

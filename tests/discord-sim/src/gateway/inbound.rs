@@ -28,6 +28,7 @@ impl CloseReason {
     pub(crate) const RATE_LIMITED: Self = Self(4_008, "Rate limited.");
     pub(crate) const TIMED_OUT: Self = Self(4_009, "Session timed out.");
     pub(crate) const INVALID_SHARD: Self = Self(4_010, "Invalid shard.");
+    pub(crate) const SHARDING_REQUIRED: Self = Self(4_011, "Sharding required.");
     pub(crate) const INVALID_VERSION: Self = Self(4_012, "Invalid API version.");
     pub(crate) const INVALID_INTENTS: Self = Self(4_013, "Invalid intent(s).");
     pub(crate) const DISALLOWED_INTENTS: Self = Self(4_014, "Disallowed intent(s).");

@@ -45,6 +45,8 @@ pub(crate) struct Registration {
 
 #[derive(Debug)]
 struct Line {
+    /// Whose session it carries, once it does.
+    shard: Option<u64>,
     orders: mpsc::Sender<Order>,
     cut: CancellationToken,
     socket: Option<Arc<Socket>>,
@@ -70,6 +72,7 @@ impl Lines {
         self.lines.insert(
             connection,
             Line {
+                shard: None,
                 orders: sender,
                 cut: cut.clone(),
                 socket,
@@ -86,18 +89,30 @@ impl Lines {
         self.lines.remove(&connection);
     }
 
-    /// Gives every connection the same order.
-    pub(crate) fn order(&self, order: Order) {
-        for line in self.lines.values() {
+    /// A connection carries a session of this shard.
+    pub(crate) fn on_session(&mut self, connection: u64, shard: u64) {
+        if let Some(line) = self.lines.get_mut(&connection) {
+            line.shard = Some(shard);
+        }
+    }
+
+    /// Gives every connection the same order, or every one of this shard.
+    pub(crate) fn order(&self, order: Order, shard: Option<u64>) {
+        for line in self.of(shard) {
             if line.orders.try_send(order).is_err() {
                 line.cut();
             }
         }
     }
 
-    /// Resets every connection.
-    pub(crate) fn cut(&self) {
-        self.lines.values().for_each(Line::cut);
+    /// Resets every connection, or every one of this shard.
+    pub(crate) fn cut(&self, shard: Option<u64>) {
+        self.of(shard).for_each(Line::cut);
+    }
+
+    fn of(&self, shard: Option<u64>) -> impl Iterator<Item = &Line> {
+        let lines = self.lines.values();
+        lines.filter(move |line| shard.is_none() || line.shard == shard)
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::inbound::{CloseReason, MemberRequest};
+use super::session::Subscription;
 use crate::event::Intents;
 use crate::object::set;
 use crate::snowflake::Snowflake;
@@ -75,11 +76,11 @@ pub(super) fn answer(
     world: &World,
     lists: &mut WholeLists,
     mut request: MemberRequest,
-    intents: Intents,
+    of: Subscription,
 ) -> Result<Vec<Told>, CloseReason> {
     request.nonce.take_if(|nonce| nonce.len() > NONCE_BYTES_MAX);
     let guild_id = request.guild_id;
-    if world.guild(guild_id).is_err() {
+    if world.guild(guild_id).is_err() || !of.has(guild_id) {
         return Ok(Vec::new());
     }
     let (mut found, mut not_found) = (Vec::new(), Vec::new());
@@ -96,7 +97,7 @@ pub(super) fn answer(
         None => {
             let query = request.query.take().unwrap_or_default();
             let wants_all = query.is_empty() && request.limit == 0;
-            if wants_all && !intents.contains(Intents::MEMBERS) {
+            if wants_all && !of.intents.contains(Intents::MEMBERS) {
                 return Ok(Vec::new());
             }
             if wants_all && let Err(wait) = lists.tell(guild_id, Instant::now()) {

@@ -46,6 +46,13 @@ pub(crate) struct Subscription {
     pub(crate) shards: u64,
 }
 
+impl Subscription {
+    /// Whether a guild is one of its shard's: of others it hears nothing, asked or not.
+    pub(crate) fn has(self, guild_id: Snowflake) -> bool {
+        guild_id.shard(self.shards) == self.shard
+    }
+}
+
 #[derive(Debug)]
 struct Session {
     subscription: Subscription,
@@ -237,12 +244,8 @@ impl Sessions {
 
 impl Session {
     fn hears(&self, event: &Event) -> bool {
-        let Subscription {
-            intents,
-            shard,
-            shards,
-        } = self.subscription;
-        intents.contains(event.intents) && event.guild_id.shard(shards) == shard
+        let subscription = self.subscription;
+        subscription.intents.contains(event.intents) && subscription.has(event.guild_id)
     }
 
     fn push(&mut self, name: &'static str, body: Arc<str>) {

@@ -1,5 +1,7 @@
 //! The application, its bot, and where the gateway is.
 
+use std::time::Instant;
+
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
 
@@ -8,10 +10,6 @@ use crate::guild::Standing;
 use crate::sim::Shared;
 use crate::snowflake::Snowflake;
 use crate::world::BOT_ID;
-
-/// IDENTIFYs a day, as for any small bot.
-const IDENTIFIES_A_DAY: u64 = 1_000;
-const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
 pub(super) fn configure(config: &mut web::ServiceConfig) {
     config
@@ -28,17 +26,8 @@ async fn gateway(request: HttpRequest) -> HttpResponse {
 }
 
 async fn gateway_bot(request: HttpRequest, sim: web::Data<Shared>) -> HttpResponse {
-    let used = sim.state().counters.identifies;
-    ok(json!({
-        "url": gateway_url(&request),
-        "shards": 1,
-        "session_start_limit": {
-            "total": IDENTIFIES_A_DAY,
-            "remaining": IDENTIFIES_A_DAY.saturating_sub(used),
-            "reset_after": DAY_MS,
-            "max_concurrency": 1,
-        },
-    }))
+    let entrance = &mut sim.state().entrance;
+    ok(entrance.advice(&gateway_url(&request), Instant::now()))
 }
 
 async fn application(sim: web::Data<Shared>) -> Answer {

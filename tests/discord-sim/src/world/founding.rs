@@ -13,7 +13,8 @@ use crate::snowflake::{Snowflake, iso8601, unix_ms};
 /// The bot, whose id is the application's too.
 pub(crate) const BOT_ID: Snowflake = fixed(0);
 const WORKSHOP: Snowflake = fixed(1_000);
-const HARBOUR: Snowflake = fixed(2_000);
+/// An odd millisecond where the workshop's is even: of two shards each has one of them, and so it is of three.
+const HARBOUR: Snowflake = Snowflake::at(1_695_300_000_001, 1);
 /// Where the ids of `--members` begin.
 const EXTRA_MEMBERS: u64 = 1_000_000;
 
@@ -384,6 +385,14 @@ mod tests {
             World::found(2, "http://sim").overview()
         );
         assert_eq!(BOT_ID.to_string(), CLIENT_ID);
+    }
+
+    #[test]
+    fn the_guilds_lie_on_different_shards() {
+        for shards in [2, 3] {
+            assert_ne!(WORKSHOP.shard(shards), HARBOUR.shard(shards));
+        }
+        assert_eq!((WORKSHOP.shard(2), HARBOUR.shard(2)), (0, 1));
     }
 
     #[test]

@@ -53,6 +53,30 @@ async fn a_reconnect_is_op_7_and_the_session_can_be_resumed() {
 }
 
 #[tokio::test]
+async fn a_fault_of_a_shard_befalls_its_connections_alone() {
+    let world = World::start().await;
+    let (mut first, mut second) = (world.connect().await, world.connect().await);
+    for (shard, gateway) in [(0, &mut first), (1, &mut second)] {
+        gateway.identify_as(ALL_INTENTS, [shard, 2]).await;
+        let ready = gateway.next_named("READY").await;
+        assert_eq!(ready["d"]["guilds"].as_array().unwrap().len(), 1);
+        gateway.next_named("GUILD_CREATE").await;
+    }
+    world
+        .fault(json!({ "kind": "close", "code": 4000, "shard": 1 }))
+        .await;
+    assert_eq!(second.closed().await, 4000);
+    post(&world, "to the first shard").await;
+    assert_eq!(next_content(&mut first).await, "to the first shard");
+    let second = world.resumed(&second).await;
+    world
+        .fault(json!({ "kind": "reconnect", "shard": 1 }))
+        .await;
+    drop(second);
+    assert!(first.is_quiet().await);
+}
+
+#[tokio::test]
 async fn an_invalid_session_may_be_resumable_or_not() {
     let world = World::start().await;
     for is_resumable in [true, false] {

@@ -70,6 +70,35 @@ async fn a_heartbeat_is_acknowledged_before_and_after_identify() {
 }
 
 #[tokio::test]
+async fn the_entrance_is_what_a_test_sets_and_is_held_to() {
+    let world = World::start().await;
+    let patch = json!({
+        "shards": 2, "isShardingRequired": true, "maxConcurrency": 1, "identifiesLeft": 3, "resetAfterMs": 60_000,
+    });
+    let set = world.control(Method::POST, "/sim/gateway", patch).await;
+    assert!(set.status().is_success());
+    let odd = json!({ "heartbeatMs": 1 });
+    let odd = world.control(Method::POST, "/sim/gateway", odd).await;
+    assert!(odd.status().is_client_error());
+    let bot = world.get("/gateway/bot").await;
+    assert_eq!(bot["shards"], 2);
+    assert_eq!(bot["session_start_limit"]["remaining"], 3);
+    let mut gateway = world.connect().await;
+    gateway.identify(ALL_INTENTS).await;
+    assert_eq!(gateway.closed().await, 4011);
+    let mut gateway = world.connect().await;
+    gateway.identify_as(ALL_INTENTS, [0, 2]).await;
+    gateway.next_named("READY").await;
+    let mut gateway = world.connect().await;
+    gateway.identify_as(ALL_INTENTS, [1, 2]).await;
+    let told = gateway.next().await;
+    assert_eq!((&told["op"], &told["d"]), (&json!(9), &json!(false)));
+    let mut gateway = world.connect().await;
+    gateway.identify_as(ALL_INTENTS, [1, 2]).await;
+    assert_eq!(gateway.closed().await, 4004);
+}
+
+#[tokio::test]
 async fn what_a_client_does_wrong_closes_with_discords_code() {
     let world = World::start().await;
     let cases = [

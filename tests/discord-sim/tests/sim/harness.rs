@@ -247,6 +247,12 @@ impl Gateway {
         self.send(json!({ "op": 2, "d": identify })).await;
     }
 
+    pub(crate) async fn identify_as(&mut self, intents: u64, shard: [u64; 2]) {
+        let identify =
+            json!({ "token": self.token, "intents": intents, "properties": {}, "shard": shard });
+        self.send(json!({ "op": 2, "d": identify })).await;
+    }
+
     /// The next frame, whatever it is.
     pub(crate) async fn next_raw(&mut self) -> Option<Result<Message, Error>> {
         tokio::time::timeout(PATIENCE, self.socket.next())
