@@ -166,7 +166,11 @@ impl Ingest {
             }
             match ended {
                 Ended::Stopped => return Ok(()),
-                Ended::Fatal(fatal) => return Err(fatal.into()),
+                Ended::Fatal(fatal) => {
+                    let why = "Discord will not have the bot back";
+                    self.parts.health.hold("discord", why);
+                    return Err(fatal.into());
+                }
                 Ended::Lost => tracing::warn!("the lease is lost; standing by"),
                 Ended::Broken(why) => tracing::error!(why, "the term ended; standing by"),
             }

@@ -271,8 +271,10 @@ async fn a_close_code_decides_what_comes_next() {
     world.fault(&json!({ "kind": "close", "code": 4009 })).await;
     eventually("a new session", async || sessions("identified") == 2).await;
     world.fault(&json!({ "kind": "close", "code": 4014 })).await;
+    let health = service.health.clone();
     let error = service.failure().await.to_string();
     assert!(error.contains("intent"), "{error}");
+    assert!(health.unready().contains_key("discord"));
     world.end().await;
 }
 
@@ -328,8 +330,10 @@ async fn a_wrong_token_ends_the_service_with_a_sentence() {
     let mut world = World::new().await;
     world.token = "wrong".into();
     let service = world.start();
+    let health = service.health.clone();
     let error = service.failure().await.to_string();
     assert!(error.contains("DISCORD_BOT_TOKEN"), "{error}");
+    assert!(health.unready().contains_key("discord"));
     world.end().await;
 }
 
