@@ -10,6 +10,8 @@ use proto::identity::Dispatch;
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, watch};
 
+use crate::shard::ShardId;
+
 /// The head of a frame (<https://docs.discord.com/developers/events/gateway-events#payload-structure>).
 #[derive(Debug, serde::Deserialize)]
 pub(crate) struct Peek<'a> {
@@ -43,6 +45,8 @@ impl<'a> Peek<'a> {
 pub(crate) struct Frame {
     /// Its name in the session.
     pub(crate) dispatch: Dispatch,
+    /// The shard that it came over.
+    pub(crate) shard: ShardId,
     /// The whole frame's JSON.
     pub(crate) text: String,
     /// When it was read, in milliseconds since 1970.
@@ -69,6 +73,7 @@ impl Drop for Held {
 pub(crate) struct Buffer {
     used: Arc<watch::Sender<usize>>,
     bytes_max: usize,
+    shard: ShardId,
     // Unbounded in frames because it is bounded in bytes: whoever puts looks at `is_full` after each frame.
     frames: mpsc::UnboundedSender<Frame>,
 }
@@ -86,9 +91,18 @@ impl Buffer {
         let buffer = Self {
             used: Arc::new(used),
             bytes_max,
+            shard: ShardId::ONE,
             frames,
         };
         (buffer, receiver)
+    }
+
+    /// The same buffer, for the frames of this shard.
+    pub(crate) fn of(&self, shard: ShardId) -> Self {
+        Self {
+            shard,
+            ..self.clone()
+        }
     }
 
     /// Puts a frame in; false if nobody takes frames any more. The frame that fills the buffer is taken too.
@@ -101,6 +115,7 @@ impl Buffer {
         };
         let frame = Frame {
             dispatch,
+            shard: self.shard,
             text,
             received_ms,
             held,
@@ -115,10 +130,18 @@ impl Buffer {
 
     /// Waits until it has room for a while: a quarter of it at the most is used.
     pub(crate) async fn drained(&self) {
+        self.down_to(self.bytes_max / 4).await;
+    }
+
+    /// Waits until all that was put in is settled.
+    pub(crate) async fn emptied(&self) {
+        self.down_to(0).await;
+    }
+
+    async fn down_to(&self, bytes: usize) {
         let mut used = self.used.subscribe();
-        let room = self.bytes_max / 4;
         // The sender lives in self, so that waiting can't fail.
-        if used.wait_for(|used| *used <= room).await.is_err() {
+        if used.wait_for(|used| *used <= bytes).await.is_err() {
             std::future::pending::<()>().await;
         }
     }
@@ -151,6 +174,7 @@ mod tests {
         assert_eq!(*buffer.used.borrow(), 0);
         drop(frames);
         assert!(!buffer.put(DISPATCH, String::new(), 0));
+        buffer.emptied().await;
         assert_eq!(*buffer.used.borrow(), 0);
     }
 

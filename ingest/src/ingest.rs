@@ -157,7 +157,7 @@ impl Ingest {
             self.parts.status.on_role(true);
             let begun = Instant::now();
             let ended = self.term(&leader, &mut held).await;
-            self.parts.status.on_disconnected();
+            self.parts.status.on_left();
             if !matches!(ended, Ended::Lost) {
                 leader.release(held).await;
             }

@@ -31,6 +31,7 @@ mod retention;
 mod roll;
 mod roster;
 mod settings;
+mod shard;
 mod status;
 mod sweeper;
 mod term;

@@ -2,6 +2,7 @@
 
 use runtime::metrics::{Scrape, level};
 
+use crate::gateway::Level;
 use crate::meters::Statuses;
 use crate::rest::Counts;
 use crate::status::{Facts, Status};
@@ -75,7 +76,7 @@ fn asked(facts: &Facts, calls: &Counts, scrape: &mut Scrape<'_>) {
 
 fn gateway(status: &Status, scrape: &mut Scrape<'_>) {
     let facts = status.facts();
-    let state = match (facts.is_leader, facts.is_connected) {
+    let state = match (facts.is_leader, facts.is_connected()) {
         (false, _) => "standby",
         (true, false) => "disconnected",
         (true, true) => "connected",
@@ -101,6 +102,33 @@ fn gateway(status: &Status, scrape: &mut Scrape<'_>) {
         "discord_stream_identifies_total",
         "Gateway sessions that were begun",
         facts.identified,
+    );
+    starts(&facts, scrape);
+    scrape.counters(
+        "discord_stream_silences_total",
+        "Times that a shard left the gateway because kinds of events stayed away, by what its RESUME showed",
+        ["verdict"],
+        [(["withheld"], facts.withheld), (["quiet"], facts.quiet)],
+    );
+}
+
+/// The IDENTIFYs that are left; no number before Discord was asked.
+fn starts(facts: &Facts, scrape: &mut Scrape<'_>) {
+    let left = facts.starts.map(|starts| level(u64::from(starts.left)));
+    scrape.gauge(
+        "discord_stream_identifies_left",
+        "IDENTIFYs that Discord allows until its limit is reset, as it said last",
+        left.unwrap_or(f64::NAN),
+    );
+    let present = facts.starts.map(|starts| starts.level);
+    scrape.gauges(
+        "discord_stream_identify_budget",
+        "1 for how the IDENTIFYs that are left are: good, low, or spent, when none is sent",
+        ["level"],
+        Level::ALL.map(|own| {
+            let is_so = Some(own) == present;
+            ([own.word()], f64::from(u8::from(is_so)))
+        }),
     );
 }
 

@@ -4,7 +4,7 @@
 //! many subjects at once. The session's sequence moves only over settled dispatches (`progress.rs`). Ends
 //! when nobody puts frames or members in any more and all that came is settled. Knows no gateway and no SQL.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use broker::{Broker, Publication};
@@ -26,7 +26,7 @@ use crate::meters::Meters;
 use crate::outcome::{Outcome, Outcomes, Refusal};
 use crate::places::Places;
 use crate::reactions::{self, Bases};
-use crate::roll::Roll;
+use crate::roll::Rolls;
 use crate::roster::{Era, Roster};
 use crate::trace;
 use crate::typing::Typist;
@@ -50,6 +50,9 @@ mod tries;
 /// while the broker is away.
 const UNDER_WAY_MAX: usize = 256;
 
+/// The last dispatch of each shard up to which all of it are settled.
+pub(crate) type Reached = BTreeMap<u32, Dispatch>;
+
 /// What a publisher works with.
 #[derive(Debug)]
 pub(crate) struct Desk {
@@ -64,10 +67,9 @@ pub(crate) struct Desk {
     pub(crate) bases: Bases,
     pub(crate) typist: Typist,
     pub(crate) chunks: Chunks,
-    /// The guilds that the session names; none before its READY, or where that can't be read.
-    pub(crate) roll: watch::Sender<Option<Roll>>,
-    /// The last dispatch up to which all are settled.
-    pub(crate) reached: watch::Sender<Option<Dispatch>>,
+    /// The guilds that each session names; none before its READY, or where that can't be read.
+    pub(crate) rolls: watch::Sender<Rolls>,
+    pub(crate) reached: watch::Sender<Reached>,
     /// The last sequence that the stream acknowledged.
     pub(crate) acknowledged: watch::Sender<u64>,
 }
@@ -213,11 +215,7 @@ impl Publisher {
         let guild = submission.envelope.guild;
         match submission.claim {
             Claim::Member(user) => self.desk.roster.is_overtaken(guild, user),
-            Claim::Left(epoch) => {
-                let roll = self.desk.roll.borrow();
-                let is_left = |roll: &Roll| roll.epoch == epoch && !roll.guilds.contains(&guild);
-                !roll.as_ref().is_some_and(is_left)
-            }
+            Claim::Left(epoch) => !self.desk.rolls.borrow().is_left(epoch, guild),
         }
     }
 
@@ -306,8 +304,10 @@ impl Publisher {
         if let Some(outcome) = step.settled {
             self.desk.outcomes.on_settled(outcome);
         }
-        if step.reached.is_some() {
-            self.desk.reached.send_replace(step.reached);
+        if let Some(dispatch) = step.reached {
+            self.desk.reached.send_modify(|reached| {
+                reached.insert(dispatch.shard, dispatch);
+            });
         }
     }
 }

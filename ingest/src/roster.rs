@@ -3,7 +3,7 @@
 //! Kept by the publisher, in the order of the gateway's events, and read by whoever answers about members:
 //! a REST answer that a gateway event has overtaken is not published. Bounded; no I/O.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +11,8 @@ use parking_lot::Mutex;
 use proto::{GuildId, UserId};
 use tokio::sync::watch;
 use tokio::time::Instant;
+
+use crate::shard::ShardId;
 
 /// A user in a guild.
 pub(crate) type Key = (GuildId, UserId);
@@ -48,8 +50,15 @@ pub(crate) struct Roster(Arc<Mutex<Book>>);
 struct Book {
     verdicts: HashMap<Key, Verdict>,
     asked: HashMap<Key, watch::Sender<Heard>>,
-    is_told: bool,
+    /// Whether each shard's session tells of every change of a member.
+    told: BTreeMap<u32, bool>,
     era: u64,
+}
+
+impl Book {
+    fn is_told(&self) -> bool {
+        !self.told.is_empty() && self.told.values().all(|is_told| *is_told)
+    }
 }
 
 /// A time within which nothing was forgotten: what was found out in an earlier one is no verdict any more.
@@ -79,21 +88,27 @@ impl Drop for Question {
 }
 
 impl Roster {
-    /// Whether the gateway tells of every change of a member (the members intent).
-    pub(crate) fn on_intents(&self, is_told: bool) {
-        self.0.lock().is_told = is_told;
+    /// There are so many shards now, and none of them tells of every change.
+    pub(crate) fn on_shards(&self, count: u32) {
+        let untold = ShardId::all(count).map(|shard| (shard.number, false));
+        self.0.lock().told = untold.collect();
+    }
+
+    /// Whether this shard's session tells of every change of a member (the members intent).
+    pub(crate) fn on_intents(&self, shard: ShardId, is_told: bool) {
+        self.0.lock().told.insert(shard.number, is_told);
     }
 
     /// How long an answer holds where the gateway does not tell of every change; none where it does.
     pub(crate) fn recheck(&self) -> Option<Duration> {
-        let is_told = self.0.lock().is_told;
+        let is_told = self.0.lock().is_told();
         (!is_told).then_some(PRESENT_UNTOLD)
     }
 
-    /// The publisher meets a new session: what was verified in the last one is not any more.
-    pub(crate) fn on_identified(&self) {
+    /// The publisher meets a new session of this shard: what was verified in the last one is not any more.
+    pub(crate) fn on_identified(&self, shard: ShardId) {
         let book = &mut *self.0.lock();
-        book.verdicts.clear();
+        book.verdicts.retain(|(guild, _), _| !shard.has(*guild));
         book.era += 1;
     }
 
@@ -154,7 +169,7 @@ impl Roster {
     pub(crate) fn verdict(&self, key: Key) -> Option<bool> {
         let book = self.0.lock();
         let verdict = book.verdicts.get(&key)?;
-        let is_fresh = match (verdict.is_member, book.is_told) {
+        let is_fresh = match (verdict.is_member, book.is_told()) {
             (true, true) => true,
             (true, false) => verdict.at.elapsed() < PRESENT_UNTOLD,
             (false, _) => verdict.at.elapsed() < ABSENT,
@@ -188,8 +203,8 @@ mod tests {
     #[test]
     fn the_gateways_word_overtakes_a_question_and_becomes_the_verdict_once_stored() {
         let roster = Roster::default();
-        roster.on_intents(true);
-        roster.on_identified();
+        roster.on_intents(ShardId::ONE, true);
+        roster.on_identified(ShardId::ONE);
         let (guild, user) = key();
         let question = roster.ask(key());
         assert!(!roster.is_overtaken(guild, user));
@@ -201,7 +216,7 @@ mod tests {
         drop(question);
         assert!(!roster.is_overtaken(guild, user));
         assert_eq!(roster.verdict(key()), Some(true));
-        roster.on_identified();
+        roster.on_identified(ShardId::ONE);
         assert_eq!(roster.verdict(key()), None);
     }
 
@@ -209,9 +224,9 @@ mod tests {
     fn answers_hold_for_a_minute_unless_the_gateway_tells_of_every_change() {
         let roster = Roster::default();
         assert_eq!(roster.recheck(), Some(PRESENT_UNTOLD));
-        roster.on_intents(true);
+        roster.on_intents(ShardId::ONE, true);
         assert_eq!(roster.recheck(), None);
-        roster.on_intents(false);
+        roster.on_intents(ShardId::ONE, false);
         assert_eq!(roster.recheck(), Some(Duration::from_mins(1)));
     }
 
@@ -221,7 +236,7 @@ mod tests {
         let (guild, _) = key();
         let other = (GuildId::new(9).unwrap(), key().1);
         for forget in [
-            |roster: &Roster, _| roster.on_identified(),
+            |roster: &Roster, _| roster.on_identified(ShardId::ONE),
             Roster::on_guild_removed as fn(&Roster, GuildId),
         ] {
             let question = roster.ask(key());
@@ -235,5 +250,24 @@ mod tests {
             assert_eq!(roster.verdict(key()), None);
         }
         assert_eq!(roster.verdict(other), Some(true), "of another guild");
+    }
+
+    #[test]
+    fn each_shard_forgets_its_own_and_all_must_tell_of_changes() {
+        let roster = Roster::default();
+        roster.on_shards(2);
+        let [even, odd] = [0, 1].map(|number| ShardId { number, count: 2 });
+        let guild = |shard: u64| GuildId::new((shard << 22) | 1).unwrap();
+        roster.on_intents(even, true);
+        assert!(roster.recheck().is_some(), "the other does not tell");
+        roster.on_intents(odd, true);
+        assert_eq!(roster.recheck(), None);
+        let [first, second] = [0, 1].map(|shard| (guild(shard), key().1));
+        for key in [first, second] {
+            roster.verify(key, true, roster.era());
+        }
+        roster.on_identified(odd);
+        assert_eq!(roster.verdict(first), Some(true));
+        assert_eq!(roster.verdict(second), None);
     }
 }

@@ -18,13 +18,14 @@ use crate::backoff::Backoff;
 use crate::erasures::Erasures;
 use crate::exclusions::Exclusions;
 use crate::frame::Buffer;
-use crate::gateway::{self, Commands, Fatal, Session};
+use crate::gateway::session::load;
+use crate::gateway::{Commands, Fatal, Saved};
 use crate::leader::{Tenure, bounded};
 use crate::links;
 use crate::members::Chunks;
 use crate::places::Places;
+use crate::publish::Reached;
 use crate::rest::Rest;
-use crate::roll::Roll;
 use crate::roster::Roster;
 use crate::settings::IngestSettings;
 use crate::status::Status;
@@ -45,8 +46,6 @@ const GENERATION_CHECK: Duration = Duration::from_secs(5);
 const CALL: Duration = Duration::from_secs(5);
 /// The first wait before the broker is asked again, and the longest.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
-/// The shard of this service; there is one.
-const SHARD: u32 = 0;
 
 /// What a term works with, beyond what it makes itself.
 #[derive(Debug, Clone)]
@@ -124,15 +123,15 @@ pub(crate) struct Ends<'a> {
 
 /// Leads until told to stop, or until it can't.
 pub(crate) async fn run(parts: Parts, tenure: Tenure, ends: Ends<'_>) -> Ended {
-    let (stream, session) = tokio::select! {
+    let (stream, saved) = tokio::select! {
         () = ends.soft.cancelled() => return Ended::Stopped,
         () = ends.lost.cancelled() => return Ended::Lost,
         begun = begin(&parts) => begun,
     };
-    tracing::info!(resumes = session.is_some(), last = stream.last, "leading");
+    let resumable = saved.sessions.len();
+    tracing::info!(resumable, last = stream.last, "leading");
     let stops = Stops::default();
-    let (session, roll) = session.unzip();
-    let mut tasks = spawn(&parts, &tenure, stream, (session, roll.flatten()), &stops);
+    let mut tasks = spawn(&parts, &tenure, stream, saved, &stops);
     let ended = tokio::select! {
         biased;
         () = ends.lost.cancelled() => Ended::Lost,
@@ -150,7 +149,7 @@ pub(crate) async fn run(parts: Parts, tenure: Tenure, ends: Ends<'_>) -> Ended {
     ended
 }
 
-/// Where the stream is, and the session to resume with its roll.
+/// Where the stream is, and the sessions to resume with their rolls.
 async fn begin(parts: &Parts) -> Begun {
     let mut retry = Backoff::new(RETRY.0, RETRY.1);
     loop {
@@ -165,27 +164,27 @@ async fn begin(parts: &Parts) -> Begun {
 async fn try_begin(parts: &Parts) -> Result<Begun, BrokerError> {
     let stream = bounded(CALL, parts.broker.state()).await?;
     parts.erasures().begin().await;
-    let session = gateway::session::load(&*parts.broker, SHARD, stream, &parts.exclusions).await?;
-    Ok((stream, session))
+    let saved = load(&*parts.broker, stream, &parts.exclusions).await?;
+    Ok((stream, saved))
 }
 
 /// What a term begins with.
-type Begun = (StreamState, Option<(Session, Option<Roll>)>);
+type Begun = (StreamState, Saved);
 
 fn spawn(
     parts: &Parts,
     tenure: &Tenure,
     stream: StreamState,
-    (session, roll): (Option<Session>, Option<Roll>),
+    saved: Saved,
     stops: &Stops,
 ) -> JoinSet<Task> {
     let (used, bytes) = watch::channel(0);
     parts.status.on_buffer(bytes);
     let (buffer, frames) = Buffer::new(parts.settings.buffer_bytes_max, used);
     let (submissions, submitted) = mpsc::channel(SUBMISSIONS_MAX);
-    let loaded = session.as_ref().map(|session| session.epoch);
-    let sessions = watch::Sender::new(session);
-    let (reached, reached_seen) = watch::channel(None);
+    let epochs = saved.sessions.values().map(|session| session.epoch);
+    let loaded = epochs.collect();
+    let (reached, reached_seen) = watch::channel(Reached::new());
     let (acknowledged, acknowledged_seen) = watch::channel(stream.last);
     let (archived, archived_seen) = watch::channel(0);
     let commands = Commands::default();
@@ -197,14 +196,14 @@ fn spawn(
         roster: Roster::default(),
         chunks: Chunks::new(rand::random(), commands.clone(), parts.status.clone()),
         commands,
-        roll: watch::Sender::new(roll),
+        rolls: watch::Sender::new(saved.rolls),
         loaded,
-        sessions,
+        sessions: watch::Sender::new(saved.sessions),
         reached: reached_seen,
         acknowledged: acknowledged_seen,
         archived: archived_seen,
     };
-    let supervisor = wiring.supervisor(buffer);
+    let fleet = wiring.fleet(buffer, saved.shards);
     let chunks = wiring.chunks.clone();
     let (typist, teller) = typing::new(&parts.broker, parts.status.outcomes.clone());
     let publisher = wiring.publisher(reached, acknowledged, typist);
@@ -214,7 +213,7 @@ fn spawn(
 
     let mut tasks = JoinSet::new();
     let stop = stops.gateway.clone();
-    tasks.spawn(async move { Task::Gateway(supervisor.run(stop).await) });
+    tasks.spawn(async move { Task::Gateway(fleet.run(stop).await) });
     spawn_as(
         &mut tasks,
         Task::Publisher,

@@ -4,9 +4,15 @@
 #[path = "whole/history.rs"]
 #[cfg(test)]
 mod history;
+#[path = "whole/shards.rs"]
+#[cfg(test)]
+mod shards;
 #[path = "whole/state.rs"]
 #[cfg(test)]
 mod state;
+#[path = "whole/watch.rs"]
+#[cfg(test)]
+mod watch;
 #[path = "whole/world.rs"]
 #[cfg(test)]
 mod world;
@@ -17,7 +23,6 @@ use std::time::Duration;
 use broker::Broker as _;
 use proto::GuildId;
 use proto::event::{Event, MemberStatus};
-use serde_json::Value;
 use serde_json::json;
 
 use world::{World, eventually};
@@ -361,10 +366,7 @@ async fn a_roll_that_a_crash_cut_short_is_called_after_the_resume() {
     let world = World::new().await;
     let service = world.start();
     service.connected().await;
-    let record = async || {
-        let bytes = world.broker.value("session-0").await.unwrap();
-        bytes.map_or(Value::Null, |bytes| serde_json::from_slice(&bytes).unwrap())
-    };
+    let record = async || world.record(0).await;
     eventually("both guilds in SQL, and the roll called", async || {
         let directory = world.store.directory().await;
         let guilds = directory.map_or(0, |directory| directory.guilds.len());

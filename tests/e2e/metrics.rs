@@ -49,7 +49,9 @@ const INGEST: &[&str] = &[
     "discord_stream_channels_left_out_total",
     "discord_stream_frames_total",
     "discord_stream_gateway_state",
+    "discord_stream_identifies_left",
     "discord_stream_identifies_total",
+    "discord_stream_identify_budget",
     "discord_stream_is_leader",
     "discord_stream_member_commands_total",
     "discord_stream_members_asked_total",
@@ -64,6 +66,7 @@ const INGEST: &[&str] = &[
     "discord_stream_rest_calls_total",
     "discord_stream_rest_requests_total",
     "discord_stream_resumes_total",
+    "discord_stream_silences_total",
     "discord_stream_trimmed_total",
     "discord_stream_placeholders_total",
     "discord_stream_untold_total",
@@ -192,6 +195,11 @@ fn check_ingest(before: &Page, after: &Page, count: f64) {
         ),
         ("discord_stream_is_leader".to_owned(), 1.0),
         ("discord_stream_identifies_total".to_owned(), 1.0),
+        ("discord_stream_identifies_left".to_owned(), 1_000.0),
+        (
+            r#"discord_stream_identify_budget{level="good"}"#.to_owned(),
+            1.0,
+        ),
     ] {
         assert_eq!(after.value(&key), Some(value), "{key}");
     }

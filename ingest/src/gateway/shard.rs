@@ -3,17 +3,12 @@
 //! A connection is never revived: whatever ends it, the supervisor builds the next from the session. So the
 //! vendor's own reconnecting, which knows no patience (discord.md §2), never runs.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
-use futures_util::Stream as _;
-use futures_util::future::poll_fn;
 use parking_lot::Mutex;
 use proto::identity::Dispatch;
 use runtime::time::now_ms;
-use runtime::{Check, Health};
 use serde::Deserialize;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -21,17 +16,23 @@ use tokio_util::sync::CancellationToken;
 use twilight_gateway::error::{ReceiveMessageError, ReceiveMessageErrorType};
 use twilight_gateway::{CloseFrame, Message, Shard, ShardState};
 
+use super::budget::Permit;
 use super::commands::Commands;
-use super::session::Session;
+use super::polled::{Polled, poll};
+use super::session::{Session, Sessions};
+use super::silence::Silence;
 use crate::frame::{Buffer, Peek};
 use crate::outcome::{Outcome, Outcomes, Refusal};
 use crate::roster::Roster;
+use crate::shard::ShardId;
 use crate::status::Status;
 
 /// How long Discord may take to its HELLO, dialling included.
 const HELLO: Duration = Duration::from_secs(20);
-/// How long from there to READY or RESUMED; IDENTIFY may wait 5 s for its turn.
+/// How long from there to READY or RESUMED, the wait for the turn of an IDENTIFY aside.
 const READY: Duration = Duration::from_secs(30);
+/// How often a live connection is looked at for silence.
+const LOOK: Duration = Duration::from_secs(1);
 /// How long a close may take.
 const CLOSE: Duration = Duration::from_secs(10);
 /// How long the close of a service that ends may take, or of a session that is gone.
@@ -51,6 +52,8 @@ pub(super) enum End {
     SessionGone,
     /// We left, because the buffer is full.
     Full,
+    /// We left, because events that came regularly stay away.
+    Silent,
     /// We left, because we were told to.
     Stopped,
     /// Discord will not have us back (its close code).
@@ -60,19 +63,20 @@ pub(super) enum End {
 /// What a connection works with.
 #[derive(Debug, Clone)]
 pub(super) struct Line {
-    pub(super) number: u32,
+    pub(super) shard: ShardId,
     pub(super) buffer: Buffer,
     pub(super) outcomes: Outcomes,
     pub(super) status: Status,
     pub(super) roster: Roster,
-    pub(super) health: Health,
     pub(super) commands: Commands,
     /// Whether the gateway tells of every change of a member.
     pub(super) is_told_of_members: bool,
     /// The session with the last received sequence: it outlives the task.
     pub(super) session: Arc<Mutex<Option<Session>>>,
-    /// The session as it began or was resumed, for whoever records it.
-    pub(super) sessions: watch::Sender<Option<Session>>,
+    /// The sessions as they began or were resumed, for whoever records them.
+    pub(super) sessions: watch::Sender<Sessions>,
+    /// What is known of the kinds of events.
+    pub(super) silence: Arc<Mutex<Silence>>,
 }
 
 /// How far a connection is.
@@ -87,15 +91,11 @@ enum Phase {
 struct Connection {
     line: Line,
     shard: Shard,
+    /// The right to IDENTIFY, until the session is live.
+    permit: Option<Permit>,
     phase: Phase,
-    deadline: Option<Instant>,
+    deadline: Instant,
     has_said_unreadable: bool,
-}
-
-enum Polled {
-    Item(Option<Result<Message, ReceiveMessageError>>),
-    /// The connection broke without an item, and the vendor dials again.
-    Gone,
 }
 
 #[derive(Deserialize)]
@@ -104,13 +104,19 @@ struct Ready {
     resume_gateway_url: String,
 }
 
-/// Holds one connection until it ends.
-pub(super) async fn run(line: Line, shard: Shard, stop: CancellationToken) -> End {
+/// Holds one connection until it ends. A connection that IDENTIFYs has a permit, one that RESUMEs needs none.
+pub(super) async fn run(
+    line: Line,
+    shard: Shard,
+    permit: Option<Permit>,
+    stop: CancellationToken,
+) -> End {
     let connection = Connection {
         line,
         shard,
+        permit,
         phase: Phase::Dialling,
-        deadline: Some(Instant::now() + HELLO),
+        deadline: Instant::now() + HELLO,
         has_said_unreadable: false,
     };
     connection.run(stop).await
@@ -119,18 +125,11 @@ pub(super) async fn run(line: Line, shard: Shard, stop: CancellationToken) -> En
 impl Connection {
     async fn run(mut self, stop: CancellationToken) -> End {
         loop {
-            let deadline = self.deadline;
-            let late = async {
-                match deadline {
-                    Some(at) => sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
             let is_closing = matches!(self.phase, Phase::Closing(_));
             let end = tokio::select! {
                 biased;
                 () = stop.cancelled(), if !is_closing => self.on_stop(),
-                () = late => Some(self.on_late()),
+                () = sleep_until(self.deadline) => self.on_late(),
                 polled = poll(&mut self.shard) => self.on_polled(polled),
             };
             if let Some(end) = end {
@@ -147,12 +146,31 @@ impl Connection {
         None
     }
 
-    fn on_late(&self) -> End {
+    fn on_late(&mut self) -> Option<End> {
         match self.phase {
-            Phase::Dialling => End::Lost("no HELLO in time"),
-            Phase::Greeted => End::Lost("no READY or RESUMED in time"),
-            Phase::Live => End::Lost("late"),
-            Phase::Closing(end) => end,
+            Phase::Dialling => Some(End::Lost("no HELLO in time")),
+            Phase::Greeted => Some(End::Lost("no READY or RESUMED in time")),
+            Phase::Live => {
+                self.look(Instant::now());
+                None
+            }
+            Phase::Closing(end) => Some(end),
+        }
+    }
+
+    /// A RESUME brings what was withheld, and costs nothing where nothing was.
+    fn look(&mut self, now: Instant) {
+        // A look that is late was held up, and events may have been too: they come first.
+        let is_late = now.duration_since(self.deadline) > LOOK;
+        self.deadline = now + LOOK;
+        if is_late {
+            return;
+        }
+        let overdue = self.line.silence.lock().look(now);
+        if let Some(kind) = overdue {
+            let shard = self.line.shard.number;
+            tracing::warn!(shard, kind, "events stay away; the shard resumes");
+            self.leave(End::Silent, CLOSE);
         }
     }
 
@@ -165,7 +183,7 @@ impl Connection {
     /// The close is under way.
     fn close(&mut self, end: End, patience: Duration) {
         self.phase = Phase::Closing(end);
-        self.deadline = Some(Instant::now() + patience);
+        self.deadline = Instant::now() + patience;
     }
 
     fn on_polled(&mut self, polled: Polled) -> Option<End> {
@@ -241,7 +259,10 @@ impl Connection {
                 let is_ready = match peek.t.as_deref() {
                     Some("READY") => self.on_ready(&peek, sequence),
                     Some("RESUMED") => self.on_resumed(),
-                    _ => true,
+                    kind => {
+                        self.on_kind(kind.unwrap_or_default());
+                        true
+                    }
                 };
                 if !is_ready {
                     return None;
@@ -268,7 +289,8 @@ impl Connection {
             }
             10 => {
                 self.phase = Phase::Greeted;
-                self.deadline = Some(Instant::now() + READY);
+                let turn = self.permit.as_ref().map(Permit::turn);
+                self.deadline = Instant::now() + READY + turn.unwrap_or_default();
                 None
             }
             _ => None,
@@ -282,6 +304,7 @@ impl Connection {
             return false;
         };
         let session = Session {
+            shard: self.line.shard,
             id: ready.session_id,
             epoch: rand::random(),
             resume_url: Some(ready.resume_gateway_url),
@@ -289,28 +312,44 @@ impl Connection {
             is_told_of_members: self.line.is_told_of_members,
         };
         *self.line.session.lock() = Some(session.clone());
-        self.line.sessions.send_replace(Some(session));
-        self.line.roster.on_intents(self.line.is_told_of_members);
+        let begun = |sessions: &mut Sessions| sessions.insert(session.shard.number, session);
+        self.line.sessions.send_modify(|all| drop(begun(all)));
+        let (shard, is_told) = (self.line.shard, self.line.is_told_of_members);
+        self.line.roster.on_intents(shard, is_told);
+        self.line.silence.lock().on_anew(Instant::now());
         self.on_live(false);
         true
     }
 
     fn on_resumed(&mut self) -> bool {
+        let verdict = self.line.silence.lock().on_resumed(Instant::now());
+        if let Some(verdict) = verdict {
+            tracing::info!(shard = self.line.shard.number, ?verdict, "after a silence");
+            self.line.status.on_silence(verdict);
+        }
         self.on_live(true);
         true
     }
 
     fn on_live(&mut self, is_resumed: bool) {
-        tracing::info!(
-            shard = self.line.number,
-            is_resumed,
-            "the gateway is connected"
-        );
+        let shard = self.line.shard;
+        let (number, of) = (shard.number, shard.count);
+        tracing::info!(shard = number, of, is_resumed, "the gateway is connected");
+        self.permit = None;
         self.phase = Phase::Live;
-        self.deadline = None;
-        self.line.commands.open(self.shard.sender());
-        self.line.status.on_connected(is_resumed);
-        self.line.health.set("discord", Check::Up);
+        self.deadline = Instant::now() + LOOK;
+        self.line.commands.open(shard, self.shard.sender());
+        self.line.status.on_connected(shard, is_resumed);
+    }
+
+    fn on_kind(&self, kind: &str) {
+        let now = Instant::now();
+        let mut silence = self.line.silence.lock();
+        if self.phase == Phase::Live {
+            silence.on_event(kind, now);
+        } else {
+            silence.on_replayed(kind, now);
+        }
     }
 
     fn on_dispatch(&mut self, sequence: u64, text: String) -> Option<End> {
@@ -323,11 +362,11 @@ impl Connection {
         };
         let dispatch = Dispatch {
             epoch,
-            shard: self.line.number,
+            shard: self.line.shard.number,
             sequence,
         };
         let received_ms = now_ms();
-        self.line.status.on_dispatch(received_ms);
+        self.line.status.on_dispatch(self.line.shard, received_ms);
         self.line.outcomes.on_received();
         if !self.line.buffer.put(dispatch, text, received_ms) {
             self.leave(End::Stopped, CLOSE_AT_END);
@@ -337,20 +376,4 @@ impl Connection {
         }
         None
     }
-}
-
-/// The next item, or the notice that the connection broke without one. Cancel-safe.
-async fn poll(shard: &mut Shard) -> Polled {
-    let is_disconnected = |shard: &Shard| matches!(shard.state(), ShardState::Disconnected { .. });
-    poll_fn(|context| {
-        let was_disconnected = is_disconnected(shard);
-        match Pin::new(&mut *shard).poll_next(context) {
-            Poll::Ready(item) => Poll::Ready(Polled::Item(item)),
-            Poll::Pending if !was_disconnected && is_disconnected(shard) => {
-                Poll::Ready(Polled::Gone)
-            }
-            Poll::Pending => Poll::Pending,
-        }
-    })
-    .await
 }

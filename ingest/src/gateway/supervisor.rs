@@ -1,4 +1,4 @@
-//! Brings the shard back whatever ends it: resumed where possible, anew where not, and never in a storm.
+//! Brings a shard back whatever ends it: resumed where possible, anew where not, and never in a storm.
 //!
 //! Each connection runs in a task of its own, so that a panic of the vendor's code ends that connection
 //! alone. What Discord forbids for good (a wrong token, a wrong intent) ends the service with a sentence.
@@ -7,27 +7,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use runtime::{Check, Health};
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::Deserialize;
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
-use twilight_gateway::queue::InMemoryQueue;
-use twilight_gateway::{ConfigBuilder, Intents, Session as Resumable, Shard, ShardId};
+use twilight_gateway::{ConfigBuilder, Intents, Session as Resumable, Shard, ShardId as Number};
 
-use super::commands::Commands;
-use super::session::Session;
+use super::budget::{Budget, Permit};
+use super::fatal::Fatal;
+use super::fleet::Parts;
+use super::intents::IntentsDesk;
+use super::session::Sessions;
 use super::shard::{self, End, Line};
-use crate::application::{self, Granted};
+use super::silence::Silence;
 use crate::backoff::Backoff;
-use crate::frame::Buffer;
-use crate::outcome::Outcomes;
-use crate::rest::{Rest, RestError};
-use crate::roster::Roster;
+use crate::rest::RestError;
 use crate::settings::IngestSettings;
-use crate::status::Status;
+use crate::shard::ShardId;
 
 /// The wait after a connection that had been good: Discord moves its connections all the time.
 const QUICK: Duration = Duration::from_millis(200);
@@ -35,322 +31,297 @@ const QUICK: Duration = Duration::from_millis(200);
 const PATIENCE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
 /// A connection that held so long was good.
 const GOOD: Duration = Duration::from_secs(10);
-/// How long to wait before the budget of IDENTIFYs is read again, once it is used up.
-const BUDGET_WAIT_MAX: Duration = Duration::from_mins(10);
-/// Below this budget a warning is due: going over it makes Discord reset the token.
-const BUDGET_LOW: u32 = 50;
+/// From one IDENTIFY of a shard to its next, at the least: first, and after many sessions that did not last.
+/// So one shard takes less than two hundred a day, whatever happens to it.
+const IDENTIFY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(15));
+/// A session that lasted so long was good.
+const SESSION_GOOD: Duration = Duration::from_mins(10);
+/// How long to wait at the most where the API names a time.
+const WAIT_MAX: Duration = Duration::from_mins(10);
 
-/// So often in a row an answer about the intents may be odd; then all are asked for.
-const ODD_ANSWERS_MAX: u32 = 3;
-
-/// What Discord will not have back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{sentence} (close code {code})")]
-pub struct Fatal {
-    /// The close code, or 4004 where the API refused the token.
-    pub code: u16,
-    sentence: &'static str,
+/// How a supervisor ends.
+#[derive(Debug)]
+pub(super) enum Leave {
+    /// It was told to.
+    Stopped,
+    /// Discord will not have us back.
+    Fatal(Fatal),
+    /// A session must begin anew, and so must all others, as so many shards.
+    Anew(u32),
 }
 
-impl Fatal {
-    fn of(code: u16) -> Self {
-        let sentence = match code {
-            4004 => "Discord refuses the bot token: check DISCORD_BOT_TOKEN",
-            4010 => "Discord refuses the shard's number",
-            4011 => "the bot is in too many guilds for one shard",
-            4012 => "Discord no longer speaks this version of the gateway",
-            4013 => "Discord does not know the intents",
-            4014 => "the bot may not use an intent: enable it in Discord's developer portal",
-            _ => "Discord closed the gateway for good",
-        };
-        Self { code, sentence }
+impl Leave {
+    /// This, unless it says no more than that it was told to.
+    pub(super) fn or(self, other: Self) -> Self {
+        match self {
+            Self::Stopped => other,
+            first => first,
+        }
     }
 }
 
-/// How IDENTIFY is to be done.
-#[derive(Debug, Clone)]
-struct Plan {
-    url: String,
-    intents: Intents,
-}
-
-/// `GET /gateway/bot`.
-#[derive(Debug, Deserialize)]
-struct GatewayBot {
-    url: String,
-    #[serde(default)]
-    session_start_limit: Option<StartLimit>,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize)]
-struct StartLimit {
-    total: u32,
-    remaining: u32,
-    /// Milliseconds.
-    reset_after: u64,
-    max_concurrency: u16,
+/// The next connection.
+struct Dialled {
+    shard: Shard,
+    /// For an IDENTIFY.
+    permit: Option<Permit>,
 }
 
 /// Why no connection could be dialled.
-enum NoPlan {
-    Fatal(Fatal),
+enum NoDial {
+    Leave(Leave),
     Later(Duration),
 }
 
 /// Keeps one shard connected.
 #[derive(Debug)]
-pub(crate) struct Supervisor {
+pub(super) struct Supervisor {
     token: SecretString,
-    gateway_url: Option<String>,
-    shard: ShardId,
-    rest: Rest,
-    health: Health,
+    intents: IntentsDesk,
+    budget: Budget,
     line: Line,
-    queue: Option<InMemoryQueue>,
     backoff: Backoff,
     was_good: bool,
     must_drain: bool,
-    odd_answers: u32,
-}
-
-/// What a supervisor is given.
-#[derive(Debug)]
-pub(crate) struct Parts {
-    pub(crate) rest: Rest,
-    pub(crate) buffer: Buffer,
-    pub(crate) outcomes: Outcomes,
-    pub(crate) status: Status,
-    pub(crate) roster: Roster,
-    pub(crate) health: Health,
-    pub(crate) commands: Commands,
-    pub(crate) sessions: watch::Sender<Option<Session>>,
+    identifying: Backoff,
+    /// The last IDENTIFY, and when the next may come if its session does not last.
+    identified: Option<(Instant, Instant)>,
 }
 
 impl Supervisor {
-    /// A supervisor of shard 0 of 1, which resumes the session that `parts.sessions` holds.
-    pub(crate) fn new(settings: &IngestSettings, parts: Parts) -> Self {
-        let session = parts.sessions.borrow().clone();
-        let is_told = |session: &Session| session.is_told_of_members;
-        parts
-            .roster
-            .on_intents(session.as_ref().is_some_and(is_told));
+    /// A supervisor of this shard, which resumes its session in `parts.sessions`.
+    pub(super) fn new(
+        shard: ShardId,
+        settings: &IngestSettings,
+        parts: &Parts,
+        budget: &Budget,
+    ) -> Self {
+        let session = parts.sessions.borrow().get(&shard.number).cloned();
+        let is_told = session
+            .as_ref()
+            .is_some_and(|session| session.is_told_of_members);
+        parts.roster.on_intents(shard, is_told);
         let line = Line {
-            number: ShardId::ONE.number(),
-            buffer: parts.buffer,
-            outcomes: parts.outcomes,
-            status: parts.status,
-            roster: parts.roster,
-            health: parts.health.clone(),
-            commands: parts.commands,
+            shard,
+            buffer: parts.buffer.of(shard),
+            outcomes: parts.outcomes.clone(),
+            status: parts.status.clone(),
+            roster: parts.roster.clone(),
+            commands: parts.commands.clone(),
             is_told_of_members: false,
             session: Arc::new(Mutex::new(session)),
-            sessions: parts.sessions,
+            sessions: parts.sessions.clone(),
+            silence: Arc::new(Mutex::new(Silence::new(Instant::now()))),
         };
         Self {
             token: settings.token.clone(),
-            gateway_url: settings.gateway_url.clone(),
-            shard: ShardId::ONE,
-            rest: parts.rest,
-            health: parts.health,
+            intents: IntentsDesk::new(parts.rest.clone(), parts.status.clone()),
+            budget: budget.clone(),
             line,
-            queue: None,
             backoff: Backoff::new(PATIENCE.0, PATIENCE.1),
             was_good: true,
             must_drain: false,
-            odd_answers: 0,
+            identifying: Backoff::new(IDENTIFY.0, IDENTIFY.1),
+            identified: None,
         }
     }
 
-    /// Keeps the shard connected until told to stop.
-    ///
-    /// # Errors
-    /// Discord will not have us back.
-    pub(crate) async fn run(mut self, stop: CancellationToken) -> Result<(), Fatal> {
-        self.health.set("discord", Check::Down);
+    /// Keeps the shard connected until told to stop, or until that can't be.
+    pub(super) async fn run(mut self, stop: CancellationToken) -> Leave {
         loop {
             let dialled = tokio::select! {
                 biased;
-                () = stop.cancelled() => return Ok(()),
+                () = stop.cancelled() => return Leave::Stopped,
                 dialled = self.dial() => dialled,
             };
-            let wait = match dialled {
-                Ok(shard) => self.connect(shard, &stop).await?,
-                Err(NoPlan::Fatal(fatal)) => return Err(fatal),
-                Err(NoPlan::Later(wait)) => Some(wait),
+            let ended = match dialled {
+                Ok(dialled) => self.connect(dialled, &stop).await,
+                Err(no) => Err(no),
             };
-            let Some(wait) = wait else {
-                return Ok(());
+            let wait = match ended {
+                Ok(wait) | Err(NoDial::Later(wait)) => wait,
+                Err(NoDial::Leave(leave)) => return leave,
             };
             tokio::select! {
-                () = stop.cancelled() => return Ok(()),
+                () = stop.cancelled() => return Leave::Stopped,
                 () = sleep(wait) => {}
             }
         }
     }
 
-    /// Builds the shard for the next connection: a RESUME needs nothing but the session, an IDENTIFY a plan.
-    async fn dial(&mut self) -> Result<Shard, NoPlan> {
+    /// Builds the shard for the next connection: a RESUME needs nothing but the session, an IDENTIFY a permit.
+    async fn dial(&mut self) -> Result<Dialled, NoDial> {
         if self.must_drain {
             self.line.buffer.drained().await;
             self.must_drain = false;
         }
         let session = self.line.session.lock().clone();
-        let resume_url = session
-            .as_ref()
-            .and_then(|session| session.resume_url.clone());
-        let resume_url = resume_url.filter(|url| is_gateway_url(url));
-        let plan = match &resume_url {
-            // Used for the RESUME alone: if Discord refuses it, this connection ends.
-            Some(url) => Plan {
-                url: url.clone(),
-                intents: Intents::GUILDS,
-            },
-            None => self.plan(session.is_some()).await?,
+        let Some(session) = session else {
+            return self.identify().await;
         };
-        let queue = self.queue.get_or_insert_default().clone();
-        let token = self.token.expose_secret().to_owned();
-        let url = plan.url.trim_end_matches('/').to_owned();
-        let mut config = ConfigBuilder::new(token, plan.intents)
-            .proxy_url(url)
-            .queue(queue);
-        if let Some(session) = session {
-            config = config.session(Resumable::new(session.sequence, session.id));
-        }
-        if let Some(url) = resume_url {
+        let known = session.resume_url.filter(|url| is_gateway_url(url));
+        let url = match known.clone() {
+            Some(url) => url,
+            None => self.dialable(self.budget.url().await)?,
+        };
+        // Used for the RESUME alone: if Discord refuses it, this connection ends.
+        let mut config = self.config(&url, Intents::GUILDS);
+        config = config.session(Resumable::new(session.sequence, session.id));
+        if let Some(url) = known {
             config = config.resume_url(url.trim_end_matches('/').to_owned());
         }
-        Ok(Shard::with_config(self.shard, config.build()))
+        Ok(Dialled {
+            shard: self.shard(config),
+            permit: None,
+        })
     }
 
-    /// Asks Discord where to connect, how often, and with which intents.
-    async fn plan(&mut self, is_resume: bool) -> Result<Plan, NoPlan> {
-        let bot = match self.rest.get::<GatewayBot>("/gateway/bot").await {
-            Ok(bot) => Some(bot),
-            Err(error) if self.gateway_url.is_some() => {
-                tracing::warn!(%error, "Discord's API does not say how often the bot may IDENTIFY");
-                None
-            }
-            Err(error) => return Err(self.no_plan(&error)),
-        };
-        let limit = bot.as_ref().and_then(|bot| bot.session_start_limit);
-        if let Some(limit) = limit.filter(|_| !is_resume) {
-            self.on_budget(limit)?;
+    /// Asks Discord where to connect, how often and as how many, and with which intents.
+    async fn identify(&mut self) -> Result<Dialled, NoDial> {
+        if let Some((at, next)) = self.identified
+            && at.elapsed() < SESSION_GOOD
+        {
+            sleep_until(next).await;
         }
-        let asked = bot.map(|bot| bot.url);
-        let url = self
-            .gateway_url
-            .clone()
-            .or(asked)
-            .filter(|url| is_gateway_url(url));
-        let Some(url) = url else {
-            tracing::error!("the gateway's address is no ws:// or wss:// address");
-            return Err(NoPlan::Later(self.backoff.next()));
+        let advice = match self.budget.advice().await {
+            Ok(advice) => advice,
+            Err(error) => return Err(self.no_dial(&error)),
         };
-        let intents = self.intents().await?;
+        let count = self.line.shard.count;
+        if let Some(shards) = advice.shards.filter(|shards| *shards != count)
+            && self.budget.has(&advice, shards)
+        {
+            return Err(NoDial::Leave(Leave::Anew(shards)));
+        }
+        let url = self.dialable(Ok(advice.url.clone()))?;
+        let intents = match self.intents.ask().await {
+            Ok(intents) => intents,
+            Err(error) => return Err(self.no_dial(&error)),
+        };
+        let permit = self.budget.take(&advice, count).map_err(NoDial::Later)?;
         self.line.is_told_of_members = intents.contains(Intents::GUILD_MEMBERS);
-        Ok(Plan { url, intents })
+        self.on_identify();
+        Ok(Dialled {
+            shard: self.shard(self.config(&url, intents)),
+            permit: Some(permit),
+        })
     }
 
-    fn no_plan(&mut self, error: &RestError) -> NoPlan {
+    /// An IDENTIFY goes out: the next one of this shard is due later, the more so the more often that happens.
+    fn on_identify(&mut self) {
+        let now = Instant::now();
+        let is_good = |(at, _): (Instant, Instant)| now.duration_since(at) >= SESSION_GOOD;
+        if self.identified.is_some_and(is_good) {
+            self.identifying.reset();
+        }
+        self.identified = Some((now, now + self.identifying.next()));
+    }
+
+    fn config(&self, url: &str, intents: Intents) -> ConfigBuilder {
+        let token = self.token.expose_secret().to_owned();
+        ConfigBuilder::new(token, intents)
+            .proxy_url(url.trim_end_matches('/').to_owned())
+            .queue(self.budget.queue())
+    }
+
+    fn shard(&self, config: ConfigBuilder) -> Shard {
+        let ShardId { number, count } = self.line.shard;
+        Shard::with_config(Number::new(number, count), config.build())
+    }
+
+    fn dialable(&mut self, asked: Result<String, RestError>) -> Result<String, NoDial> {
+        match asked {
+            Ok(url) if is_gateway_url(&url) => Ok(url),
+            Ok(_) => {
+                tracing::error!("the gateway's address is no ws:// or wss:// address");
+                Err(NoDial::Later(self.backoff.next()))
+            }
+            Err(error) => Err(self.no_dial(&error)),
+        }
+    }
+
+    fn no_dial(&mut self, error: &RestError) -> NoDial {
         if matches!(error, RestError::Unauthorized) {
-            return NoPlan::Fatal(Fatal::of(4004));
+            return NoDial::Leave(Leave::Fatal(Fatal::of(4004)));
         }
         let wait = match error {
-            RestError::Limited(wait) | RestError::Spent(wait) => (*wait).min(BUDGET_WAIT_MAX),
+            RestError::Limited(wait) | RestError::Spent(wait) => (*wait).min(WAIT_MAX),
             _ => self.backoff.next(),
         };
         tracing::warn!(%error, ?wait, "Discord's API does not say how to connect");
-        NoPlan::Later(wait)
+        NoDial::Later(wait)
     }
 
-    /// One queue for all IDENTIFYs of this process, kept at what Discord says.
-    fn on_budget(&mut self, limit: StartLimit) -> Result<(), NoPlan> {
-        let reset = Duration::from_millis(limit.reset_after);
-        if limit.remaining == 0 {
-            tracing::error!(?reset, "the day's IDENTIFYs are used up; waiting");
-            return Err(NoPlan::Later(reset.clamp(PATIENCE.0, BUDGET_WAIT_MAX)));
-        }
-        if limit.remaining < BUDGET_LOW && limit.remaining < limit.total {
-            tracing::warn!(
-                remaining = limit.remaining,
-                "few IDENTIFYs are left for today"
-            );
-        }
-        let concurrency = limit.max_concurrency.max(1);
-        // The vendor's queue panics over more left than there are.
-        let total = limit.total.max(limit.remaining);
-        if let Some(queue) = &self.queue {
-            queue.update(concurrency, limit.remaining, reset, total);
-        } else {
-            let queue = InMemoryQueue::new(concurrency, limit.remaining, reset, total);
-            self.queue = Some(queue);
-        }
-        Ok(())
-    }
-
-    /// The intents that the application may use: one that it may not is a fatal close (4014). Without an
-    /// answer there is no IDENTIFY: a session without the content would lose it in silence.
-    async fn intents(&mut self) -> Result<Intents, NoPlan> {
-        let granted = match application::granted(&self.rest).await {
-            Ok(granted) => granted,
-            Err(error @ (RestError::Unfitting | RestError::Malformed(_))) => {
-                self.odd_answers += 1;
-                if self.odd_answers < ODD_ANSWERS_MAX {
-                    return Err(self.no_plan(&error));
-                }
-                tracing::warn!(
-                    "Discord's API does not say which intents the bot may use; all are asked for"
-                );
-                Granted::ALL
-            }
-            Err(error) => return Err(self.no_plan(&error)),
-        };
-        self.odd_answers = 0;
-        self.line.status.on_granted(granted);
-        Ok(intents_of(granted))
-    }
-
-    /// Holds one connection. Returns how long to wait before the next, or nothing if there is to be none.
+    /// Holds one connection. Returns how long to wait before the next.
     async fn connect(
         &mut self,
-        shard: Shard,
+        dialled: Dialled,
         stop: &CancellationToken,
-    ) -> Result<Option<Duration>, Fatal> {
+    ) -> Result<Duration, NoDial> {
         let begun = Instant::now();
-        let task = shard::run(self.line.clone(), shard, stop.child_token());
+        let is_resume = dialled.permit.is_none();
+        let line = self.line.clone();
+        let task = shard::run(line, dialled.shard, dialled.permit, stop.child_token());
         let ended = AbortOnDropHandle::new(tokio::spawn(task)).await;
-        self.line.commands.close();
-        let was_live = self.line.status.on_disconnected();
-        self.health.set("discord", Check::Down);
+        let shard = self.line.shard;
+        self.line.commands.close(shard);
+        let was_live = self.line.status.on_disconnected(shard);
+        let number = shard.number;
         let end = ended.unwrap_or_else(|error| {
-            tracing::error!(panicked = error.is_panic(), "the shard's task crashed");
+            let panicked = error.is_panic();
+            tracing::error!(shard = number, panicked, "the shard's task crashed");
             self.forget_resume_url();
             End::Lost("crashed")
         });
         match end {
-            End::Stopped => return Ok(None),
-            End::Fatal(code) => return Err(Fatal::of(code)),
+            End::Stopped => return Err(NoDial::Leave(Leave::Stopped)),
+            End::Fatal(code) => return self.on_fatal(code).await,
             End::SessionGone => {
-                tracing::warn!("the session is gone: what was missed meanwhile is not replayed");
+                tracing::warn!(
+                    shard = number,
+                    "the session is gone: what was missed meanwhile is not replayed"
+                );
                 *self.line.session.lock() = None;
+                if is_resume && !was_live {
+                    self.line.silence.lock().on_refused();
+                }
             }
             End::Unreachable => self.forget_resume_url(),
             End::Lost(why) => {
-                tracing::info!(why, "the gateway's connection ended");
+                tracing::info!(shard = number, why, "the gateway's connection ended");
                 // An address that takes connections and never resumes is as dead as one that takes none.
                 if !was_live {
                     self.forget_resume_url();
                 }
             }
             End::Full => self.must_drain = true,
+            End::Silent => {}
         }
         let wait = match end {
             // What must pass first is the drain of the buffer; the connection was good.
             End::Full => quick(),
             _ => self.wait_after(was_live, begun.elapsed()),
         };
-        tracing::info!(?end, ?wait, "the gateway is dialled again");
-        Ok(Some(wait))
+        tracing::info!(shard = number, ?end, ?wait, "the gateway is dialled again");
+        Ok(wait)
+    }
+
+    /// A close for good, unless Discord has come to want more shards.
+    async fn on_fatal(&mut self, code: u16) -> Result<Duration, NoDial> {
+        const SHARDING_REQUIRED: u16 = 4011;
+        if code != SHARDING_REQUIRED {
+            return Err(NoDial::Leave(Leave::Fatal(Fatal::of(code))));
+        }
+        let leave = match self.budget.fresh_advice().await {
+            Ok(advice) => {
+                let more = advice
+                    .shards
+                    .filter(|shards| *shards > self.line.shard.count);
+                more.map_or(Leave::Fatal(Fatal::of(code)), Leave::Anew)
+            }
+            Err(error) => return Err(self.no_dial(&error)),
+        };
+        Err(NoDial::Leave(leave))
     }
 
     /// Once quickly after a connection that was live, then patiently until one holds.
@@ -368,30 +339,14 @@ impl Supervisor {
         if let Some(session) = self.line.session.lock().as_mut() {
             session.resume_url = None;
         }
-        self.line.sessions.send_if_modified(|session| {
-            let url = session.as_mut().map(|session| &mut session.resume_url);
-            url.is_some_and(|url| url.take().is_some())
-        });
+        let number = self.line.shard.number;
+        self.line
+            .sessions
+            .send_if_modified(|sessions: &mut Sessions| {
+                let session = sessions.get_mut(&number);
+                session.is_some_and(|session| session.resume_url.take().is_some())
+            });
     }
-}
-
-fn intents_of(granted: Granted) -> Intents {
-    let mut intents = Intents::GUILDS
-        | Intents::GUILD_MESSAGES
-        | Intents::GUILD_MESSAGE_REACTIONS
-        | Intents::GUILD_MESSAGE_TYPING;
-    if granted.members {
-        intents |= Intents::GUILD_MEMBERS;
-    }
-    if granted.content {
-        intents |= Intents::MESSAGE_CONTENT;
-    } else {
-        tracing::error!(
-            "the message content intent is off: messages of others come without text; enable it in Discord's \
-             developer portal"
-        );
-    }
-    intents
 }
 
 fn quick() -> Duration {
@@ -405,20 +360,35 @@ fn is_gateway_url(url: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use runtime::Health;
     use tokio::net::TcpListener;
+    use tokio::sync::watch;
     use tokio::time::timeout;
     use tokio_tungstenite::accept_async;
     use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
     use super::*;
+    use crate::frame::Buffer;
+    use crate::gateway::Commands;
+    use crate::gateway::session::Session;
+    use crate::outcome::Outcomes;
+    use crate::rest::Rest;
     use crate::rest::tests::answering;
+    use crate::roster::Roster;
+    use crate::status::Status;
 
     const SOON: Duration = Duration::from_secs(10);
 
-    fn supervisor(rest: Rest, session: Option<Session>) -> Supervisor {
+    struct Bench {
+        supervisor: Supervisor,
+        parts: Parts,
+    }
+
+    fn bench(rest: Rest, session: Option<Session>) -> Bench {
         let mut settings = runtime::Settings::default();
         settings.set("DISCORD_BOT_TOKEN", "t0ken");
         let settings = IngestSettings::from(&settings).unwrap();
+        let sessions = session.map(|session| (session.shard.number, session));
         let parts = Parts {
             rest,
             buffer: Buffer::new(1 << 20, watch::Sender::new(0)).0,
@@ -427,60 +397,41 @@ mod tests {
             roster: Roster::default(),
             health: Health::new(),
             commands: Commands::default(),
-            sessions: watch::Sender::new(session),
+            sessions: watch::Sender::new(sessions.into_iter().collect()),
         };
-        Supervisor::new(&settings, parts)
-    }
-
-    #[tokio::test]
-    async fn an_odd_answer_about_the_intents_is_asked_again_but_not_for_ever() {
-        let table = [
-            (
-                200,
-                r#"{"flags":0}"#,
-                [Some(false), Some(false), Some(false)],
-            ),
-            (
-                200,
-                r#"{"flags":524288}"#,
-                [Some(true), Some(true), Some(true)],
-            ),
-            (404, "", [Some(true), Some(true), Some(true)]),
-            (200, "{}", [None, None, Some(true)]),
-            (200, "<html>", [None, None, Some(true)]),
-            (400, "{}", [None, None, None]),
-            (403, "{}", [None, None, None]),
-        ];
-        for (status, body, expected) in table {
-            let mut supervisor = supervisor(answering(status, body).await, None);
-            for has_content in expected {
-                let intents = match supervisor.intents().await {
-                    Ok(intents) => Some(intents.contains(Intents::MESSAGE_CONTENT)),
-                    Err(NoPlan::Later(_)) => None,
-                    Err(NoPlan::Fatal(fatal)) => panic!("{status} {body}: {fatal}"),
-                };
-                assert_eq!(intents, has_content, "{status} {body}");
-                let said = &supervisor.line.status.json()["discord"]["intents"];
-                assert_eq!(said["messageContent"].as_bool(), has_content);
-            }
+        let (rest, status) = (parts.rest.clone(), parts.status.clone());
+        let budget = Budget::new(rest, None, status, parts.health.clone());
+        Bench {
+            supervisor: Supervisor::new(ShardId::ONE, &settings, &parts, &budget),
+            parts,
         }
     }
 
-    #[tokio::test]
-    async fn a_budget_with_more_left_than_there_is_is_no_reason_to_crash() {
-        let mut supervisor = supervisor(answering(200, "{}").await, None);
-        let limit = |total, remaining| StartLimit {
-            total,
-            remaining,
-            reset_after: 1_000,
-            max_concurrency: 0,
-        };
-        for (total, remaining, is_left) in [(1, 1_000, true), (0, 5, true), (1_000, 0, false)] {
-            assert_eq!(
-                supervisor.on_budget(limit(total, remaining)).is_ok(),
-                is_left
-            );
+    fn session(resume_url: String) -> Session {
+        Session {
+            shard: ShardId::ONE,
+            id: "s".into(),
+            epoch: 1,
+            resume_url: Some(resume_url),
+            sequence: 5,
+            is_told_of_members: false,
         }
+    }
+
+    /// Runs it until the session's address is forgotten where it is recorded.
+    async fn until_forgotten(Bench { supervisor, parts }: Bench) {
+        let mut sessions = parts.sessions.subscribe();
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(supervisor.run(stop.clone()));
+        let is_forgotten = |sessions: &Sessions| {
+            let session = sessions.get(&0).expect("the session itself stays");
+            session.resume_url.is_none()
+        };
+        let forgotten = sessions.wait_for(is_forgotten);
+        timeout(SOON, forgotten).await.unwrap().unwrap();
+        stop.cancel();
+        let left = timeout(SOON, running).await.unwrap().unwrap();
+        assert!(matches!(left, Leave::Stopped), "{left:?}");
     }
 
     #[tokio::test]
@@ -497,26 +448,36 @@ mod tests {
                 socket.close(Some(frame)).await.unwrap();
             }
         });
-        let session = Session {
-            id: "s".into(),
-            epoch: 1,
-            resume_url: Some(address),
-            sequence: 5,
-            is_told_of_members: false,
-        };
-        let supervisor = supervisor(answering(503, "").await, Some(session));
-        let mut sessions = supervisor.line.sessions.subscribe();
-        let stop = CancellationToken::new();
-        let running = tokio::spawn(supervisor.run(stop.clone()));
-        let is_forgotten = |session: &Option<Session>| {
-            let session = session.as_ref().expect("the session itself stays");
-            session.resume_url.is_none()
-        };
-        let forgotten = sessions.wait_for(is_forgotten);
-        timeout(SOON, forgotten).await.unwrap().unwrap();
-        stop.cancel();
-        timeout(SOON, running).await.unwrap().unwrap().unwrap();
+        until_forgotten(bench(answering(503, "").await, Some(session(address)))).await;
         closing.abort();
+    }
+
+    /// The vendor's code panics over an address with a blank.
+    #[tokio::test]
+    async fn a_panic_ends_its_connection_alone() {
+        let address = "ws://127.0.0.1:1/a b".to_owned();
+        assert!(is_gateway_url(&address));
+        until_forgotten(bench(answering(503, "").await, Some(session(address)))).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn sessions_that_do_not_last_come_further_and_further_apart() {
+        let mut supervisor = bench(answering(503, "").await, None).supervisor;
+        let gap = |supervisor: &mut Supervisor| {
+            supervisor.on_identify();
+            let (at, next) = supervisor.identified.unwrap();
+            next - at
+        };
+        let gaps: Vec<_> = (0..14).map(|_| gap(&mut supervisor)).collect();
+        assert!(
+            gaps[0] <= IDENTIFY.0 && gaps[13] >= IDENTIFY.1 / 2,
+            "{gaps:?}"
+        );
+        // A whole day of them leaves the budget good.
+        let a_day = Duration::from_hours(24).as_secs_f64() / (IDENTIFY.1 / 2).as_secs_f64();
+        assert!(a_day < 250.0, "{a_day}");
+        tokio::time::advance(SESSION_GOOD).await;
+        assert!(gap(&mut supervisor) <= IDENTIFY.0, "the last one held");
     }
 
     #[test]
@@ -526,17 +487,6 @@ mod tests {
         }
         for bad in ["", "gateway", "http://x", "ws://", "wss:///x y"] {
             assert!(!is_gateway_url(bad), "{bad}");
-        }
-    }
-
-    #[test]
-    fn every_fatal_close_has_its_sentence() {
-        for code in [4004, 4010, 4011, 4012, 4013, 4014] {
-            let text = Fatal::of(code).to_string();
-            assert!(
-                text.contains(&code.to_string()) && !text.contains("for good"),
-                "{text}"
-            );
         }
     }
 }

@@ -19,11 +19,12 @@ use tokio_util::sync::CancellationToken;
 use crate::decode::Chunk;
 use crate::gateway::Commands;
 use crate::roster::Key;
+use crate::shard::ShardId;
 use crate::status::Status;
 
 /// Users of one command.
 const USERS_MAX: usize = 100;
-/// Commands a minute: Discord closes a connection beyond 120, heartbeats included (decisions.md, members).
+/// Commands a minute and shard: Discord closes a connection beyond 120, heartbeats included (decisions.md, members).
 const COMMANDS_MAX: usize = 60;
 const WINDOW: Duration = Duration::from_mins(1);
 /// How long questions are collected while most commands of the minute are left, and afterwards.
@@ -54,7 +55,8 @@ struct Desk {
 struct Book {
     guilds: VecDeque<(GuildId, Vec<(UserId, Reply)>)>,
     waiting: usize,
-    sent: VecDeque<Instant>,
+    /// When commands were sent, by the number of the shard.
+    sent: HashMap<u32, VecDeque<Instant>>,
     under_way: HashMap<String, UnderWay>,
     number: u64,
     paused_until: Option<Instant>,
@@ -130,14 +132,11 @@ impl Chunks {
             let ids: Vec<_> = users.iter().map(|(user, _)| user.to_string()).collect();
             let count = ids.len();
             let data = json!({ "guild_id": guild.to_string(), "user_ids": ids, "nonce": nonce });
+            let command = json!({ "op": 8, "d": data }).to_string();
+            let shard = self.0.commands.shard_of(guild);
             let book = &mut *self.0.book.lock();
-            if book.may_send(now)
-                && self
-                    .0
-                    .commands
-                    .try_send(json!({ "op": 8, "d": data }).to_string())
-            {
-                book.sent.push_back(now);
+            if book.may_send(shard, now) && self.0.commands.try_send(shard, command) {
+                book.sent.entry(shard.number).or_default().push_back(now);
                 let users = users
                     .into_iter()
                     .map(|(user, reply)| (user.get(), reply))
@@ -208,17 +207,25 @@ impl Book {
         })
     }
 
-    fn may_send(&mut self, now: Instant) -> bool {
-        self.sent.retain(|at| now.duration_since(*at) < WINDOW);
-        self.sent.len() < COMMANDS_MAX && self.paused_until.is_none_or(|until| until <= now)
+    fn may_send(&mut self, shard: ShardId, now: Instant) -> bool {
+        self.forget(now);
+        let sent = self.sent.get(&shard.number).map_or(0, VecDeque::len);
+        sent < COMMANDS_MAX && self.paused_until.is_none_or(|until| until <= now)
     }
 
     fn collect(&mut self, now: Instant) -> Duration {
-        self.sent.retain(|at| now.duration_since(*at) < WINDOW);
-        if self.sent.len() < COMMANDS_MAX / 2 {
+        self.forget(now);
+        let most = self.sent.values().map(VecDeque::len).max();
+        if most.unwrap_or(0) < COMMANDS_MAX / 2 {
             return COLLECT.0;
         }
         COLLECT.1
+    }
+
+    fn forget(&mut self, now: Instant) {
+        for sent in self.sent.values_mut() {
+            sent.retain(|at| now.duration_since(*at) < WINDOW);
+        }
     }
 }
 
@@ -274,20 +281,30 @@ mod tests {
     #[test]
     fn no_minute_has_more_than_sixty_commands_and_the_last_half_is_spent_slowly() {
         let (mut book, begun) = (Book::default(), Instant::now());
+        let shard = ShardId {
+            number: 0,
+            count: 2,
+        };
         let mut sent = 0;
         for second in 0..59 {
             let now = begun + Duration::from_secs(second);
             for _ in 0..2 {
                 let expected = if sent < 30 { COLLECT.0 } else { COLLECT.1 };
                 assert_eq!(book.collect(now), expected);
-                if book.may_send(now) {
-                    book.sent.push_back(now);
+                if book.may_send(shard, now) {
+                    book.sent.entry(shard.number).or_default().push_back(now);
                     sent += 1;
                 }
             }
         }
         assert_eq!(sent, 60);
-        assert!(book.may_send(begun + WINDOW));
+        let other = ShardId {
+            number: 1,
+            count: 2,
+        };
+        let last = begun + Duration::from_secs(58);
+        assert!(!book.may_send(shard, last) && book.may_send(other, last));
+        assert!(book.may_send(shard, begun + WINDOW));
     }
 
     #[tokio::test]

@@ -15,6 +15,7 @@ use crate::outcome::{Outcome, Refusal, Skip};
 use crate::reactions::{Found, Key};
 use crate::roll;
 use crate::roster::Era;
+use crate::shard::ShardId;
 use crate::trace;
 
 /// Kinds of events that were logged as unknown; beyond that they are counted alone.
@@ -27,6 +28,7 @@ impl Publisher {
     pub(super) fn on_frame(&mut self, frame: Frame) {
         let Frame {
             dispatch,
+            shard,
             text,
             received_ms,
             held,
@@ -37,7 +39,7 @@ impl Publisher {
             received_ms,
         };
         let now = Instant::now();
-        let said = match self.decode(&text, origin) {
+        let said = match self.decode(&text, origin, shard) {
             Ok(Decoded::Events(envelopes)) => Ok(envelopes),
             Ok(Decoded::Message(envelope, placeholders)) => {
                 self.desk.outcomes.on_placeholders(&placeholders);
@@ -116,7 +118,7 @@ impl Publisher {
         }
     }
 
-    fn decode(&mut self, text: &str, origin: Origin) -> Result<Decoded, Outcome> {
+    fn decode(&mut self, text: &str, origin: Origin, shard: ShardId) -> Result<Decoded, Outcome> {
         let peek = Peek::read(text).ok_or(Outcome::Refused(Refusal::Malformed))?;
         let kind = peek.t.as_deref().unwrap_or_default();
         let dispatch = origin.dispatch;
@@ -132,17 +134,10 @@ impl Publisher {
             trace::on_frame(kind, dispatch, origin.received_ms, envelopes);
         }
         let is_outage = matches!(decoded, Err(Outcome::Skipped(Skip::Outage)));
-        roll::keep(
-            &self.desk.roll,
-            kind,
-            peek.data(),
-            dispatch.epoch,
-            is_outage,
-        );
+        let frame = (kind, peek.data());
+        roll::keep(&self.desk.rolls, shard, frame, dispatch, is_outage);
         if kind == "READY" {
-            self.desk.roster.on_identified();
-            self.reacting
-                .on_identified(dispatch.epoch, origin.received_ms);
+            self.on_identified(dispatch, shard, origin.received_ms);
         }
         if kind == "RATE_LIMITED"
             && let Some(limited) = members_limited(peek.data())
@@ -162,6 +157,18 @@ impl Publisher {
             _ => {}
         }
         decoded
+    }
+
+    /// A new session of this shard begins: what was known of its guilds is not sure any more.
+    fn on_identified(&mut self, dispatch: Dispatch, shard: ShardId, received_ms: i64) {
+        self.desk.roster.on_identified(shard);
+        let places = &self.desk.places;
+        let is_of_shard = |(channel, _): Key| {
+            let guild = places.guild_of(channel);
+            guild.is_none_or(|guild| shard.has(guild))
+        };
+        self.reacting
+            .on_identified(dispatch, received_ms, is_of_shard);
     }
 
     pub(super) fn on_queued(&mut self, envelope: &Envelope) {

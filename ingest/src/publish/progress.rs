@@ -1,9 +1,9 @@
 //! Which dispatches are settled, and up to which one all are: from there a RESUME must go on.
 //!
-//! Dispatches are acknowledged out of order over many subjects; the session's sequence moves only over an
-//! unbroken row. Pure.
+//! Dispatches are acknowledged out of order over many subjects; a session's sequence moves only over an
+//! unbroken row, and the sessions of several shards move independently. Pure.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use proto::identity::Dispatch;
 use tokio::time::Instant;
@@ -11,15 +11,16 @@ use tokio::time::Instant;
 use crate::frame::Held;
 use crate::outcome::Outcome;
 
-/// The dispatches under way, in the order in which they came.
+/// The dispatches under way, a row a shard, each in the order in which they came.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    first: u64,
-    pending: VecDeque<Pending>,
+    next: u64,
+    rows: BTreeMap<u32, VecDeque<Pending>>,
 }
 
 #[derive(Debug)]
 struct Pending {
+    number: u64,
     dispatch: Dispatch,
     left: usize,
     outcome: Outcome,
@@ -32,7 +33,7 @@ struct Pending {
 pub(super) struct Step {
     /// The dispatch is settled, with this outcome.
     pub(super) settled: Option<Outcome>,
-    /// All dispatches up to this one are.
+    /// All dispatches of its shard up to this one are.
     pub(super) reached: Option<Dispatch>,
 }
 
@@ -46,8 +47,11 @@ impl Progress {
         held: Held,
         now: Instant,
     ) -> u64 {
-        let number = self.first + self.pending.len() as u64;
-        self.pending.push_back(Pending {
+        let number = self.next;
+        self.next += 1;
+        let row = self.rows.entry(dispatch.shard).or_default();
+        row.push_back(Pending {
+            number,
             dispatch,
             left: envelopes.max(1),
             outcome: Outcome::Duplicate,
@@ -59,10 +63,15 @@ impl Progress {
 
     /// One of its envelopes has come to this end.
     pub(super) fn settle(&mut self, number: u64, outcome: Outcome) -> Step {
-        let index = number.checked_sub(self.first);
-        let index = index.and_then(|index| usize::try_from(index).ok());
-        let pending = index.and_then(|index| self.pending.get_mut(index));
-        let Some(pending) = pending else {
+        let find = |row: &VecDeque<Pending>| {
+            let found = row.binary_search_by_key(&number, |pending| pending.number);
+            found.ok()
+        };
+        let mut rows = self.rows.values_mut();
+        let Some((row, index)) = rows.find_map(|row| find(row).map(|index| (row, index))) else {
+            return Step::default();
+        };
+        let Some(pending) = row.get_mut(index) else {
             return Step::default();
         };
         pending.outcome = pending.outcome.max(outcome);
@@ -74,27 +83,23 @@ impl Progress {
         pending.held = None;
         Step {
             settled: Some(pending.outcome),
-            reached: self.advance(),
+            reached: advance(row),
         }
     }
 
     /// Since when the oldest dispatch that is not settled waits.
     pub(super) fn oldest(&self) -> Option<Instant> {
-        self.pending.front().map(|pending| pending.begun)
+        let fronts = self.rows.values().filter_map(VecDeque::front);
+        fronts.map(|pending| pending.begun).min()
     }
+}
 
-    fn advance(&mut self) -> Option<Dispatch> {
-        let mut reached = None;
-        while self
-            .pending
-            .front()
-            .is_some_and(|pending| pending.left == 0)
-        {
-            reached = self.pending.pop_front().map(|pending| pending.dispatch);
-            self.first += 1;
-        }
-        reached
+fn advance(row: &mut VecDeque<Pending>) -> Option<Dispatch> {
+    let mut reached = None;
+    while row.front().is_some_and(|pending| pending.left == 0) {
+        reached = row.pop_front().map(|pending| pending.dispatch);
     }
+    reached
 }
 
 #[cfg(test)]
@@ -110,6 +115,30 @@ mod tests {
             shard: 0,
             sequence,
         }
+    }
+
+    #[test]
+    fn the_sessions_of_two_shards_do_not_wait_for_each_other() {
+        let (buffer, mut frames) = Buffer::new(1_000_000, watch::Sender::new(0));
+        let mut progress = Progress::default();
+        let now = Instant::now();
+        let mut begin = |shard, sequence| {
+            let dispatch = Dispatch {
+                shard,
+                ..dispatch(sequence)
+            };
+            assert!(buffer.put(dispatch, String::new(), 0));
+            let held = frames.try_recv().unwrap().held;
+            (progress.begin(dispatch, 1, held, now), dispatch)
+        };
+        let [(old, _), (first, first_is), (second, second_is)] =
+            [begin(0, 1), begin(1, 8), begin(1, 9)];
+        let mut reached = |number| progress.settle(number, Outcome::Published).reached;
+        assert_eq!(reached(second), None);
+        assert_eq!(reached(first), Some(second_is));
+        assert_ne!(first_is, second_is);
+        assert_eq!(reached(old), Some(dispatch(1)));
+        assert_eq!(progress.oldest(), None);
     }
 
     #[test]

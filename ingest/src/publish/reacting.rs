@@ -3,6 +3,8 @@
 //! No lane waits for a look-up: a total takes its place when its base is there. The dispatch is settled then,
 //! so that a RESUME repeats what a crash cut short.
 
+use std::collections::BTreeMap;
+
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -39,8 +41,8 @@ pub(super) struct Reacting {
     pub(super) ledger: Ledger<Ticket>,
     bases: Bases,
     looking: FuturesUnordered<BoxFuture<'static, (Key, Found)>>,
-    /// The session that began before our eyes, and when.
-    began: Option<(u64, i64)>,
+    /// The session of each shard that began before our eyes, and when.
+    began: BTreeMap<u32, (u64, i64)>,
 }
 
 impl Reacting {
@@ -49,7 +51,7 @@ impl Reacting {
             ledger: Ledger::default(),
             bases,
             looking: FuturesUnordered::new(),
-            began: None,
+            began: BTreeMap::new(),
         }
     }
 
@@ -58,10 +60,16 @@ impl Reacting {
         self.looking.is_empty()
     }
 
-    /// A session begins with this dispatch.
-    pub(super) fn on_identified(&mut self, epoch: u64, received_ms: i64) {
-        self.began = Some((epoch, received_ms));
-        self.ledger.on_identified();
+    /// A session begins with this dispatch, and these messages are of its shard.
+    pub(super) fn on_identified(
+        &mut self,
+        dispatch: Dispatch,
+        received_ms: i64,
+        is_of_shard: impl Fn(Key) -> bool,
+    ) {
+        let began = (dispatch.epoch, received_ms);
+        self.began.insert(dispatch.shard, began);
+        self.ledger.on_identified(is_of_shard);
     }
 
     /// Somebody reacted: the dispatch has this number, and the stream has acknowledged so much.
@@ -158,8 +166,9 @@ impl Reacting {
         let bases = self.bases.clone();
         let looking: BoxFuture<'static, (Key, Found)> = match look_up {
             LookUp::Stored(dispatch) => {
-                let began = self.began.filter(|(epoch, _)| *epoch == dispatch.epoch);
-                let began_ms = began.map(|(_, began_ms)| began_ms);
+                let began = self.began.get(&dispatch.shard);
+                let began = began.filter(|(epoch, _)| *epoch == dispatch.epoch);
+                let began_ms = began.map(|(_, began_ms)| *began_ms);
                 let stored = bases.stored(key, dispatch, acknowledged, began_ms);
                 Box::pin(async move { (key, stored.await) })
             }

@@ -185,7 +185,7 @@ struct Bench {
     inner: Arc<Embedded>,
     outcomes: Outcomes,
     health: Health,
-    reached: watch::Receiver<Option<Dispatch>>,
+    reached: watch::Receiver<Reached>,
     used: watch::Receiver<usize>,
     deadline: watch::Sender<Instant>,
     buffer: Buffer,
@@ -236,7 +236,7 @@ fn bench_on(
     let (used, used_seen) = watch::channel(0);
     let (buffer, frames) = Buffer::new(1 << 20, used);
     let (submissions, submitted) = mpsc::channel(8);
-    let (reached, reached_seen) = watch::channel(None);
+    let (reached, reached_seen) = watch::channel(Reached::new());
     let (acknowledged, _) = watch::channel(0);
     let broker: Arc<dyn Broker> = Arc::new(Faulty {
         inner: Arc::clone(&inner),
@@ -258,7 +258,7 @@ fn bench_on(
         bases: bases.clone(),
         typist,
         chunks: Chunks::new(1, Commands::default(), Status::default()),
-        roll: watch::Sender::new(None),
+        rolls: watch::Sender::default(),
         reached,
         acknowledged,
     });
@@ -325,6 +325,7 @@ impl Bench {
             .expect("no panic");
         let last = reached
             .borrow_and_update()
+            .get(&0)
             .map(|dispatch| dispatch.sequence);
         assert_eq!(last, Some(sequence), "every dispatch is settled");
         assert_eq!(*used.borrow(), 0, "nothing is left in the buffer");
@@ -555,7 +556,7 @@ async fn a_guild_is_removed_only_while_the_session_does_not_name_it() {
     };
     let settled = async |bench: &Bench| {
         let mut reached = bench.reached.clone();
-        let is_last = |at: &Option<Dispatch>| at.is_some_and(|at| at.sequence == bench.sequence);
+        let is_last = |reached: &Reached| reached.values().any(|at| at.sequence == bench.sequence);
         timeout(PATIENCE, reached.wait_for(is_last))
             .await
             .unwrap()

@@ -125,12 +125,17 @@ impl<T> Ledger<T> {
         }
     }
 
-    /// A new session begins: what happened before it was not told, so that no total can be counted on.
-    pub(crate) fn on_identified(&mut self) {
-        self.old.clear();
-        self.young.retain(|_, entry| !entry.waiting.is_empty());
-        for entry in self.young.values_mut() {
-            if let State::Asked { last, .. } = &mut entry.state {
+    /// A new session begins: what happened before it was not told, so that no total of its shard's messages can
+    /// be counted on.
+    pub(crate) fn on_identified(&mut self, is_of_shard: impl Fn(Key) -> bool) {
+        self.old.retain(|key, _| !is_of_shard(*key));
+        let is_kept = |entry: &Entry<T>| !entry.waiting.is_empty();
+        self.young
+            .retain(|key, entry| is_kept(entry) || !is_of_shard(*key));
+        for (key, entry) in &mut self.young {
+            if let State::Asked { last, .. } = &mut entry.state
+                && is_of_shard(*key)
+            {
                 *last = None;
             }
         }

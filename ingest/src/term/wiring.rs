@@ -1,24 +1,24 @@
 //! What the parts of a term share, and each of them made from it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use broker::StreamState;
-use proto::identity::Dispatch;
 use tokio::sync::{mpsc, watch};
 
-use super::{Parts, SHARD};
+use super::Parts;
 use crate::archive::Archive;
 use crate::frame::Buffer;
-use crate::gateway::{self, Commands, Recorder, Session, Supervisor};
+use crate::gateway::{self, Commands, Fleet, Recorder, Sessions};
 use crate::history::{self, History};
 use crate::leader::Tenure;
 use crate::links::Links;
 use crate::members::{self, Chunks, Members};
 use crate::places::Places;
-use crate::publish::{Desk, Publisher, Submission, head};
+use crate::publish::{Desk, Publisher, Reached, Submission, head};
 use crate::reactions::Bases;
 use crate::retention::Retention;
-use crate::roll::{Roll, RollCall};
+use crate::roll::{RollCall, Rolls};
 use crate::roster::Roster;
 use crate::sweeper::Sweeper;
 use crate::typing::Typist;
@@ -32,17 +32,18 @@ pub(super) struct Wiring<'a> {
     pub(super) roster: Roster,
     pub(super) commands: Commands,
     pub(super) chunks: Chunks,
-    pub(super) roll: watch::Sender<Option<Roll>>,
-    /// The epoch of the session that the term began with.
-    pub(super) loaded: Option<u64>,
-    pub(super) sessions: watch::Sender<Option<Session>>,
-    pub(super) reached: watch::Receiver<Option<Dispatch>>,
+    pub(super) rolls: watch::Sender<Rolls>,
+    /// The epochs of the sessions that the term began with.
+    pub(super) loaded: HashSet<u64>,
+    pub(super) sessions: watch::Sender<Sessions>,
+    pub(super) reached: watch::Receiver<Reached>,
     pub(super) acknowledged: watch::Receiver<u64>,
     pub(super) archived: watch::Receiver<u64>,
 }
 
 impl Wiring<'_> {
-    pub(super) fn supervisor(&self, buffer: Buffer) -> Supervisor {
+    /// `saved`: of how many shards the sessions are that the term began with.
+    pub(super) fn fleet(&self, buffer: Buffer, saved: Option<u32>) -> Fleet {
         let parts = gateway::Parts {
             rest: self.parts.rest.clone(),
             buffer,
@@ -53,12 +54,12 @@ impl Wiring<'_> {
             commands: self.commands.clone(),
             sessions: self.sessions.clone(),
         };
-        Supervisor::new(&self.parts.settings, parts)
+        Fleet::new(&self.parts.settings, parts, saved)
     }
 
     pub(super) fn publisher(
         &self,
-        reached: watch::Sender<Option<Dispatch>>,
+        reached: watch::Sender<Reached>,
         acknowledged: watch::Sender<u64>,
         typist: Typist,
     ) -> Publisher {
@@ -79,7 +80,7 @@ impl Wiring<'_> {
             },
             typist,
             chunks: self.chunks.clone(),
-            roll: self.roll.clone(),
+            rolls: self.rolls.clone(),
             reached,
             acknowledged,
         })
@@ -98,13 +99,12 @@ impl Wiring<'_> {
         Recorder {
             broker: Arc::clone(&self.parts.broker),
             tenure: self.tenure.clone(),
-            shard: SHARD,
             generation: self.stream.generation,
             status: self.parts.status.clone(),
             exclusions: self.parts.exclusions.clone(),
-            loaded: self.loaded,
+            loaded: self.loaded.clone(),
             sessions: self.sessions.clone(),
-            roll: self.roll.subscribe(),
+            rolls: self.rolls.subscribe(),
             reached: self.reached.clone(),
             acknowledged: self.acknowledged.clone(),
         }
@@ -143,7 +143,7 @@ impl Wiring<'_> {
     pub(super) fn roll_call(&self, submissions: mpsc::Sender<Submission>) -> RollCall {
         RollCall {
             store: self.parts.store.clone(),
-            roll: self.roll.clone(),
+            rolls: self.rolls.clone(),
             reached: self.reached.clone(),
             acknowledged: self.acknowledged.clone(),
             archived: self.archived.clone(),

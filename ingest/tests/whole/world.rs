@@ -88,11 +88,24 @@ impl World {
 
     /// A world whose first guild has so many members more.
     pub(crate) async fn with_members(extra_members: usize) -> Self {
-        runtime::start::install_tls();
-        let config = SimConfig {
+        Self::of(SimConfig {
             extra_members,
             ..SimConfig::default()
-        };
+        })
+        .await
+    }
+
+    /// A world in which Discord recommends so many shards.
+    pub(crate) async fn with_shards(shards: u64) -> Self {
+        Self::of(SimConfig {
+            shards,
+            ..SimConfig::default()
+        })
+        .await
+    }
+
+    async fn of(config: SimConfig) -> Self {
+        runtime::start::install_tls();
         let sim = Sim::start(config).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("log.sqlite");
@@ -249,7 +262,7 @@ impl World {
         let dispatch = Dispatch {
             epoch: 1,
             shard: 0,
-            sequence: 1,
+            sequence: guild.get(),
         };
         let envelope = Envelope {
             identity: Identity::Dispatch(dispatch, 0),
@@ -290,9 +303,23 @@ impl World {
         self.broker.publish(&publication, expected).await.unwrap();
     }
 
+    /// A channel of the guild with this index, in which everybody may write.
+    pub(crate) fn channel_of(&self, guild: usize) -> ChannelId {
+        let overview = self.overview();
+        let channels = overview["guilds"][guild]["channels"].as_array().unwrap();
+        let is_text = |channel: &&Value| channel["type"] == 0 && channel["private"] == false;
+        let id = &channels.iter().find(is_text).unwrap()["id"];
+        id.as_str().unwrap().parse().unwrap()
+    }
+
     /// Begins a load of numbered messages.
     pub(crate) async fn load(&self, count: u32, rate: u32) {
-        let channel = self.channel.to_string();
+        self.load_in(self.channel, count, rate).await;
+    }
+
+    /// Begins such a load somewhere.
+    pub(crate) async fn load_in(&self, channel: ChannelId, count: u32, rate: u32) {
+        let channel = channel.to_string();
         let load = json!({ "channelId": channel, "rate": rate, "count": count, "bytes": 400 });
         self.send("/sim/load", &load).await;
     }
@@ -300,6 +327,18 @@ impl World {
     /// What the bot's application may do, as its owner sets it in the portal.
     pub(crate) async fn application(&self, patch: &Value) {
         self.send("/sim/application", patch).await;
+    }
+
+    /// What the gateway says and demands before a session begins.
+    pub(crate) async fn gateway(&self, patch: &Value) {
+        self.send("/sim/gateway", patch).await;
+    }
+
+    /// What is recorded of the session of a shard.
+    pub(crate) async fn record(&self, shard: u32) -> Value {
+        let bytes = self.broker.value(&format!("session-{shard}")).await;
+        let bytes = bytes.unwrap();
+        bytes.map_or(Value::Null, |bytes| serde_json::from_slice(&bytes).unwrap())
     }
 
     pub(crate) async fn fault(&self, fault: &Value) {
@@ -335,8 +374,13 @@ impl World {
 
     /// Waits until so much of a load has arrived.
     pub(crate) async fn arriving(&self, count: usize) {
+        self.arriving_in(self.channel, count).await;
+    }
+
+    /// Waits until so much of a load somewhere has arrived.
+    pub(crate) async fn arriving_in(&self, channel: ChannelId, count: usize) {
         eventually("the first of the load", async || {
-            let events = self.read(Some(Subject::Channel(self.channel))).await;
+            let events = self.read(Some(Subject::Channel(channel))).await;
             events.iter().filter_map(number).count() >= count
         })
         .await;
@@ -344,9 +388,14 @@ impl World {
 
     /// Waits until the load has arrived, and checks that it did so once and in order, in the stream and in SQL.
     pub(crate) async fn arrived(&self, count: u32) {
+        self.arrived_in(self.channel, count).await;
+    }
+
+    /// The same of a load somewhere.
+    pub(crate) async fn arrived_in(&self, channel: ChannelId, count: u32) {
         let mut numbers = Vec::new();
         eventually("the whole load", async || {
-            let events = self.read(Some(Subject::Channel(self.channel))).await;
+            let events = self.read(Some(Subject::Channel(channel))).await;
             numbers = events.iter().filter_map(number).collect();
             numbers.len() >= count as usize
         })
@@ -358,7 +407,7 @@ impl World {
             position.is_ok_and(|position| position.sequence >= last)
         })
         .await;
-        let page = self.store.page(self.channel, None, 100).await.unwrap();
+        let page = self.store.page(channel, None, 100).await.unwrap();
         let texts = page
             .messages
             .iter()

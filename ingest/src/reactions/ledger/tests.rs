@@ -160,8 +160,17 @@ fn a_new_session_counts_on_nothing_that_was_known() {
     let (mut ledger, now) = (Ledger::default(), Instant::now());
     ledger.on_created(key(), of(&[("a", 1)]));
     change(&mut ledger, "a", 5, now);
-    ledger.on_identified();
+    ledger.on_identified(|_| true);
     assert_eq!(change(&mut ledger, "a", 1, now), ["stored? 1"]);
+}
+
+#[test]
+fn a_new_session_of_another_shard_leaves_what_is_known() {
+    let (mut ledger, now) = (Ledger::default(), Instant::now());
+    ledger.on_created(key(), of(&[("a", 1)]));
+    change(&mut ledger, "a", 5, now);
+    ledger.on_identified(|_| false);
+    assert_eq!(change(&mut ledger, "a", 6, now), ["6@6: a3"]);
 }
 
 #[test]
