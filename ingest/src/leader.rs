@@ -17,6 +17,9 @@ const RENEWAL: Duration = Duration::from_secs(1);
 const TRUST: Duration = Duration::from_secs(3);
 /// How often a standby asks; a takeover is late by this at the most.
 const STANDBY: Duration = Duration::from_millis(300);
+/// How long a standby lets the broker be back before it asks: whoever led before goes on without a RESUME, with all
+/// that it has buffered, if it comes first. Some tries of [`RETRY`].
+const DEFERENCE: Duration = Duration::from_secs(1);
 /// How soon a failed renewal is tried again.
 const RETRY: Duration = Duration::from_millis(250);
 /// How long one call on the lease may take.
@@ -105,6 +108,8 @@ impl Leader {
 
     /// Asks until the lease is ours. `on_answer` hears whenever the question was answered either way.
     pub(crate) async fn stand_by(&self, on_answer: impl Fn()) -> Held {
+        let mut connected = self.broker.is_connected();
+        let mut was_answered = false;
         loop {
             let asked = Instant::now();
             match bounded(CALL, self.broker.lease_acquire(&self.owner)).await {
@@ -112,10 +117,28 @@ impl Leader {
                     on_answer();
                     return Held::new(lease, asked);
                 }
-                Ok(None) => on_answer(),
+                Ok(None) => {
+                    on_answer();
+                    // The connections until now were there before somebody else led.
+                    was_answered = was_answered || *connected.borrow_and_update();
+                }
                 Err(error) => tracing::debug!(%error, "the lease can't be asked for"),
             }
             sleep(STANDBY).await;
+            if was_answered && connected.has_changed().unwrap_or_default() {
+                self.defer(&mut connected).await;
+            }
+        }
+    }
+
+    /// The broker was away while another led: waits until it is back, and a moment more.
+    async fn defer(&self, connected: &mut watch::Receiver<bool>) {
+        if connected
+            .wait_for(|is_connected| *is_connected)
+            .await
+            .is_ok()
+        {
+            sleep(DEFERENCE).await;
         }
     }
 

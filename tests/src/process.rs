@@ -123,12 +123,7 @@ impl Process {
     /// # Errors
     /// It does not end in time, or not with success.
     pub async fn terminate(mut self) -> anyhow::Result<()> {
-        let id = self.child.id().context("it has ended already")?;
-        let sent = Command::new("kill")
-            .args(["-TERM", &id.to_string()])
-            .status()
-            .await?;
-        anyhow::ensure!(sent.success(), "{} can't be signalled", self.name);
+        self.signal("-TERM").await?;
         let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
         let status = ended.with_context(|| format!("{} did not end", self.name))??;
         anyhow::ensure!(
@@ -138,6 +133,25 @@ impl Process {
             self.output()
         );
         Ok(())
+    }
+
+    /// Sends it a signal (`-STOP`).
+    ///
+    /// # Errors
+    /// It has ended.
+    pub async fn signal(&self, signal: &str) -> anyhow::Result<()> {
+        let id = self.id().context("it has ended already")?;
+        let sent = Command::new("kill")
+            .args([signal, &id.to_string()])
+            .status()
+            .await?;
+        anyhow::ensure!(sent.success(), "{} can't be signalled", self.name);
+        Ok(())
+    }
+
+    /// The system's number for it; none once it has ended.
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
     }
 
     /// Everything that it has written.

@@ -1,0 +1,77 @@
+//! Two longer scenes: a deploy of all fanouts under load, and a broker that is away for minutes.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::time::{Instant, sleep};
+
+use crate::fault::Fault;
+use crate::law::Law;
+use crate::run::{Plan, Run};
+use crate::scene::Scene;
+
+/// Of a hundred viewers that were cut off by a deploy, so many may have to begin anew.
+const ANEW_PERCENT_MAX: u32 = 1;
+
+/// Restarts every fanout in its turn, as a deploy does. Sockets are closed over `drain`.
+///
+/// # Errors
+/// The run itself failed.
+pub async fn rolling_restart(plan: &Plan, drain: Duration) -> anyhow::Result<Run> {
+    let mut plan = plan.clone();
+    let seconds = drain.as_secs().to_string();
+    plan.settings.push(("DRAIN_SECONDS".to_owned(), seconds));
+    let mut scene = Scene::begin(&plan).await?;
+    for number in 0..plan.fanouts {
+        scene.stage.fanouts[number].terminate().await?;
+        scene.stage.start_fanout(number)?;
+        scene.stage.is_settled().await?;
+    }
+    let mut run = scene.end(Law::Exact, &[]).await?;
+    let returns = run.returns;
+    if returns.cut < u32::try_from(plan.viewers)? {
+        run.problems
+            .push(format!("only {} viewers were cut off", returns.cut));
+    }
+    if returns.anew * 100 > returns.cut * ANEW_PERCENT_MAX {
+        run.problems.push(format!(
+            "{} of {} had to begin anew",
+            returns.anew, returns.cut
+        ));
+    }
+    if returns.away_max > drain {
+        run.problems
+            .push(format!("somebody was away for {:?}", returns.away_max));
+    }
+    Ok(run)
+}
+
+/// NATS is away for so long, while ingest holds what comes in, or leaves Discord when it can hold no more. The memory
+/// that the leading ingest had at the most, in bytes.
+///
+/// # Errors
+/// The run itself failed.
+pub async fn outage(plan: &Plan, long: Duration, bytes_max: u64) -> anyhow::Result<(Run, u64)> {
+    let mut scene = Scene::begin(plan).await?;
+    let leader = scene.stage.leader().await?;
+    let broken = Fault::NatsKilled(long).strike(&mut scene.stage).await?;
+    let (until, mut most) = (Instant::now() + long, 0);
+    while Instant::now() < until {
+        sleep(Duration::from_secs(1)).await;
+        most = most.max(scene.stage.ingests[leader].resident_bytes()?);
+    }
+    broken.mend(&mut scene.stage).await?;
+    let settled = scene.stage.is_settled().await;
+    settled.context("after the outage")?;
+    // What was held is published while more comes in.
+    for _ in 0..10 {
+        sleep(Duration::from_secs(1)).await;
+        most = most.max(scene.stage.ingests[leader].resident_bytes()?);
+    }
+    let mut run = scene.end(Law::Exact, &[]).await?;
+    if most > bytes_max {
+        run.problems
+            .push(format!("ingest had {} MiB of memory", most >> 20));
+    }
+    Ok((run, most))
+}
