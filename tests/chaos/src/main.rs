@@ -4,7 +4,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chaos::{Fault, Home, Plan, Run, Sequence, Whose, Wire, outage, report, rolling_restart};
+use chaos::{
+    Fault, Home, Plan, Run, Sequence, Whose, Wire, broker_restarts, outage, report, rolling_restart,
+};
 use clap::{Args, Parser, Subcommand};
 
 /// The fault suite.
@@ -24,6 +26,8 @@ enum Part {
     Faults(Faults),
     /// Sequences of faults that are drawn from seeds.
     Seeds(Seeds),
+    /// NATS is killed five times.
+    Restarts,
     /// A deploy of all fanouts, with 3,000 sockets.
     Rolling,
     /// NATS is away for ten minutes; and for longer than the buffer holds.
@@ -62,20 +66,23 @@ impl Sheet {
         let run = match run {
             Ok(run) => run,
             Err(error) => {
-                println!("{name:48} did not run: {error:#}");
-                self.failed += 1;
-                return Ok(());
+                println!("{name:48} did not run: {}", error.root_cause());
+                return self.fail(name, &format!("{error:#}"));
             }
         };
         println!("{}", report::line(name, &run));
         if run.is_good() {
             return Ok(());
         }
+        self.fail(name, &run.output)
+    }
+
+    fn fail(&mut self, name: &str, output: &str) -> anyhow::Result<()> {
         self.failed += 1;
         if let Some(folder) = &self.keep {
             std::fs::create_dir_all(folder)?;
             let file = name.replace(|one: char| !one.is_alphanumeric(), "_");
-            std::fs::write(folder.join(file), &run.output)?;
+            std::fs::write(folder.join(file), output)?;
         }
         Ok(())
     }
@@ -90,6 +97,11 @@ impl Sheet {
             }
         }
         Ok(())
+    }
+
+    async fn restarts(&mut self) -> anyhow::Result<()> {
+        let run = broker_restarts(&Plan::whole(Home::MariaDb)).await;
+        self.say("NATS is killed five times", run)
     }
 
     async fn rolling(&mut self) -> anyhow::Result<()> {
@@ -146,6 +158,7 @@ async fn main() -> anyhow::Result<()> {
     match part {
         Some(Part::Faults(faults)) => sheet.faults(&faults).await?,
         Some(Part::Seeds(seeds)) => sheet.seeds(&seeds).await?,
+        Some(Part::Restarts) => sheet.restarts().await?,
         Some(Part::Rolling) => sheet.rolling().await?,
         Some(Part::Outage) => sheet.outage().await?,
         None => {
@@ -159,6 +172,7 @@ async fn main() -> anyhow::Result<()> {
                 count: 200,
             };
             sheet.seeds(&seeds).await?;
+            sheet.restarts().await?;
             sheet.rolling().await?;
             sheet.outage().await?;
         }

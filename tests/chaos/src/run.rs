@@ -31,6 +31,8 @@ pub struct Plan {
     pub settings: Vec<(String, String)>,
     /// How long people post before the first fault, and after the last one.
     pub calm: Duration,
+    /// Bounds of time are this many times what is promised: unoptimised programs beside other tests need more.
+    pub patience: u32,
 }
 
 impl Plan {
@@ -49,6 +51,7 @@ impl Plan {
             },
             settings: Vec::new(),
             calm: Duration::from_secs(5),
+            patience: 1,
         }
     }
 
@@ -75,7 +78,8 @@ impl Plan {
                 rate: 40,
                 ..Self::whole(home).pace
             },
-            calm: Duration::from_secs(3),
+            calm: Duration::from_secs(2),
+            patience: 4,
             ..Self::whole(home)
         }
     }

@@ -25,6 +25,7 @@ pub(crate) struct Scene {
     quiet: Vec<Author>,
     identifies: u64,
     calm: Duration,
+    patience: u32,
 }
 
 /// How long everything may take to come once nothing is wrong any more.
@@ -60,6 +61,7 @@ impl Scene {
             quiet: quiet_authors,
             identifies: identifies.context("the simulator counts")?,
             calm: plan.calm,
+            patience: plan.patience,
         })
     }
 
@@ -131,8 +133,8 @@ impl Scene {
                 continue;
             };
             let late = self.lateness(channel, first, moment.at);
-            if late > moment.within {
-                let within = moment.within;
+            let within = moment.within * self.patience;
+            if late > within {
                 run.problems.push(format!(
                     "live again after {late:?}, to be within {within:?}"
                 ));
@@ -148,7 +150,7 @@ impl Scene {
                 run.quiet = run.quiet.max(late);
             }
         }
-        if run.quiet > QUIET_WITHIN {
+        if run.quiet > QUIET_WITHIN * self.patience {
             let late = run.quiet;
             run.problems
                 .push(format!("a quiet channel's message came after {late:?}"));
@@ -212,12 +214,23 @@ async fn watch(stage: &Stage, count: usize, busy: &[String], quiet: &[String]) -
 /// Waits until every viewer has its pages.
 async fn has_pages(watching: &[Watching]) -> anyhow::Result<()> {
     let until = Instant::now() + SETTLE;
-    let has = |one: &Watching| one.tapes.open().tapes.len() == one.channels;
-    while !watching.iter().all(has) {
-        anyhow::ensure!(Instant::now() < until, "not every viewer gets its pages");
+    loop {
+        let missing: Vec<_> = watching
+            .iter()
+            .filter(|one| one.tapes.open().tapes.len() < one.channels)
+            .map(|one| (one.transport, one.tapes.open().returns))
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let count = missing.len();
+        anyhow::ensure!(
+            Instant::now() < until,
+            "{count} viewers get no pages, the first {:?}",
+            missing.first()
+        );
         sleep(Duration::from_millis(50)).await;
     }
-    Ok(())
 }
 
 /// Waits until every viewer has seen the last act of its channels, as long as that may take.

@@ -10,8 +10,33 @@ use crate::law::Law;
 use crate::run::{Plan, Run};
 use crate::scene::Scene;
 
+/// How often NATS is killed, and for how long.
+const RESTARTS: usize = 5;
+const BROKER_AWAY: Duration = Duration::from_secs(3);
+
+/// How soon after a broker's restart everything is live again, at the median.
+const MEDIAN_MAX: Duration = Duration::from_secs(1);
+
 /// Of a hundred viewers that were cut off by a deploy, so many may have to begin anew.
 const ANEW_PERCENT_MAX: u32 = 1;
+
+/// Kills NATS five times, one after the other: at the median everything is live within a second of its port accepting.
+///
+/// # Errors
+/// The run itself failed.
+pub async fn broker_restarts(plan: &Plan) -> anyhow::Result<Run> {
+    let mut run = plan
+        .run(&[Fault::NatsKilled(BROKER_AWAY); RESTARTS])
+        .await?;
+    run.live_again.sort_unstable();
+    let median = run.live_again.get(RESTARTS / 2).copied();
+    let median = median.context("each restart was measured")?;
+    if median > MEDIAN_MAX {
+        run.problems
+            .push(format!("at the median live again after {median:?}"));
+    }
+    Ok(run)
+}
 
 /// Restarts every fanout in its turn, as a deploy does. Sockets are closed over `drain`.
 ///

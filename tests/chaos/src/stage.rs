@@ -77,7 +77,9 @@ impl Stage {
         command.args(["--port", "0", "--quiet"]);
         let mut sim = Process::start("discord-sim", command)?;
         let url = sim.line_after("listening on ").await?;
-        let http = reqwest::Client::new();
+        // The server ends idle connections after 5 s: one that is used at that very moment would fail a request.
+        let http = reqwest::Client::builder().pool_idle_timeout(Duration::from_secs(1));
+        let http = http.build()?;
         let world: Value = http
             .get(format!("{url}/sim/world"))
             .send()
