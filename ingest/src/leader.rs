@@ -24,6 +24,9 @@ const DEFERENCE: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_millis(250);
 /// How long one call on the lease may take.
 const CALL: Duration = Duration::from_secs(1);
+/// A broker that is connected and has not answered on the lease for so long has lost it, and with it everything:
+/// elections on a cluster take less than 10 s.
+const LOST: Duration = Duration::from_secs(15);
 
 /// Bounds a call that has no bound of its own.
 pub(crate) async fn bounded<T>(
@@ -100,29 +103,58 @@ impl Held {
     }
 }
 
+/// For how long a connected broker has answered nothing on the lease.
+#[derive(Debug, Default)]
+struct Silence {
+    since: Option<Instant>,
+}
+
+impl Silence {
+    fn on_answer(&mut self) {
+        self.since = None;
+    }
+
+    /// There was no answer. Whether that is so for too long; a broker that is away is waited for.
+    fn is_too_long(&mut self, connected: &watch::Receiver<bool>) -> bool {
+        if !*connected.borrow() {
+            self.since = None;
+            return false;
+        }
+        self.since.get_or_insert_with(Instant::now).elapsed() > LOST
+    }
+}
+
 impl Leader {
     /// A candidate of this name, which no other process has.
     pub(crate) fn new(broker: Arc<dyn Broker>, owner: String) -> Self {
         Self { broker, owner }
     }
 
-    /// Asks until the lease is ours. `on_answer` hears whenever the question was answered either way.
-    pub(crate) async fn stand_by(&self, on_answer: impl Fn()) -> Held {
+    /// Asks until the lease is ours; none if there is no lease to be had, because the broker has lost everything.
+    /// `on_answer` hears whenever the question was answered either way.
+    pub(crate) async fn stand_by(&self, on_answer: impl Fn()) -> Option<Held> {
         let mut connected = self.broker.is_connected();
         let mut was_answered = false;
+        let mut silence = Silence::default();
         loop {
             let asked = Instant::now();
             match bounded(CALL, self.broker.lease_acquire(&self.owner)).await {
                 Ok(Some(lease)) => {
                     on_answer();
-                    return Held::new(lease, asked);
+                    return Some(Held::new(lease, asked));
                 }
                 Ok(None) => {
                     on_answer();
+                    silence.on_answer();
                     // The connections until now were there before somebody else led.
                     was_answered = was_answered || *connected.borrow_and_update();
                 }
-                Err(error) => tracing::debug!(%error, "the lease can't be asked for"),
+                Err(error) => {
+                    tracing::debug!(%error, "the lease can't be asked for");
+                    if silence.is_too_long(&connected) {
+                        return None;
+                    }
+                }
             }
             sleep(STANDBY).await;
             if was_answered && connected.has_changed().unwrap_or_default() {
@@ -144,18 +176,25 @@ impl Leader {
 
     /// Keeps the lease; returns once it is lost.
     pub(crate) async fn keep(&self, held: &mut Held) {
+        let connected = self.broker.is_connected();
         let mut next = Instant::now() + RENEWAL;
+        let mut silence = Silence::default();
         loop {
             sleep_until(next).await;
             let asked = Instant::now();
             match self.renew(held.lease).await {
                 Ok(Some(lease)) => {
+                    silence.on_answer();
                     held.on_granted(lease, asked);
                     next = asked + RENEWAL;
                 }
                 Ok(None) => return,
                 Err(error) => {
                     tracing::debug!(%error, "the lease can't be renewed");
+                    if silence.is_too_long(&connected) {
+                        tracing::error!("the broker knows no lease; it has lost what it held");
+                        return;
+                    }
                     next = asked + RETRY;
                 }
             }

@@ -302,6 +302,18 @@ impl World {
         Ok(self.servers()?.nats.url())
     }
 
+    /// Asks JetStream's API as an operator's tool does (`STREAM.PURGE.DISCORD`).
+    ///
+    /// # Errors
+    /// It refuses, or this home has none.
+    pub fn jetstream(&mut self, subject: &str, payload: &Value) -> anyhow::Result<Value> {
+        let url = self.nats_url()?;
+        let port = url.rsplit_once(':').context("a URL has a port")?.1;
+        let answer = crate::jetstream::ask(port.parse()?, subject, payload)?;
+        anyhow::ensure!(answer["error"].is_null(), "{subject}: {answer}");
+        Ok(answer)
+    }
+
     /// How far the archive is, as the database says.
     ///
     /// # Errors

@@ -1,19 +1,16 @@
 //! NATS: one server, or three as a cluster whose streams have three copies; and what an operator does to them.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 
+use crate::jetstream::ask;
 use crate::nats_server::NatsServer;
 
 /// The streams that have three copies on a cluster: ours, and the two buckets.
 const STREAMS: [&str; 3] = ["DISCORD", "KV_discord-ingest", "KV_discord-fanout"];
-
-/// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The servers.
 #[derive(Debug)]
@@ -135,33 +132,6 @@ impl Cluster {
             }
         }
         bail!("{subject}: {last:?}")
-    }
-}
-
-/// One request (<https://docs.nats.io/reference/reference-protocols/nats-protocol>).
-fn ask(port: u16, subject: &str, payload: &Value) -> anyhow::Result<Value> {
-    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    let payload = if payload.is_null() {
-        String::new()
-    } else {
-        payload.to_string()
-    };
-    let said = format!(
-        "CONNECT {{\"verbose\":false}}\r\nSUB answer 1\r\nPUB $JS.API.{subject} answer {}\r\n{payload}\r\n",
-        payload.len()
-    );
-    stream.write_all(said.as_bytes())?;
-    let mut reader = BufReader::new(stream);
-    loop {
-        let mut line = String::new();
-        anyhow::ensure!(reader.read_line(&mut line)? > 0, "the server hung up");
-        if line.starts_with("MSG ") {
-            let mut answer = String::new();
-            reader.read_line(&mut answer)?;
-            return Ok(serde_json::from_str(&answer)?);
-        }
-        anyhow::ensure!(!line.starts_with("-ERR"), "{line}");
     }
 }
 

@@ -51,6 +51,8 @@ pub enum Fault {
     FanoutKilled(Duration),
     /// NATS is killed (one of three on a cluster), and comes back after so long.
     NatsKilled(Duration),
+    /// NATS is killed, and comes back after so long with nothing of what it held.
+    NatsEmptied(Duration),
     /// Redis is killed, and comes back empty after so long.
     RedisKilled(Duration),
     /// The database is killed, and comes back after so long.
@@ -133,7 +135,7 @@ impl Fault {
     /// What is to hold while it happens.
     pub fn law(self) -> Law {
         match self {
-            Self::SessionGone(_) | Self::DeadResumeUrl(_) => Law::Final,
+            Self::SessionGone(_) | Self::DeadResumeUrl(_) | Self::NatsEmptied(_) => Law::Final,
             _ => Law::Exact,
         }
     }
@@ -145,6 +147,7 @@ impl Fault {
             | Self::LeaderHalted(long)
             | Self::FanoutKilled(long)
             | Self::NatsKilled(long)
+            | Self::NatsEmptied(long)
             | Self::RedisKilled(long)
             | Self::SqlKilled(long)
             | Self::SessionGone(long)
@@ -178,7 +181,8 @@ impl Fault {
                 at: struck,
                 within: TAKEN_OVER,
             }),
-            Self::NatsKilled(_) => mended.map(|at| Moment {
+            // A cluster goes on without the one that died.
+            Self::NatsKilled(_) if stage.nats.servers.len() == 1 => mended.map(|at| Moment {
                 at,
                 within: LIVE_AGAIN,
             }),
@@ -216,6 +220,7 @@ impl Fault {
             Self::Stalled(whose, wire, _) => return broken(stage, whose, wire, Way::Stalled).await,
             Self::Cut(whose, wire, _) => return broken(stage, whose, wire, Way::Cut).await,
             Self::NatsKilled(_)
+            | Self::NatsEmptied(_)
             | Self::RedisKilled(_)
             | Self::SqlKilled(_)
             | Self::StepDowns(_)
@@ -230,6 +235,13 @@ impl Fault {
         Ok(match self {
             Self::NatsKilled(_) => {
                 block_in_place(|| stage.nats.servers[0].kill());
+                Broken::Nats(0)
+            }
+            Self::NatsEmptied(_) => {
+                block_in_place(|| {
+                    stage.nats.servers[0].kill();
+                    stage.nats.servers[0].empty();
+                });
                 Broken::Nats(0)
             }
             Self::RedisKilled(_) => {

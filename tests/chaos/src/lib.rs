@@ -16,6 +16,8 @@ mod book;
 mod cluster;
 mod fault;
 mod final_check;
+#[path = "../../src/jetstream.rs"]
+mod jetstream;
 mod law;
 mod link;
 #[expect(dead_code, reason = "the store's own tests use all of it")]

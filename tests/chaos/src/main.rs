@@ -193,6 +193,7 @@ fn each() -> Vec<(Home, Fault)> {
         Fault::FanoutKilled(seconds(3)),
         Fault::NatsKilled(seconds(3)),
         Fault::NatsKilled(seconds(30)),
+        Fault::NatsEmptied(seconds(3)),
         Fault::RedisKilled(seconds(5)),
         Fault::SqlKilled(seconds(30)),
         Fault::Reconnect,

@@ -218,7 +218,10 @@ async fn has_pages(watching: &[Watching]) -> anyhow::Result<()> {
         let missing: Vec<_> = watching
             .iter()
             .filter(|one| one.tapes.open().tapes.len() < one.channels)
-            .map(|one| (one.transport, one.tapes.open().returns))
+            .map(|one| {
+                let seen = one.tapes.open();
+                (one.transport, seen.returns, seen.last_word.clone())
+            })
             .collect();
         if missing.is_empty() {
             return Ok(());

@@ -36,6 +36,9 @@ const UNLIMITED: [&str; 4] = [
     "CONNECTIONS_PER_ADDRESS_MAX",
 ];
 
+/// Events that may be on their way to the stream while it takes them.
+const PENDING_MAX: u64 = 50;
+
 /// What the services stand on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Home {
@@ -318,8 +321,14 @@ impl Stage {
         let Ok(leader) = self.leader().await else {
             return false;
         };
-        let connected = self.status(&self.ingests[leader]).await;
-        if !connected.is_ok_and(|status| status["discord"]["connected"] == true) {
+        let Ok(status) = self.status(&self.ingests[leader]).await else {
+            return false;
+        };
+        // A cluster whose leader died elects another within 4 to 9 s (the server's own clocks): until then what comes
+        // in is held.
+        let pending = status["outcomes"]["pending"].as_u64();
+        let is_flowing = pending.is_some_and(|pending| pending < PENDING_MAX);
+        if status["discord"]["connected"] != true || !is_flowing {
             return false;
         }
         for fanout in self.fanouts.iter().filter(|fanout| fanout.runs()) {

@@ -108,6 +108,8 @@ pub(crate) struct Seen {
     pub(crate) returns: Returns,
     /// Since when it is away.
     away_since: Option<Instant>,
+    /// What it said last of its connection, for a run that fails.
+    pub(crate) last_word: String,
 }
 
 impl Seen {

@@ -140,8 +140,15 @@ impl Viewer {
     }
 
     /// The viewer was cut off.
-    async fn on_cut(&self) {
-        self.tapes.open().on_cut();
+    async fn on_cut(&self, ended: anyhow::Result<()>) {
+        {
+            let mut seen = self.tapes.open();
+            seen.on_cut();
+            seen.last_word = ended
+                .err()
+                .map(|error| error.to_string())
+                .unwrap_or_default();
+        }
         let wait = rand::rng().random_range(BACK);
         tokio::time::sleep(Duration::from_millis(wait)).await;
     }

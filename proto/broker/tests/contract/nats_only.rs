@@ -109,6 +109,30 @@ async fn a_publication_to_a_server_that_hangs_is_unknown_within_its_bound_and_st
 }
 
 #[tokio::test]
+async fn a_server_that_has_lost_everything_is_another_stream_once_it_is_provisioned() {
+    let home = Home::nats(FEED_BYTES_MAX).await;
+    let broker = home.broker();
+    broker
+        .publish(&publication(channel(1), "1"), 0)
+        .await
+        .unwrap();
+    let before = broker.state().await.unwrap();
+    {
+        let mut server = home.server().lock();
+        server.kill();
+        server.empty();
+        server.restart();
+    }
+    eventually("it is provisioned anew", async || {
+        broker.provision(&settings()).await.ok()
+    })
+    .await;
+    let after = broker.state().await.unwrap();
+    assert_ne!(after.generation, before.generation);
+    assert_eq!(after.last, 0);
+}
+
+#[tokio::test]
 async fn a_feed_says_that_the_connection_was_lost_and_goes_on() {
     let home = Home::nats(FEED_BYTES_MAX).await;
     let broker = home.broker();

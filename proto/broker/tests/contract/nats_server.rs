@@ -84,6 +84,12 @@ impl NatsServer {
         }
     }
 
+    /// Loses all that a killed server has stored.
+    pub(crate) fn empty(&self) {
+        let store = self.folder.path().join("jetstream");
+        std::fs::remove_dir_all(store).expect("it has stored something");
+    }
+
     /// Halts it (SIGSTOP): connections stay, and nothing is answered.
     pub(crate) fn stall(&self) {
         self.signal("-STOP");

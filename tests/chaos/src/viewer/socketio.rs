@@ -47,8 +47,8 @@ pub(super) async fn run(viewer: Viewer) {
     for tries in 0.. {
         let port = viewer.port(tries);
         // Whatever ended it, the viewer comes back: that is what it is for.
-        drop(connection(&viewer, &mut kept, port).await);
-        viewer.on_cut().await;
+        let ended = connection(&viewer, &mut kept, port).await;
+        viewer.on_cut(ended).await;
     }
 }
 
@@ -81,11 +81,8 @@ impl Session<'_> {
             "offset": self.kept.offset,
         });
         self.send(format!("40{NAMESPACE}{auth}")).await?;
-        let pid = loop {
-            if let Said::Connected(pid) = timeout(PATIENCE, self.next()).await?? {
-                break pid;
-            }
-        };
+        let pid = timeout(PATIENCE, self.connected()).await;
+        let pid = pid.context("CONNECT is not answered")??;
         if self.kept.pid.as_ref() == Some(&pid) {
             self.viewer.on_recovered(self.kept.joined.iter());
         } else {
@@ -124,17 +121,30 @@ impl Session<'_> {
             let arguments = json!([event, payload]);
             self.send(format!("42{NAMESPACE}{asked}{arguments}"))
                 .await?;
-            let answer = loop {
-                match timeout(PATIENCE, self.next()).await?? {
-                    Said::Acknowledged(of, answer) if of == asked => break answer,
-                    _ => {}
-                }
-            };
+            let answered = timeout(PATIENCE, self.answer(asked)).await;
+            let answer = answered.with_context(|| format!("{event} is not answered"))??;
             if answer["success"] == true {
                 return Ok(answer);
             }
             anyhow::ensure!(answer["code"] == "UNAVAILABLE", "{event}: {answer}");
             tokio::time::sleep(super::Duration::from_millis(200)).await;
+        }
+    }
+
+    async fn answer(&mut self, asked: u64) -> anyhow::Result<Value> {
+        loop {
+            match self.next().await? {
+                Said::Acknowledged(of, answer) if of == asked => return Ok(answer),
+                _ => {}
+            }
+        }
+    }
+
+    async fn connected(&mut self) -> anyhow::Result<String> {
+        loop {
+            if let Said::Connected(pid) = self.next().await? {
+                return Ok(pid);
+            }
         }
     }
 

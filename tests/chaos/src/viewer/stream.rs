@@ -25,8 +25,8 @@ pub(super) async fn run(viewer: Viewer, channel: String) {
     for tries in 0.. {
         let port = reader.viewer.port(tries);
         // Whatever ended it, the viewer comes back: that is what it is for.
-        drop(reader.connection(port).await);
-        reader.viewer.on_cut().await;
+        let ended = reader.connection(port).await;
+        reader.viewer.on_cut(ended).await;
     }
 }
 

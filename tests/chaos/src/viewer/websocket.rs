@@ -41,8 +41,8 @@ pub(super) async fn run(viewer: Viewer) {
     for tries in 0.. {
         let port = viewer.port(tries);
         // Whatever ended it, the viewer comes back: that is what it is for.
-        drop(connection(&viewer, &mut offsets, port).await);
-        viewer.on_cut().await;
+        let ended = connection(&viewer, &mut offsets, port).await;
+        viewer.on_cut(ended).await;
     }
 }
 
@@ -96,17 +96,22 @@ impl Session<'_> {
             let asked = self.asked;
             let frame = json!({ "event": event, "data": data, "id": asked });
             self.send(&frame).await?;
-            let answer = loop {
-                match timeout(PATIENCE, self.next()).await?? {
-                    Some((of, answer)) if of == asked => break answer,
-                    _ => {}
-                }
-            };
+            let answered = timeout(PATIENCE, self.answer(asked)).await;
+            let answer = answered.with_context(|| format!("{event} is not answered"))??;
             if answer["success"] == true {
                 return Ok(answer);
             }
             anyhow::ensure!(answer["code"] == "UNAVAILABLE", "{event}: {answer}");
             tokio::time::sleep(super::Duration::from_millis(200)).await;
+        }
+    }
+
+    async fn answer(&mut self, asked: u64) -> anyhow::Result<Value> {
+        loop {
+            match self.next().await? {
+                Some((of, answer)) if of == asked => return Ok(answer),
+                _ => {}
+            }
         }
     }
 
