@@ -24,9 +24,9 @@ const DEFERENCE: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_millis(250);
 /// How long one call on the lease may take.
 const CALL: Duration = Duration::from_secs(1);
-/// A broker that is connected and has not answered on the lease for so long has lost it, and with it everything:
-/// elections on a cluster take less than 10 s.
-const LOST: Duration = Duration::from_secs(15);
+/// A broker that says for so long that it knows nothing of ours has lost it: the first answers of a server that has
+/// just started need not be true.
+const CERTAIN: Duration = Duration::from_secs(2);
 
 /// Bounds a call that has no bound of its own.
 pub(crate) async fn bounded<T>(
@@ -103,24 +103,26 @@ impl Held {
     }
 }
 
-/// For how long a connected broker has answered nothing on the lease.
+/// Since when the broker says that it knows nothing of ours.
 #[derive(Debug, Default)]
-struct Silence {
+pub(crate) struct Missing {
     since: Option<Instant>,
 }
 
-impl Silence {
-    fn on_answer(&mut self) {
-        self.since = None;
-    }
-
-    /// There was no answer. Whether that is so for too long; a broker that is away is waited for.
-    fn is_too_long(&mut self, connected: &watch::Receiver<bool>) -> bool {
-        if !*connected.borrow() {
-            self.since = None;
-            return false;
+impl Missing {
+    /// A call succeeded, or failed so. True once it is certain that the broker has lost everything.
+    pub(crate) fn is_certain<T>(&mut self, answer: &Result<T, BrokerError>) -> bool {
+        match answer {
+            Err(BrokerError::Missing) => {
+                self.since.get_or_insert_with(Instant::now).elapsed() > CERTAIN
+            }
+            // Who is away says nothing.
+            Err(_) => false,
+            Ok(_) => {
+                self.since = None;
+                false
+            }
         }
-        self.since.get_or_insert_with(Instant::now).elapsed() > LOST
     }
 }
 
@@ -135,26 +137,24 @@ impl Leader {
     pub(crate) async fn stand_by(&self, on_answer: impl Fn()) -> Option<Held> {
         let mut connected = self.broker.is_connected();
         let mut was_answered = false;
-        let mut silence = Silence::default();
+        let mut missing = Missing::default();
         loop {
             let asked = Instant::now();
-            match bounded(CALL, self.broker.lease_acquire(&self.owner)).await {
+            let answer = bounded(CALL, self.broker.lease_acquire(&self.owner)).await;
+            if missing.is_certain(&answer) {
+                return None;
+            }
+            match answer {
                 Ok(Some(lease)) => {
                     on_answer();
                     return Some(Held::new(lease, asked));
                 }
                 Ok(None) => {
                     on_answer();
-                    silence.on_answer();
                     // The connections until now were there before somebody else led.
                     was_answered = was_answered || *connected.borrow_and_update();
                 }
-                Err(error) => {
-                    tracing::debug!(%error, "the lease can't be asked for");
-                    if silence.is_too_long(&connected) {
-                        return None;
-                    }
-                }
+                Err(error) => tracing::debug!(%error, "the lease can't be asked for"),
             }
             sleep(STANDBY).await;
             if was_answered && connected.has_changed().unwrap_or_default() {
@@ -176,25 +176,24 @@ impl Leader {
 
     /// Keeps the lease; returns once it is lost.
     pub(crate) async fn keep(&self, held: &mut Held) {
-        let connected = self.broker.is_connected();
         let mut next = Instant::now() + RENEWAL;
-        let mut silence = Silence::default();
+        let mut missing = Missing::default();
         loop {
             sleep_until(next).await;
             let asked = Instant::now();
-            match self.renew(held.lease).await {
+            let answer = self.renew(held.lease).await;
+            if missing.is_certain(&answer) {
+                tracing::error!("the broker knows no lease: it has lost what it held");
+                return;
+            }
+            match answer {
                 Ok(Some(lease)) => {
-                    silence.on_answer();
                     held.on_granted(lease, asked);
                     next = asked + RENEWAL;
                 }
                 Ok(None) => return,
                 Err(error) => {
                     tracing::debug!(%error, "the lease can't be renewed");
-                    if silence.is_too_long(&connected) {
-                        tracing::error!("the broker knows no lease; it has lost what it held");
-                        return;
-                    }
                     next = asked + RETRY;
                 }
             }

@@ -19,7 +19,7 @@ use crate::erasures::Erasures;
 use crate::exclusions::Exclusions;
 use crate::frame::Buffer;
 use crate::gateway::{self, Commands, Fatal, Session};
-use crate::leader::{Tenure, bounded};
+use crate::leader::{Missing, Tenure, bounded};
 use crate::links;
 use crate::members::Chunks;
 use crate::places::Places;
@@ -40,7 +40,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// How long the session and the archive's batch may take after that.
 const FINISH: Duration = Duration::from_secs(5);
 /// How often the stream is asked whether it is still the same.
-const GENERATION_CHECK: Duration = Duration::from_secs(5);
+const GENERATION_CHECK: Duration = Duration::from_secs(2);
 /// How long one call may take.
 const CALL: Duration = Duration::from_secs(5);
 /// The first wait before the broker is asked again, and the longest.
@@ -141,7 +141,7 @@ pub(crate) async fn run(parts: Parts, tenure: Tenure, ends: Ends<'_>) -> Ended {
             () = ends.lost.cancelled() => Ended::Lost,
         },
         () = another_generation(&*parts.broker, stream.generation) => {
-            Ended::Broken("the stream is another one")
+            Ended::Broken("the stream is gone, or another one")
         }
         Some(ended) = tasks.join_next() => early(ended),
     };
@@ -274,11 +274,16 @@ fn early(ended: Result<Task, JoinError>) -> Ended {
     }
 }
 
-/// Returns once the stream is another one: all numbers that are known of it mean nothing then.
+/// Returns once the stream is another one, or none: all numbers that are known of it mean nothing then.
 async fn another_generation(broker: &dyn Broker, generation: u64) {
+    let mut missing = Missing::default();
     loop {
         sleep(GENERATION_CHECK).await;
-        match bounded(CALL, broker.state()).await {
+        let state = bounded(CALL, broker.state()).await;
+        if missing.is_certain(&state) {
+            return;
+        }
+        match state {
             Ok(stream) if stream.generation != generation => return,
             Ok(_) => {}
             Err(error) => tracing::debug!(%error, "the stream's state can't be read"),

@@ -314,6 +314,19 @@ impl World {
         Ok(answer)
     }
 
+    /// Waits until the stream is there, and what was published into it has reached the fanouts.
+    ///
+    /// # Errors
+    /// Not in time, or this home has none.
+    pub async fn has_stream(&mut self) -> anyhow::Result<()> {
+        let until = Instant::now() + PATIENCE;
+        while self.jetstream("STREAM.INFO.DISCORD", &Value::Null).is_err() {
+            anyhow::ensure!(Instant::now() < until, "the stream is not made anew");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        self.is_settled().await
+    }
+
     /// How far the archive is, as the database says.
     ///
     /// # Errors

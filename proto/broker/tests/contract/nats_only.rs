@@ -123,6 +123,13 @@ async fn a_server_that_has_lost_everything_is_another_stream_once_it_is_provisio
         server.empty();
         server.restart();
     }
+    eventually("the loss is known", async || {
+        let state = broker.state().await;
+        let renewed = broker.lease_acquire("me").await;
+        let is_known = |error| matches!(error, Some(BrokerError::Missing));
+        (is_known(state.err()) && is_known(renewed.err())).then_some(())
+    })
+    .await;
     eventually("it is provisioned anew", async || {
         broker.provision(&settings()).await.ok()
     })
