@@ -175,7 +175,6 @@ impl Stage {
                 through(&self.sql.url(), &links.sql)?,
             ),
             ("DISCORD_BOT_TOKEN".to_owned(), self.discord.token.clone()),
-            ("RUST_LOG".to_owned(), "info".to_owned()),
         ];
         let nats = match &links.nats {
             Some(link) => through(&self.nats.url(), link)?,
@@ -303,9 +302,14 @@ impl Stage {
         Ok(answer.json().await?)
     }
 
-    /// Waits until every fanout is ready and hears ingest, and Discord is connected.
+    /// Waits until every fanout is ready and hears ingest, Discord is connected, and what comes in flows.
     pub(crate) async fn is_settled(&self) -> anyhow::Result<()> {
-        let until = Instant::now() + PATIENCE;
+        self.is_settled_within(PATIENCE).await
+    }
+
+    /// The same, for as long as what was held may take.
+    pub(crate) async fn is_settled_within(&self, patience: Duration) -> anyhow::Result<()> {
+        let until = Instant::now() + patience;
         while !self.settled().await {
             anyhow::ensure!(
                 Instant::now() < until,
