@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::application::Granted;
+use crate::backfill::Book;
 use crate::meters::Meters;
 use crate::outcome::Outcomes;
 use crate::rest::Counts;
@@ -21,6 +22,8 @@ pub struct Status {
     pub(crate) outcomes: Outcomes,
     rest: Counts,
     pub(crate) meters: Meters,
+    /// What became of the gaps.
+    pub(crate) gaps: Book,
     buffer_bytes: Arc<Mutex<watch::Receiver<usize>>>,
 }
 
@@ -62,6 +65,7 @@ impl Default for Status {
             outcomes: Outcomes::default(),
             rest: Counts::default(),
             meters: Meters::default(),
+            gaps: Book::default(),
             buffer_bytes: Arc::new(Mutex::new(watch::Sender::new(0).subscribe())),
         }
     }
@@ -195,6 +199,7 @@ impl Status {
                 "sessions": { "identified": facts.identified, "resumed": facts.resumed },
             },
             "outcomes": self.outcomes.json(),
+            "gaps": self.gaps.json(),
             "members": {
                 "commands": facts.member_commands,
                 "asked": facts.members_asked,

@@ -14,6 +14,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use crate::backfill::Gaps;
 use crate::backoff::Backoff;
 use crate::erasures::Erasures;
 use crate::exclusions::Exclusions;
@@ -35,6 +36,8 @@ mod wiring;
 
 /// Members that wait to be published; whoever asks waits for a place.
 const SUBMISSIONS_MAX: usize = 64;
+/// What is to be repaired, likewise.
+const REPAIRS_MAX: usize = 64;
 /// How long the buffer may take to drain at an orderly end. What is left is replayed by the next RESUME.
 const DRAIN: Duration = Duration::from_secs(10);
 /// How long the session and the archive's batch may take after that.
@@ -102,6 +105,7 @@ enum Task {
     RollCall,
     Links,
     History,
+    Backfill,
 }
 
 /// The tokens, in the order in which they are used.
@@ -124,15 +128,21 @@ pub(crate) struct Ends<'a> {
 
 /// Leads until told to stop, or until it can't.
 pub(crate) async fn run(parts: Parts, tenure: Tenure, ends: Ends<'_>) -> Ended {
+    let gaps = Gaps::default();
     let (stream, session) = tokio::select! {
         () = ends.soft.cancelled() => return Ended::Stopped,
         () = ends.lost.cancelled() => return Ended::Lost,
-        begun = begin(&parts) => begun,
+        begun = begin(&parts, &gaps) => begun,
     };
     tracing::info!(resumes = session.is_some(), last = stream.last, "leading");
     let stops = Stops::default();
     let (session, roll) = session.unzip();
-    let mut tasks = spawn(&parts, &tenure, stream, (session, roll.flatten()), &stops);
+    let past = Past {
+        session,
+        roll: roll.flatten(),
+        gaps,
+    };
+    let mut tasks = spawn(&parts, &tenure, stream, past, &stops);
     let ended = tokio::select! {
         biased;
         () = ends.lost.cancelled() => Ended::Lost,
@@ -151,10 +161,10 @@ pub(crate) async fn run(parts: Parts, tenure: Tenure, ends: Ends<'_>) -> Ended {
 }
 
 /// Where the stream is, and the session to resume with its roll.
-async fn begin(parts: &Parts) -> Begun {
+async fn begin(parts: &Parts, gaps: &Gaps) -> Begun {
     let mut retry = Backoff::new(RETRY.0, RETRY.1);
     loop {
-        match try_begin(parts).await {
+        match try_begin(parts, gaps).await {
             Ok(begun) => return begun,
             Err(error) => tracing::warn!(%error, "the term can't begin"),
         }
@@ -162,27 +172,42 @@ async fn begin(parts: &Parts) -> Begun {
     }
 }
 
-async fn try_begin(parts: &Parts) -> Result<Begun, BrokerError> {
+async fn try_begin(parts: &Parts, gaps: &Gaps) -> Result<Begun, BrokerError> {
     let stream = bounded(CALL, parts.broker.state()).await?;
     parts.erasures().begin().await;
-    let session = gateway::session::load(&*parts.broker, SHARD, stream, &parts.exclusions).await?;
+    let (broker, exclusions) = (&*parts.broker, &parts.exclusions);
+    let session = gateway::session::load(broker, SHARD, stream, exclusions, gaps).await?;
     Ok((stream, session))
 }
 
 /// What a term begins with.
 type Begun = (StreamState, Option<(Session, Option<Roll>)>);
 
+/// What the terms before have left.
+struct Past {
+    session: Option<Session>,
+    roll: Option<Roll>,
+    gaps: Gaps,
+}
+
 fn spawn(
     parts: &Parts,
     tenure: &Tenure,
     stream: StreamState,
-    (session, roll): (Option<Session>, Option<Roll>),
+    past: Past,
     stops: &Stops,
 ) -> JoinSet<Task> {
+    let Past {
+        session,
+        roll,
+        gaps,
+    } = past;
     let (used, bytes) = watch::channel(0);
     parts.status.on_buffer(bytes);
     let (buffer, frames) = Buffer::new(parts.settings.buffer_bytes_max, used);
     let (submissions, submitted) = mpsc::channel(SUBMISSIONS_MAX);
+    let (repairs, repaired) = mpsc::channel(REPAIRS_MAX);
+    let (snapshots, snapshots_seen) = mpsc::unbounded_channel();
     let loaded = session.as_ref().map(|session| session.epoch);
     let sessions = watch::Sender::new(session);
     let (reached, reached_seen) = watch::channel(None);
@@ -198,6 +223,7 @@ fn spawn(
         chunks: Chunks::new(rand::random(), commands.clone(), parts.status.clone()),
         commands,
         roll: watch::Sender::new(roll),
+        gaps,
         loaded,
         sessions,
         reached: reached_seen,
@@ -207,7 +233,7 @@ fn spawn(
     let supervisor = wiring.supervisor(buffer);
     let chunks = wiring.chunks.clone();
     let (typist, teller) = typing::new(&parts.broker, parts.status.outcomes.clone());
-    let publisher = wiring.publisher(reached, acknowledged, typist);
+    let publisher = wiring.publisher(reached, acknowledged, typist, snapshots);
     let archive = wiring.archive(archived);
     let roll_call = wiring.roll_call(submissions.clone());
     let members = wiring.members(submissions);
@@ -218,7 +244,7 @@ fn spawn(
     spawn_as(
         &mut tasks,
         Task::Publisher,
-        publisher.run(frames, submitted),
+        publisher.run(frames, submitted, repaired),
     );
     spawn_as(&mut tasks, Task::Head, wiring.heads());
     spawn_as(&mut tasks, Task::Teller, teller.run());
@@ -235,20 +261,28 @@ fn spawn(
         members.run(stops.members.clone()),
     );
     spawn_as(&mut tasks, Task::Chunks, chunks.run(stops.members.clone()));
-    let retention = wiring.retention().run(stops.members.clone());
-    spawn_as(&mut tasks, Task::Retention, retention);
-    let sweeper = wiring.sweeper().run(stops.members.clone());
-    spawn_as(&mut tasks, Task::Sweeper, sweeper);
-    // Until the end: what the buffer still holds is decoded after the gateway is left.
-    let erasures = parts.erasures().run(stops.recorder.clone());
-    spawn_as(&mut tasks, Task::Erasures, erasures);
     let roll_call = roll_call.run(stops.members.clone());
     spawn_as(&mut tasks, Task::RollCall, roll_call);
-    let links = wiring.links().run(stops.members.clone());
-    spawn_as(&mut tasks, Task::Links, links);
-    let history = wiring.history().run(stops.members.clone());
-    spawn_as(&mut tasks, Task::History, history);
+    let backfill = wiring.backfill(repairs);
+    let backfill = backfill.run(snapshots_seen, stops.members.clone());
+    spawn_as(&mut tasks, Task::Backfill, backfill);
+    spawn_aside(&mut tasks, parts, &wiring, stops);
     tasks
+}
+
+/// What runs beside the events, and has nothing to say of them.
+fn spawn_aside(tasks: &mut JoinSet<Task>, parts: &Parts, wiring: &Wiring<'_>, stops: &Stops) {
+    let retention = wiring.retention().run(stops.members.clone());
+    spawn_as(tasks, Task::Retention, retention);
+    let sweeper = wiring.sweeper().run(stops.members.clone());
+    spawn_as(tasks, Task::Sweeper, sweeper);
+    // Until the end: what the buffer still holds is decoded after the gateway is left.
+    let erasures = parts.erasures().run(stops.recorder.clone());
+    spawn_as(tasks, Task::Erasures, erasures);
+    let links = wiring.links().run(stops.members.clone());
+    spawn_as(tasks, Task::Links, links);
+    let history = wiring.history().run(stops.members.clone());
+    spawn_as(tasks, Task::History, history);
 }
 
 fn spawn_as(

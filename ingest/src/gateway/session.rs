@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::backfill::{Gaps, Marks};
 use crate::exclusions::Exclusions;
 use crate::leader::{Tenure, bounded};
 use crate::roll::Roll;
@@ -65,6 +66,9 @@ struct Record {
     hidden: Vec<u64>,
     #[serde(default)]
     is_told_of_members: bool,
+    /// What is still to be made good.
+    #[serde(default)]
+    gap: Option<Marks>,
 }
 
 fn key(shard: u32) -> String {
@@ -72,12 +76,13 @@ fn key(shard: u32) -> String {
 }
 
 /// The session to resume, unless it is too old or the stream is not the one that it was published to, and
-/// its roll, if that is still to be called.
+/// its roll, if that is still to be called. What it leaves to be made good is learned in any case.
 pub(crate) async fn load(
     broker: &dyn Broker,
     shard: u32,
     stream: StreamState,
     exclusions: &Exclusions,
+    gaps: &Gaps,
 ) -> Result<Option<(Session, Option<Roll>)>, BrokerError> {
     let Some(bytes) = bounded(CALL, broker.value(&key(shard))).await? else {
         return Ok(None);
@@ -86,6 +91,9 @@ pub(crate) async fn load(
         tracing::warn!("the gateway's session can't be read; a new one begins");
         return Ok(None);
     };
+    let marks = record.gap.clone();
+    let marks = marks.unwrap_or_else(|| Marks::at(record.saved_at_ms));
+    gaps.load(shard, record.epoch, marks);
     if let Some(why) = unusable(&record, stream, exclusions, now_ms()) {
         tracing::warn!(
             why,
@@ -137,6 +145,7 @@ pub(crate) struct Recorder {
     pub(crate) generation: u64,
     pub(crate) status: Status,
     pub(crate) exclusions: Exclusions,
+    pub(crate) gaps: Gaps,
     /// The epoch of the session that the record held when the term began.
     pub(crate) loaded: Option<u64>,
     /// The sending side, so that the end of the gateway is not the end of this.
@@ -150,6 +159,7 @@ impl Recorder {
     /// Writes until told to stop, and then once more.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         let mut sessions = self.sessions.subscribe();
+        let mut gaps = self.gaps.moves();
         let mut is_saved = true;
         loop {
             tokio::select! {
@@ -157,6 +167,7 @@ impl Recorder {
                 changed = sessions.changed() => if changed.is_err() { break },
                 changed = self.reached.changed() => if changed.is_err() { break },
                 changed = self.roll.changed() => if changed.is_err() { break },
+                changed = gaps.changed() => if changed.is_err() { break },
                 () = sleep(INTERVAL), if !is_saved => {}
                 () = sleep(QUIET) => if !self.status.is_connected() { continue },
             }
@@ -203,19 +214,23 @@ impl Recorder {
         if settled != Some(session.epoch) {
             return None;
         }
+        let saved_at_ms = now_ms();
+        let is_quiet = self.status.is_connected() && self.status.outcomes.pending() == 0;
+        let quiet_at_ms = is_quiet.then_some(saved_at_ms);
         let sequence = reached.map_or(session.sequence, |dispatch| dispatch.sequence);
         Some(Record {
             session_id: session.id,
             epoch: session.epoch,
             resume_url: session.resume_url,
             sequence: sequence.max(session.sequence),
-            saved_at_ms: now_ms(),
+            saved_at_ms,
             generation: self.generation,
             stream_sequence: *self.acknowledged.borrow(),
             roll: self.uncalled(session.epoch),
             excluded: self.exclusions.channels(),
             hidden: self.exclusions.hidden(),
             is_told_of_members: session.is_told_of_members,
+            gap: self.gaps.marks(self.shard, session.epoch, quiet_at_ms),
         })
     }
 
@@ -247,6 +262,7 @@ mod tests {
             excluded: vec![4, 9],
             hidden: vec![10],
             is_told_of_members: true,
+            gap: Some(Marks::at(5)),
         }
     }
 
@@ -317,6 +333,7 @@ mod tests {
             generation: 3,
             status: Status::default(),
             exclusions: Exclusions::default(),
+            gaps: Gaps::default(),
             loaded: Some(1),
             sessions: watch::Sender::new(Some(session(1))),
             roll: watch::channel(Some(roll)).1,

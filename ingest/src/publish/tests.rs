@@ -25,6 +25,7 @@ use crate::rest::tests::answering;
 use crate::status::Status;
 
 mod reacting;
+mod repair;
 
 /// What may go wrong with one publication.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -191,6 +192,7 @@ struct Bench {
     buffer: Buffer,
     roster: Roster,
     submissions: mpsc::Sender<Submission>,
+    repairs: mpsc::Sender<Repair>,
     running: tokio::task::JoinHandle<()>,
     sequence: u64,
     _folder: Arc<tempfile::TempDir>,
@@ -227,15 +229,34 @@ const MESSAGE_IN_DISCORD: &str =
     r#"{"id":"2","reactions":[{"emoji":{"id":null,"name":"x"},"count":5}]}"#;
 
 fn bench_on(
-    (inner, folder, bases, _archived): &Home,
+    home: &Home,
     script: impl Fn(u64, &Publication) -> Fault + Send + Sync + 'static,
 ) -> Bench {
+    let (bench, mut snapshots) = bench_with_gaps(home, script);
+    let repairs = bench.repairs.downgrade();
+    tokio::spawn(async move {
+        while let Some(snapshot) = snapshots.recv().await {
+            if let Some(repairs) = repairs.upgrade() {
+                settle(&repairs, snapshot).await;
+            }
+        }
+    });
+    bench
+}
+
+/// A bench, and the snapshots that are to be repaired before they are settled.
+fn bench_with_gaps(
+    (inner, folder, bases, _archived): &Home,
+    script: impl Fn(u64, &Publication) -> Fault + Send + Sync + 'static,
+) -> (Bench, mpsc::UnboundedReceiver<Snapshot>) {
     let inner = Arc::clone(inner);
     let (deadline, tenure) = Tenure::until(Instant::now() + PATIENCE * 10);
     let (health, outcomes, roster) = (Health::new(), Outcomes::default(), Roster::default());
     let (used, used_seen) = watch::channel(0);
     let (buffer, frames) = Buffer::new(1 << 20, used);
     let (submissions, submitted) = mpsc::channel(8);
+    let (repairs, repaired) = mpsc::channel(8);
+    let (snapshots, snapshots_seen) = mpsc::unbounded_channel();
     let (reached, reached_seen) = watch::channel(None);
     let (acknowledged, _) = watch::channel(0);
     let broker: Arc<dyn Broker> = Arc::new(Faulty {
@@ -258,11 +279,14 @@ fn bench_on(
         bases: bases.clone(),
         typist,
         chunks: Chunks::new(1, Commands::default(), Status::default()),
+        gaps: Gaps::default(),
+        book: Book::default(),
+        snapshots,
         roll: watch::Sender::new(None),
         reached,
         acknowledged,
     });
-    Bench {
+    let bench = Bench {
         inner,
         outcomes,
         health,
@@ -272,10 +296,12 @@ fn bench_on(
         buffer,
         roster,
         submissions,
-        running: tokio::spawn(publisher.run(frames, submitted)),
+        repairs,
+        running: tokio::spawn(publisher.run(frames, submitted, repaired)),
         sequence: 0,
         _folder: Arc::clone(folder),
-    }
+    };
+    (bench, snapshots_seen)
 }
 
 impl Bench {
@@ -312,6 +338,7 @@ impl Bench {
             used,
             buffer,
             submissions,
+            repairs,
             running,
             sequence,
             deadline,
@@ -319,6 +346,12 @@ impl Bench {
             ..
         } = self;
         drop((buffer, submissions));
+        let is_last = |at: &Option<Dispatch>| at.map_or(0, |at| at.sequence) == sequence;
+        timeout(PATIENCE, reached.wait_for(is_last))
+            .await
+            .expect("every dispatch is settled in time")
+            .expect("the publisher runs");
+        drop(repairs);
         timeout(PATIENCE, running)
             .await
             .expect("in time")
@@ -336,6 +369,14 @@ impl Bench {
             .unwrap()
             .events
     }
+}
+
+/// Nothing is missing.
+async fn settle(repairs: &mpsc::Sender<Repair>, snapshot: Snapshot) {
+    for suspect in &snapshot.suspects {
+        repairs.send(Repair::Release(suspect.hold)).await.unwrap();
+    }
+    repairs.send(Repair::Done(snapshot.number)).await.unwrap();
 }
 
 fn opened(stored: &Stored) -> Opened {
