@@ -1,5 +1,6 @@
-//! What became of the newest stored messages while nobody listened, channel by channel: of those that somebody watches
-//! first, then of those in which something was said within a day.
+//! What became of the newest messages that were stored before a gap, channel by channel: of those that somebody watches
+//! first, then of those in which something was said within a day. What was posted in the gap itself was read since, and
+//! its changes come live.
 //!
 //! A channel stands still from the look at what is stored to the publication of what differs, so that no live event
 //! comes between. It does not while SQL has to catch up, or Discord has to be asked again.
@@ -11,7 +12,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use proto::envelope::Opened;
 use proto::event::Message;
-use proto::{ChannelId, GuildId, Subject};
+use proto::{ChannelId, GuildId, MessageId, Subject};
 use runtime::time::now_ms;
 use store::Page;
 use tokio::time::{Instant, sleep, timeout};
@@ -25,7 +26,7 @@ use crate::backoff::Backoff;
 use crate::leader::bounded;
 use crate::publish::repair::{Hold, has_messages};
 
-/// Stored messages of a channel that are compared (decisions.md, backfill).
+/// Messages of a channel that are compared, of those that were stored before the gap (decisions.md, backfill).
 const MESSAGES_MAX: u32 = 100;
 /// Pages that are read to meet them all: what is not shown takes places on Discord's.
 const PAGES_MAX: usize = 5;
@@ -149,7 +150,7 @@ impl Backfill {
             return true;
         }
         // Without SQL nobody can say, and it is looked at.
-        let page = self.page(channel, 1).await;
+        let page = self.page(channel, None, 1).await;
         page.is_none_or(|page| {
             let newest = page.messages.last();
             newest.is_some_and(|newest| newest.timestamp_ms >= since_ms)
@@ -191,7 +192,9 @@ impl Backfill {
         if timeout(SQL, self.caught_up()).await.is_err() {
             return Ok(later);
         }
-        let Some(page) = self.page(site.channel, MESSAGES_MAX).await else {
+        let newest = self.parts.gaps.newest_before(site.place, site.channel);
+        let before = newest.and_then(|newest| MessageId::new(newest.saturating_add(1)));
+        let Some(page) = self.page(site.channel, before, MESSAGES_MAX).await else {
             return Ok(later);
         };
         if page.messages.is_empty() {
@@ -214,7 +217,7 @@ impl Backfill {
         let newest = ids.next_back().unwrap_or(oldest);
         let mut present = Present::default();
         let mut read_at = Instant::now();
-        let mut part = Part::Newest;
+        let mut part = Part::Before(newest.saturating_add(1));
         for _ in 0..PAGES_MAX {
             let read = self.pages.try_read(site.guild, site.channel, part).await?;
             read_at = read.at;
@@ -241,8 +244,13 @@ impl Backfill {
         Ok((present, read_at))
     }
 
-    async fn page(&self, channel: ChannelId, limit: u32) -> Option<Page> {
-        let page = timeout(SQL, self.parts.store.page(channel, None, limit)).await;
+    async fn page(
+        &self,
+        channel: ChannelId,
+        before: Option<MessageId>,
+        limit: u32,
+    ) -> Option<Page> {
+        let page = timeout(SQL, self.parts.store.page(channel, before, limit)).await;
         match page {
             Ok(Ok(page)) => Some(page),
             Ok(Err(error)) => {

@@ -14,6 +14,8 @@ use proto::{ChannelId, GuildId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use super::Place;
+
 /// What a connection that is dead and not known to be (two heartbeats of Discord's, 83 s), and clocks that differ may
 /// amount to.
 const MARGIN_MS: i64 = 3 * 60 * 1_000;
@@ -54,6 +56,9 @@ pub(crate) struct Marks {
     missing: Option<BTreeSet<u64>>,
     /// Those that are, and in which the changes of older messages are not found yet.
     uncompared: BTreeSet<u64>,
+    /// The newest message of before the gap, of each channel that has one: those below it are compared.
+    #[serde(default)]
+    floors: BTreeMap<u64, u64>,
 }
 
 impl Marks {
@@ -118,6 +123,7 @@ impl Gaps {
                 heard_ms,
                 missing: named.map(|guilds| guilds.iter().map(|guild| guild.get()).collect()),
                 uncompared: BTreeSet::new(),
+                floors: BTreeMap::new(),
             },
         };
         heard_ms
@@ -161,7 +167,11 @@ impl Gaps {
             for guild in &compared.guilds {
                 marks.uncompared.remove(&guild.get());
             }
-            marks.is_whole() && marks.uncompared.is_empty()
+            let is_done = marks.is_whole() && marks.uncompared.is_empty();
+            if is_done {
+                marks.floors.clear();
+            }
+            is_done
         })
     }
 
@@ -231,6 +241,22 @@ impl Gaps {
             books.floors.remove(&channel);
         }
         self.0.moved.send_replace(());
+    }
+
+    /// This message is the newest of before the channel's gap. What a crash leaves of the gap itself is not taken for it.
+    pub(crate) fn on_known(&self, place: Place, channel: ChannelId, newest: u64) {
+        self.on_session(place.shard, place.epoch, |marks| {
+            marks.floors.entry(channel.get()).or_insert(newest);
+            true
+        });
+    }
+
+    /// The newest message of before the channel's gap; none if it has none.
+    pub(crate) fn newest_before(&self, place: Place, channel: ChannelId) -> Option<u64> {
+        let books = self.0.books.lock();
+        let session = books.sessions.get(&place.shard);
+        let session = session.filter(|session| session.epoch == place.epoch)?;
+        session.marks.floors.get(&channel.get()).copied()
     }
 
     /// The newest message that whoever fills the channel's history may bring; none if any. Waits while its gap is not
@@ -305,11 +331,16 @@ mod tests {
         gaps.load(0, 1, Marks::at(1_000));
         ready(&gaps, 2, &[5, 6]);
         gaps.on_repaired(at(2), guild(5));
+        let place = Place { shard: 0, epoch: 2 };
+        let channel = ChannelId::new(9).unwrap();
+        gaps.on_known(place, channel, 40);
         let marks = gaps.marks(0, 2, Some(9_000_000)).unwrap();
         let text = serde_json::to_string(&marks).unwrap();
         let next = Gaps::default();
         next.load(0, 2, serde_json::from_str(&text).unwrap());
         assert_eq!(next.since(at(2), guild(6)), Some(1_000 - MARGIN_MS));
+        next.on_known(place, channel, 45);
+        assert_eq!(next.newest_before(place, channel), Some(40));
         assert_eq!(ready(&next, 3, &[5]), Some(1_000));
         assert!(next.uncompared().is_empty(), "all is compared anew");
     }

@@ -95,6 +95,7 @@ impl Backfill {
         let known = known.or_else(|| since_ms.map(MessageId::lowest_at));
         if let Some(known) = known.filter(|known| *known < last) {
             self.parts.book.open(site.place, since_ms, began_ms);
+            self.parts.gaps.on_known(site.place, channel, known);
             let verdict = self.publish_missed(site, hold, (known, last)).await?;
             self.parts.book.on_channel(site.place, channel, verdict);
             if verdict == Verdict::Unrepaired {

@@ -36,9 +36,8 @@ pub(super) struct Pages {
 pub(super) enum Part {
     /// The messages that follow this one.
     After(u64),
-    /// Those before it.
+    /// Those before it, the newest of them.
     Before(u64),
-    Newest,
 }
 
 /// A page, its place among those that are read at once, and when it was answered.
@@ -106,7 +105,6 @@ impl Pages {
         let query = match part {
             Part::After(id) => format!("&after={id}"),
             Part::Before(id) => format!("&before={id}"),
-            Part::Newest => String::new(),
         };
         let path = format!("/channels/{channel}/messages?limit={PAGE_MAX}{query}");
         let turn = self.turns.acquire().await.ok();

@@ -201,8 +201,7 @@ async fn what_nobody_heard_is_found_in_order_before_what_is_said_now() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_first_session_of_all_begins_behind_no_gap() {
     let (world, service, _) = listening(2).await;
-    let forum = service.status.json();
-    assert_eq!(forum["gaps"], json!([]));
+    assert_eq!(service.status.json()["gaps"], json!([]));
     assert_eq!(created(&world, world.channel).await.len(), 2);
     service.stop().await;
     let service = world.start();
@@ -249,7 +248,15 @@ async fn a_kill_in_the_middle_of_a_gap_forgets_nothing_of_it() {
     .await;
     let created = created(&world, world.channel).await;
     assert!(created.is_sorted(), "in order: {created:?}");
-    // The newest 100 of what is stored are compared, and these are older by now.
+    let stored = async |id: u64| {
+        let id = proto::MessageId::new(id).unwrap();
+        world.store.message(world.channel, id).await.unwrap()
+    };
+    eventually("what became of older ones", async || {
+        let edited = stored(ids[0]).await.unwrap();
+        edited.content == "edited in the gap" && stored(ids[1]).await.is_none()
+    })
+    .await;
     let stats = world.stats().await;
     assert_eq!(stats["identifies"], 2, "{stats}");
     service.stop().await;
@@ -259,6 +266,11 @@ async fn a_kill_in_the_middle_of_a_gap_forgets_nothing_of_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kill_before_the_older_messages_are_compared_leaves_that_to_the_next() {
     let (world, service, ids) = listening(3).await;
+    let record = async || {
+        let bytes = world.broker.value("session-0").await.unwrap().unwrap();
+        serde_json::from_slice::<Value>(&bytes).unwrap()
+    };
+    let first = record().await["epoch"].clone();
     begin_gap(&world, &service).await;
     edit(&world, ids[0], "edited in the gap").await;
     delete(&world, ids[1]).await;
@@ -267,13 +279,11 @@ async fn a_kill_before_the_older_messages_are_compared_leaves_that_to_the_next()
     world.fault(&slow).await;
     end_gap(&world).await;
     identified(&service, 2).await;
-    let record = async || {
-        let bytes = world.broker.value("session-0").await.unwrap().unwrap();
-        serde_json::from_slice::<Value>(&bytes).unwrap()
-    };
     eventually("the record of what is to be compared", async || {
-        let gap = &record().await["gap"];
-        gap["missing"] == json!([])
+        let record = record().await;
+        let gap = &record["gap"];
+        record["epoch"] != first
+            && gap["missing"] == json!([])
             && gap["uncompared"]
                 .as_array()
                 .is_some_and(|all| !all.is_empty())

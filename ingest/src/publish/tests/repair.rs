@@ -227,7 +227,7 @@ async fn reactions_are_counted_on_what_discord_said_of_a_missed_message() {
     let (mut bench, mut snapshots) = bench_with_gaps(&embedded().await, |_, _| Fault::None);
     bench.snapshot(&[(100, 2)]);
     let snapshot = next(&mut snapshots).await;
-    let read_at = Instant::now() - Duration::from_secs(60);
+    let read_at = Instant::now() - Duration::from_mins(1);
     let (reply, stored) = oneshot::channel();
     let publish = Repair::Publish(snapshot.suspects[0].hold, creation(2, 8), read_at, reply);
     bench.repair(publish).await;
