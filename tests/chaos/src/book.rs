@@ -40,6 +40,7 @@ pub(crate) struct Chronicle {
     acts: Vec<Act>,
     /// Where an act stands: by its kind, its message, and its number unless it is a deletion, which names none.
     places: HashMap<(Kind, u64, u32), usize>,
+    created: HashMap<u64, usize>,
     deleted: HashMap<u64, usize>,
 }
 
@@ -53,6 +54,9 @@ impl Chronicle {
         } else {
             act.number
         };
+        if act.kind == Kind::Create {
+            self.created.insert(act.message, place);
+        }
         self.places.insert((act.kind, act.message, number), place);
         self.acts.push(act);
     }
@@ -66,6 +70,11 @@ impl Chronicle {
     pub(crate) fn place(&self, kind: Kind, message: u64, number: u32) -> Option<usize> {
         let number = if kind == Kind::Delete { 0 } else { number };
         self.places.get(&(kind, message, number)).copied()
+    }
+
+    /// Where the creation of a message stands.
+    pub(crate) fn creation(&self, message: u64) -> Option<usize> {
+        self.created.get(&message).copied()
     }
 
     /// Where the deletion of a message stands.

@@ -198,7 +198,12 @@ impl Reader<'_> {
                 .wrong(|| "an event before any page".to_owned());
             return;
         }
-        let Some(place) = self.chronicle.place(kind, message, number) else {
+        let place = match (self.law, kind) {
+            // A creation of the gap has the text that the message had when it was read.
+            (Law::Final, Kind::Create) => self.chronicle.creation(message),
+            _ => self.chronicle.place(kind, message, number),
+        };
+        let Some(place) = place else {
             self.breaches
                 .wrong(|| format!("{kind:?} {message} n={number} never was"));
             return;
@@ -207,8 +212,10 @@ impl Reader<'_> {
             Law::Exact => self.on_exact(place, earlier),
             Law::Final => self.on_final(place),
         }
-        if let Some(act) = self.chronicle.acts().get(place) {
-            act.apply(&mut self.known);
+        if kind == Kind::Delete {
+            self.known.remove(&message);
+        } else {
+            self.known.insert(message, number);
         }
     }
 
@@ -503,6 +510,15 @@ mod tests {
             (tape(page(&[(10, 1)]), &[3, 6]), [1, 0, 0, 0]),
             (tape(page(&[(10, 1)]), &[5, 6]), [0, 0, 0, 1]),
             (tape(page(&[(10, 1)]), &[3, 5, 5, 6]), [0, 1, 0, 0]),
+            // The message of the gap comes as it was when it was read.
+            (
+                vec![
+                    page(&[(10, 1)]),
+                    live(&[3])[0].clone(),
+                    (7, Entry::Event(Create, 30, 6)),
+                ],
+                [0; 4],
+            ),
             // A deletion that is not told leaves what is gone.
             (tape(page(&[(10, 1), (20, 2)]), &[3, 5, 6]), [0, 0, 0, 1]),
         ];

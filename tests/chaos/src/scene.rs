@@ -68,6 +68,7 @@ impl Scene {
     /// Ends it in order, and compares.
     pub(crate) async fn end(mut self, law: Law, moments: &[Moment]) -> anyhow::Result<Run> {
         sleep(self.calm).await;
+        let problems = self.stage.gaps().await?;
         for author in &mut self.quiet {
             author.post().await?;
         }
@@ -82,7 +83,7 @@ impl Scene {
         let mut run = Run {
             law,
             breaches: Breaches::default(),
-            problems: Vec::new(),
+            problems,
             acts: 0,
             entries: 0,
             returns: Returns::default(),

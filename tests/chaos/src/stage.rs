@@ -36,6 +36,9 @@ const UNLIMITED: [&str; 4] = [
     "CONNECTIONS_PER_ADDRESS_MAX",
 ];
 
+/// How long it may take to read from Discord what was missed in a gap.
+const GAPS: Duration = Duration::from_mins(2);
+
 /// Events that may be on their way to the stream while it takes them.
 const PENDING_MAX: u64 = 50;
 
@@ -319,6 +322,26 @@ impl Stage {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         Ok(())
+    }
+
+    /// Waits until every gap is closed; what is wrong with one that is not repaired.
+    pub(crate) async fn gaps(&self) -> anyhow::Result<Vec<String>> {
+        let until = Instant::now() + GAPS;
+        loop {
+            let leader = self.leader().await?;
+            let status = self.status(&self.ingests[leader]).await?;
+            let gaps = status["gaps"].as_array().cloned().unwrap_or_default();
+            let open = gaps.iter().filter(|gap| gap["repaired"].is_null()).count();
+            if open == 0 {
+                let lost = gaps.iter().filter(|gap| gap["repaired"] == false);
+                return Ok(lost.map(|gap| format!("not repaired: {gap}")).collect());
+            }
+            anyhow::ensure!(
+                Instant::now() < until,
+                "{open} gaps are still open: {gaps:?}"
+            );
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     async fn settled(&self) -> bool {
