@@ -151,13 +151,14 @@ impl Gaps {
         Some(since_ms.saturating_sub(MARGIN_MS))
     }
 
-    /// The channels of a guild are repaired.
+    /// The channels of a guild are repaired; what is older is to be compared, unless nobody listened before.
     pub(crate) fn on_repaired(&self, at: Dispatch, guild: GuildId) {
         self.on_session(at.shard, at.epoch, |marks| {
             if let Some(missing) = &mut marks.missing {
                 missing.remove(&guild.get());
             }
-            marks.uncompared.insert(guild.get())
+            let has_gap = marks.since_ms.is_some() || !marks.floors.is_empty();
+            has_gap && marks.uncompared.insert(guild.get())
         });
     }
 
@@ -317,6 +318,7 @@ mod tests {
         assert_eq!(gaps.since(at(1), guild(5)), None);
         gaps.marks(0, 1, Some(1_000_000));
         gaps.on_repaired(at(1), guild(5));
+        assert!(gaps.uncompared().is_empty());
         gaps.marks(0, 1, Some(2_000_000));
         gaps.marks(0, 1, None);
         assert_eq!(ready(&gaps, 2, &[5, 6]), Some(2_000_000));

@@ -4,7 +4,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use proto::{ChannelId, GuildId, MessageId};
 
-use super::book::{Place, Verdict};
+use super::book::{Found, Place, Verdict};
 use super::{Backfill, Over, Site};
 use crate::decode::decode_threads;
 use crate::publish::repair::{Repair, Snapshot, Suspect};
@@ -88,18 +88,24 @@ impl Backfill {
             hold,
             ..
         } = suspect;
-        let known = match suspect.newest {
+        let stored = match suspect.newest {
             Some(newest) => Some(newest),
             None => self.newest_stored(channel, last).await,
         };
-        let known = known.or_else(|| since_ms.map(MessageId::lowest_at));
+        let known = stored.or_else(|| since_ms.map(MessageId::lowest_at));
         if let Some(known) = known.filter(|known| *known < last) {
-            self.parts.book.open(site.place, since_ms, began_ms);
             self.parts.gaps.on_known(site.place, channel, known);
-            let verdict = self.publish_missed(site, hold, (known, last)).await?;
-            self.parts.book.on_channel(site.place, channel, verdict);
-            if verdict == Verdict::Unrepaired {
-                tracing::warn!(%channel, "messages of a gap can't be had from Discord");
+            let published = self.publish_missed(site, hold, (known, last)).await?;
+            // A snapshot names channels that the bot does not see as well: of those nothing was ever shown.
+            let refused = || stored.map(|_| (Verdict::Unrepaired, Found::default()));
+            if let Some((verdict, found)) = published.or_else(refused) {
+                let book = &self.parts.book;
+                book.open(site.place, since_ms, began_ms);
+                book.on_channel(site.place, channel, verdict);
+                book.on_found(site.place, found);
+                if verdict == Verdict::Unrepaired {
+                    tracing::warn!(%channel, "messages of a gap can't be had from Discord");
+                }
             }
         }
         self.parts.gaps.on_verdict(channel, known);

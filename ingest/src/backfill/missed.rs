@@ -31,13 +31,14 @@ struct Progress {
 }
 
 impl Backfill {
-    /// Publishes what Discord has between two messages, the later of them included.
+    /// Publishes what Discord has between two messages, the later of them included. No verdict where Discord does not
+    /// let the bot into the channel.
     pub(super) async fn publish_missed(
         &self,
         site: Site,
         hold: Hold,
         (known, last): (u64, u64),
-    ) -> Result<Verdict, Over> {
+    ) -> Result<Option<(Verdict, Found)>, Over> {
         let oldest_ms = oldest_kept_ms(self.parts.retention_days, now_ms());
         let oldest = MessageId::lowest_at(oldest_ms).saturating_sub(1);
         let mut progress = Progress {
@@ -46,35 +47,37 @@ impl Backfill {
             published: 0,
             lost: 0,
         };
-        let is_whole = self.publish_pages(site, hold, &mut progress).await?;
+        let Some(is_whole) = self.publish_pages(site, hold, &mut progress).await? else {
+            return Ok(None);
+        };
         let found = Found {
             messages: progress.published as u64,
             ..Found::default()
         };
-        self.parts.book.on_found(site.place, found);
-        Ok(if is_whole && progress.lost == 0 {
+        let verdict = if is_whole && progress.lost == 0 {
             Verdict::Repaired
         } else {
             Verdict::Unrepaired
-        })
+        };
+        Ok(Some((verdict, found)))
     }
 
-    /// True if nothing is missing then, as far as Discord shows it.
+    /// True if nothing is missing then, as far as Discord shows it; none if it shows nothing from the beginning.
     async fn publish_pages(
         &self,
         site: Site,
         hold: Hold,
         progress: &mut Progress,
-    ) -> Result<bool, Over> {
+    ) -> Result<Option<bool>, Over> {
         let mut is_first = true;
         while progress.after < progress.last {
             if progress.published >= MESSAGES_MAX {
                 self.publish_newest(site, hold, progress).await?;
-                return Ok(false);
+                return Ok(Some(false));
             }
             let part = Part::After(progress.after);
             let Some(read) = self.pages.read(site.guild, site.channel, part).await else {
-                return Ok(false);
+                return Ok((!is_first).then_some(false));
             };
             let Some(newest) = read.newest() else {
                 // Its turn is wanted for the next question.
@@ -82,7 +85,7 @@ impl Backfill {
                 // Nothing is what Discord says to who may not read the history, and where the last was deleted.
                 let is_shown =
                     !is_first || self.pages.is_surely_gone(site.channel, progress.last).await;
-                return Ok(is_shown);
+                return Ok(Some(is_shown));
             };
             is_first = false;
             let is_end = !read.is_full() || newest <= progress.after;
@@ -92,7 +95,7 @@ impl Backfill {
                 break;
             }
         }
-        Ok(true)
+        Ok(Some(true))
     }
 
     async fn publish_page(

@@ -55,6 +55,18 @@ async fn begin_gap(world: &World, service: &Service) {
     .await;
 }
 
+/// Takes these permissions from the bot in the channel.
+async fn deny(world: &World, permissions: u64) {
+    let bot = world.get("/api/v10/users/@me").await["id"].clone();
+    let path = format!(
+        "/api/v10/channels/{}/permissions/{}",
+        world.channel,
+        bot.as_str().unwrap()
+    );
+    let deny = json!({ "type": 1, "allow": "0", "deny": permissions.to_string() });
+    world.change(Method::PUT, &path, &deny).await;
+}
+
 async fn end_gap(world: &World) {
     world
         .fault(&json!({ "kind": "refuse", "seconds": 0 }))
@@ -267,9 +279,13 @@ async fn a_kill_in_the_middle_of_a_gap_forgets_nothing_of_it() {
 async fn a_kill_before_the_older_messages_are_compared_leaves_that_to_the_next() {
     let (world, service, ids) = listening(3).await;
     let record = async || {
-        let bytes = world.broker.value("session-0").await.unwrap().unwrap();
-        serde_json::from_slice::<Value>(&bytes).unwrap()
+        let bytes = world.broker.value("session-0").await.unwrap();
+        bytes.map_or(Value::Null, |bytes| serde_json::from_slice(&bytes).unwrap())
     };
+    eventually("the first record", async || {
+        record().await["epoch"].is_u64()
+    })
+    .await;
     let first = record().await["epoch"].clone();
     begin_gap(&world, &service).await;
     edit(&world, ids[0], "edited in the gap").await;
@@ -308,15 +324,8 @@ async fn a_kill_before_the_older_messages_are_compared_leaves_that_to_the_next()
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_history_that_may_not_be_read_is_a_gap_that_stays_and_stops_nobody() {
     let (world, service, _) = listening(2).await;
-    let bot = world.get("/api/v10/users/@me").await["id"].clone();
-    let path = format!(
-        "/api/v10/channels/{}/permissions/{}",
-        world.channel,
-        bot.as_str().unwrap()
-    );
-    let deny = json!({ "type": 1, "allow": "0", "deny": (1_u64 << 16).to_string() });
     begin_gap(&world, &service).await;
-    world.change(Method::PUT, &path, &deny).await;
+    deny(&world, 1 << 16).await;
     let missed = world.post("missed").await;
     end_gap(&world).await;
     identified(&service, 2).await;
@@ -337,6 +346,30 @@ async fn a_history_that_may_not_be_read_is_a_gap_that_stays_and_stops_nobody() {
         .iter()
         .filter(|event| matches!(event, Event::MessageDeleted(_)));
     assert_eq!(deletes.count(), 0, "nothing is taken for deleted");
+    service.stop().await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_channel_that_the_bot_never_saw_is_no_gap() {
+    let (mut world, service, _) = listening(2).await;
+    let seen = world.channel;
+    world.open_channel().await;
+    deny(&world, 1 << 10).await;
+    let hidden = std::mem::replace(&mut world.channel, seen);
+    begin_gap(&world, &service).await;
+    let hidden = hidden.to_string();
+    world.say(&hidden, "hidden", Some(world.human)).await;
+    world.post("missed").await;
+    end_gap(&world).await;
+    identified(&service, 2).await;
+    let gap = gap(&service).await;
+    assert_eq!(
+        (&gap["repaired"], &gap["channels"], &gap["messages"]),
+        (&json!(true), &json!(1), &json!(1)),
+        "{gap}"
+    );
+    whole(&world).await;
     service.stop().await;
     world.end().await;
 }
