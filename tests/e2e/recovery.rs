@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use serde_json::{Value, json};
 use tests::exposition::Page;
 use tests::{Client, Home, Plan, World};
@@ -78,7 +79,7 @@ async fn comes_anew(
     let aside = aside(&world).to_owned();
     let path = format!("/api/v10/channels/{aside}/messages");
     world.sim(&path, json!({ "content": "come back" })).await?;
-    client.result().await?;
+    client.result().await.with_context(|| world.output())?;
     Ok(())
 }
 
@@ -119,8 +120,7 @@ async fn who_has_missed_what_the_stream_no_longer_holds_comes_anew() -> anyhow::
 #[tokio::test]
 async fn who_comes_back_to_a_stream_that_was_made_anew_comes_anew() -> anyhow::Result<()> {
     comes_anew(Plan::new(Home::Distributed), 3, async |world| {
-        world.jetstream("STREAM.DELETE.DISCORD", &Value::Null)?;
-        world.has_stream().await
+        world.renew_stream().await
     })
     .await
 }

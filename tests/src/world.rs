@@ -314,15 +314,15 @@ impl World {
         Ok(answer)
     }
 
-    /// Waits until the stream is there, and what was published into it has reached the fanouts.
+    /// Removes the stream, and waits until it is made anew and every fanout has left the old one: whoever is connected
+    /// is cut off then.
     ///
     /// # Errors
     /// Not in time, or this home has none.
-    pub async fn has_stream(&mut self) -> anyhow::Result<()> {
-        let until = Instant::now() + PATIENCE;
-        while self.jetstream("STREAM.INFO.DISCORD", &Value::Null).is_err() {
-            anyhow::ensure!(Instant::now() < until, "the stream is not made anew");
-            tokio::time::sleep(Duration::from_millis(100)).await;
+    pub async fn renew_stream(&mut self) -> anyhow::Result<()> {
+        self.jetstream("STREAM.DELETE.DISCORD", &Value::Null)?;
+        for fanout in self.fanouts.iter_mut().flatten() {
+            fanout.line_after("the stream was made anew").await?;
         }
         self.is_settled().await
     }
