@@ -9,9 +9,11 @@
 # make bench-cost, bench-memory, bench-slow, bench-churn  the Socket.IO server alone: what a delivery and a socket cost beside
 #             the servers that others run, what a client that does not read does, what clients leave behind
 # make bench-pages  what a page of 50 takes in a channel of 1,000,000 messages, in SQLite, MariaDB and PostgreSQL
+# make chaos  the fault suite (release build): each fault for itself, 200 drawn sequences, a deploy, a long outage; some hours.
+#             CHAOS="faults --only NatsKilled", CHAOS="seeds --from 17 --count 1", CHAOS=rolling or CHAOS=outage is a part of it
 # make fuzz   the fuzz targets of the codecs, with coverage; needs a C++ compiler; FUZZ_RUNS=1000000 changes how long
 
-.PHONY: fuzz run test check bench bench-revocation bench-cost bench-memory bench-slow bench-churn bench-pages bench-programs install viewer screenshots clients-reference
+.PHONY: chaos fuzz run test check bench bench-revocation bench-cost bench-memory bench-slow bench-churn bench-pages bench-programs install viewer screenshots clients-reference
 
 # A failure's own words say where it is; frames of the runtime only bury them.
 export RUST_BACKTRACE ?= 0
@@ -87,6 +89,10 @@ bench-slow: bench-programs
 
 bench-churn: bench-programs
 	$(LOAD) churn $(BENCH)
+
+chaos: install
+	cargo build --locked --release $(SERVICES) -p chaos
+	$${CARGO_TARGET_DIR:-target}/release/chaos $(CHAOS)
 
 bench-pages: install
 	cargo build --locked --release -p load --bins

@@ -23,7 +23,7 @@ mod message;
 mod named;
 mod snapshot;
 
-pub(crate) use history::{decode_history, decode_linked};
+pub(crate) use history::{HistoryPage, decode_history, decode_linked};
 pub(crate) use message::placeholder::{Placeholder, Placeholders};
 pub(crate) use named::{guild_of_frame, members_limited, ready_guilds};
 
@@ -97,6 +97,8 @@ pub(crate) struct Channels {
     pub(crate) seen: Vec<(u64, bool)>,
     /// Channels that a snapshot leaves out, because nobody can tell who may see them.
     pub(crate) unreadable: usize,
+    /// It is a snapshot, and says of threads nothing at all.
+    pub(crate) is_threadless: bool,
 }
 
 /// An answer to a question about members (op 8).
@@ -215,6 +217,16 @@ pub(crate) fn decode_guild(data: &str) -> Option<(Guild, Vec<Role>)> {
 pub(crate) fn decode_channels(data: &str) -> Option<Vec<Channel>> {
     let channels: Vec<Object<'_>> = serde_json::from_str(data).ok()?;
     Some(channels.iter().filter_map(guild::channel).collect())
+}
+
+/// The answer of `GET /guilds/{guild}/threads/active`: the threads that are shown.
+pub(crate) fn decode_threads(data: &str, exclusions: &Exclusions) -> Option<Vec<Channel>> {
+    let threads = Object::parse(data)?.objects("threads");
+    let threads = threads.iter().filter_map(guild::channel);
+    let is_shown = |thread: &Channel| {
+        !exclusions.hides(thread.id) && !exclusions.hides_below(thread.id, thread.parent_id)
+    };
+    Some(threads.filter(is_shown).collect())
 }
 
 /// A message's reactions, as the API shows it.

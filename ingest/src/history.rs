@@ -1,8 +1,8 @@
 //! Messages that were posted before anybody listened (`rpc.ingest.history`): read from Discord once a channel, when
 //! somebody looks at it for the first time, and put into SQL below everything that the stream says.
 //!
-//! Only messages that were there when the session began: later ones come through the stream, in their order, and
-//! are nobody else's to bring. At most `HISTORY_BACKFILL` a channel, none older than history is kept.
+//! Only messages that were there when the session began, and of before the gap if it began behind one: later ones come
+//! through the stream, in their order, and are nobody else's to bring. At most `HISTORY_BACKFILL` a channel, none older than history is kept.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,6 +19,7 @@ use store::Store;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::backfill::Gaps;
 use crate::decode::decode_history;
 use crate::desk::{Desk, answer};
 use crate::exclusions::Exclusions;
@@ -53,6 +54,7 @@ pub(crate) struct Parts {
     pub(crate) rest: Rest,
     pub(crate) places: Places,
     pub(crate) exclusions: Exclusions,
+    pub(crate) gaps: Gaps,
     pub(crate) tenure: Tenure,
     pub(crate) outcomes: Outcomes,
     /// Messages a channel (`HISTORY_BACKFILL`).
@@ -136,8 +138,9 @@ impl History {
             return Some(0);
         }
         let guild = self.parts.places.guild_of(channel)?;
+        let floor = self.parts.gaps.floor(channel).await;
         let _turn = self.turns.acquire().await.ok()?;
-        let Found::Messages(messages) = self.read(guild, channel).await? else {
+        let Found::Messages(messages) = self.read(guild, channel, floor).await? else {
             return Some(0);
         };
         if !tenure.is_valid() {
@@ -155,11 +158,13 @@ impl History {
         Some(count)
     }
 
-    /// The newest messages of before the session, as many as are wanted; none if Discord can't be asked now.
-    async fn read(&self, guild: GuildId, channel: ChannelId) -> Option<Found> {
+    /// The newest messages of before the session, as many as are wanted, none above the floor; none if Discord can't be
+    /// asked now.
+    async fn read(&self, guild: GuildId, channel: ChannelId, floor: Option<u64>) -> Option<Found> {
         let Some(newest) = self.newest(guild, channel).await? else {
             return Some(Found::Messages(Vec::new()));
         };
+        let newest = floor.unwrap_or(u64::MAX).min(newest);
         let oldest_ms = oldest_kept_ms(self.parts.retention_days, now_ms());
         let mut messages = Vec::new();
         let mut before = newest.saturating_add(1);

@@ -150,9 +150,13 @@ impl Ingest {
                 () = self.provision() => {}
             }
             let health = &self.parts.health;
-            let mut held = tokio::select! {
+            let held = tokio::select! {
                 () = soft.cancelled() => return Ok(()),
                 held = leader.stand_by(|| health.release("lease")) => held,
+            };
+            let Some(mut held) = held else {
+                tracing::error!("the broker has lost what it held; it is made anew");
+                continue;
             };
             self.parts.status.on_role(true);
             let begun = Instant::now();

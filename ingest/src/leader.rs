@@ -17,10 +17,16 @@ const RENEWAL: Duration = Duration::from_secs(1);
 const TRUST: Duration = Duration::from_secs(3);
 /// How often a standby asks; a takeover is late by this at the most.
 const STANDBY: Duration = Duration::from_millis(300);
+/// How long a standby lets the broker be back before it asks: whoever led before goes on without a RESUME, with all
+/// that it has buffered, if it comes first. Some tries of [`RETRY`].
+const DEFERENCE: Duration = Duration::from_secs(1);
 /// How soon a failed renewal is tried again.
 const RETRY: Duration = Duration::from_millis(250);
 /// How long one call on the lease may take.
 const CALL: Duration = Duration::from_secs(1);
+/// A broker that says for so long that it knows nothing of ours has lost it: the first answers of a server that has
+/// just started need not be true.
+const CERTAIN: Duration = Duration::from_secs(2);
 
 /// Bounds a call that has no bound of its own.
 pub(crate) async fn bounded<T>(
@@ -97,35 +103,90 @@ impl Held {
     }
 }
 
+/// Since when the broker says that it knows nothing of ours.
+#[derive(Debug, Default)]
+pub(crate) struct Missing {
+    since: Option<Instant>,
+}
+
+impl Missing {
+    /// A call succeeded, or failed so. True once it is certain that the broker has lost everything.
+    pub(crate) fn is_certain<T>(&mut self, answer: &Result<T, BrokerError>) -> bool {
+        match answer {
+            Err(BrokerError::Missing) => {
+                self.since.get_or_insert_with(Instant::now).elapsed() > CERTAIN
+            }
+            // Who is away says nothing.
+            Err(_) => false,
+            Ok(_) => {
+                self.since = None;
+                false
+            }
+        }
+    }
+}
+
 impl Leader {
     /// A candidate of this name, which no other process has.
     pub(crate) fn new(broker: Arc<dyn Broker>, owner: String) -> Self {
         Self { broker, owner }
     }
 
-    /// Asks until the lease is ours. `on_answer` hears whenever the question was answered either way.
-    pub(crate) async fn stand_by(&self, on_answer: impl Fn()) -> Held {
+    /// Asks until the lease is ours; none if there is no lease to be had, because the broker has lost everything.
+    /// `on_answer` hears whenever the question was answered either way.
+    pub(crate) async fn stand_by(&self, on_answer: impl Fn()) -> Option<Held> {
+        let mut connected = self.broker.is_connected();
+        let mut was_answered = false;
+        let mut missing = Missing::default();
         loop {
             let asked = Instant::now();
-            match bounded(CALL, self.broker.lease_acquire(&self.owner)).await {
+            let answer = bounded(CALL, self.broker.lease_acquire(&self.owner)).await;
+            if missing.is_certain(&answer) {
+                return None;
+            }
+            match answer {
                 Ok(Some(lease)) => {
                     on_answer();
-                    return Held::new(lease, asked);
+                    return Some(Held::new(lease, asked));
                 }
-                Ok(None) => on_answer(),
+                Ok(None) => {
+                    on_answer();
+                    // The connections until now were there before somebody else led.
+                    was_answered = was_answered || *connected.borrow_and_update();
+                }
                 Err(error) => tracing::debug!(%error, "the lease can't be asked for"),
             }
             sleep(STANDBY).await;
+            if was_answered && connected.has_changed().unwrap_or_default() {
+                self.defer(&mut connected).await;
+            }
+        }
+    }
+
+    /// The broker was away while another led: waits until it is back, and a moment more.
+    async fn defer(&self, connected: &mut watch::Receiver<bool>) {
+        if connected
+            .wait_for(|is_connected| *is_connected)
+            .await
+            .is_ok()
+        {
+            sleep(DEFERENCE).await;
         }
     }
 
     /// Keeps the lease; returns once it is lost.
     pub(crate) async fn keep(&self, held: &mut Held) {
         let mut next = Instant::now() + RENEWAL;
+        let mut missing = Missing::default();
         loop {
             sleep_until(next).await;
             let asked = Instant::now();
-            match self.renew(held.lease).await {
+            let answer = self.renew(held.lease).await;
+            if missing.is_certain(&answer) {
+                tracing::error!("the broker knows no lease: it has lost what it held");
+                return;
+            }
+            match answer {
                 Ok(Some(lease)) => {
                     held.on_granted(lease, asked);
                     next = asked + RENEWAL;

@@ -5,6 +5,7 @@
 
 mod application;
 mod archive;
+mod backfill;
 mod backoff;
 pub mod check;
 mod decode;
@@ -37,6 +38,7 @@ mod sweeper;
 mod term;
 mod trace;
 mod typing;
+mod viewers;
 
 pub use decode::{Reading, read_message};
 pub use exclusions::ExclusionRules;

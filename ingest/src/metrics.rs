@@ -13,6 +13,7 @@ pub(crate) fn collect(status: &Status, rest: &Statuses, scrape: &mut Scrape<'_>)
     gateway(status, scrape);
     events(status, scrape);
     publishing(status, scrape);
+    gaps(status, scrape);
     let facts = status.facts();
     let lag = facts.acknowledged.saturating_sub(facts.archived);
     scrape.gauge(
@@ -176,6 +177,22 @@ fn events(status: &Status, scrape: &mut Scrape<'_>) {
         "discord_stream_channels_left_out_total",
         "Channels that snapshots went without, because nobody could tell who may see them",
         status.outcomes.channels_left_out(),
+    );
+}
+
+fn gaps(status: &Status, scrape: &mut Scrape<'_>) {
+    let closed = status.gaps.closed();
+    scrape.counters(
+        "discord_stream_gaps_total",
+        "Sessions that began behind a gap, by whether everything that was missed is there",
+        ["repaired"],
+        [(["true"], closed.repaired), (["false"], closed.unrepaired)],
+    );
+    scrape.counters(
+        "discord_stream_backfilled_total",
+        "Events of gaps that were found in Discord and published",
+        ["what"],
+        status.gaps.found().map(|(what, count)| ([what], count)),
     );
 }
 

@@ -180,6 +180,13 @@ impl Outcomes {
         }
     }
 
+    /// How many dispatches have not come to their end.
+    pub(crate) fn pending(&self) -> u64 {
+        // The ends first: what comes meanwhile is pending, and never the other way round.
+        let settled: u64 = self.0.settled.lock().values().sum();
+        self.received().saturating_sub(settled)
+    }
+
     /// How many dispatches came in.
     pub(crate) fn received(&self) -> u64 {
         self.0.received.load(Ordering::Relaxed)

@@ -4,7 +4,7 @@
 //! many subjects at once. The session's sequence moves only over settled dispatches (`progress.rs`). Ends
 //! when nobody puts frames or members in any more and all that came is settled. Knows no gateway and no SQL.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use broker::{Broker, Publication};
@@ -12,12 +12,13 @@ use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use proto::identity::Dispatch;
-use proto::{Envelope, GuildId, Subject, UserId};
+use proto::{ChannelId, Envelope, GuildId, Subject, UserId};
 use runtime::Health;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::Instrument as _;
 
+use crate::backfill::{Book, Gaps};
 use crate::exclusions::Exclusions;
 use crate::frame::Frame;
 use crate::leader::Tenure;
@@ -34,6 +35,7 @@ use delivery::{Courier, End, Trouble};
 use lane::{Lanes, Turn};
 use progress::Progress;
 use reacting::Reacting;
+use repair::{Hold, Repair, Snapshot, Standing};
 use stall::Stall;
 use tries::Tries;
 
@@ -43,6 +45,7 @@ pub(crate) mod head;
 mod lane;
 mod progress;
 mod reacting;
+pub(crate) mod repair;
 mod stall;
 mod tries;
 
@@ -67,6 +70,11 @@ pub(crate) struct Desk {
     pub(crate) bases: Bases,
     pub(crate) typist: Typist,
     pub(crate) chunks: Chunks,
+    /// What each session has to make good, what became of it, and where its snapshots go for that.
+    pub(crate) gaps: Gaps,
+    pub(crate) book: Book,
+    // Unbounded: one a guild and session, and what comes back is bounded.
+    pub(crate) snapshots: mpsc::UnboundedSender<Snapshot>,
     /// The guilds that each session names; none before its READY, or where that can't be read.
     pub(crate) rolls: watch::Sender<Rolls>,
     pub(crate) reached: watch::Sender<Reached>,
@@ -102,6 +110,12 @@ pub(crate) struct Publisher {
     stall: Stall,
     reacting: Reacting,
     under_way: FuturesUnordered<BoxFuture<'static, Delivered>>,
+    /// When each publication that is under way was begun.
+    sent: HashMap<Subject, Instant>,
+    /// The newest message of each channel that went through here, or was found to be Discord's last.
+    newest: HashMap<ChannelId, u64>,
+    /// Who waits for a lane to stand still.
+    standing: HashMap<Hold, (oneshot::Sender<Standing>, Option<u64>)>,
     unknown_kinds: HashSet<String>,
 }
 
@@ -155,17 +169,22 @@ impl Publisher {
             lanes: Lanes::default(),
             progress: Progress::default(),
             under_way: FuturesUnordered::new(),
+            sent: HashMap::new(),
+            newest: HashMap::new(),
+            standing: HashMap::new(),
             unknown_kinds: HashSet::new(),
         }
     }
 
-    /// Publishes what comes, until both inputs are closed and all is settled.
+    /// Publishes what comes, until all inputs are closed and all is settled. What stands behind a hold that nobody
+    /// will release is left: its frames come again.
     pub(crate) async fn run(
         mut self,
         mut frames: mpsc::UnboundedReceiver<Frame>,
         mut submissions: mpsc::Receiver<Submission>,
+        mut repairs: mpsc::Receiver<Repair>,
     ) {
-        let (mut has_frames, mut has_submissions) = (true, true);
+        let (mut has_frames, mut has_submissions, mut has_repairs) = (true, true, true);
         let mut looks = interval(stall::PERIOD);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -175,7 +194,8 @@ impl Publisher {
                 self.send(turn);
             }
             let is_idle = self.under_way.is_empty() && self.lanes.waiting() == 0;
-            if is_idle && self.reacting.is_idle() && !has_frames && !has_submissions {
+            let has_inputs = has_frames || has_submissions || has_repairs;
+            if is_idle && self.reacting.is_idle() && !has_inputs {
                 return;
             }
             tokio::select! {
@@ -193,9 +213,13 @@ impl Publisher {
                     Some(submission) => self.on_submission(submission),
                     None => has_submissions = false,
                 },
+                repair = repairs.recv(), if has_repairs => match repair {
+                    Some(repair) => self.on_repair(repair),
+                    None => has_repairs = false,
+                },
                 now = looks.tick() => {
                     let is_leased = self.desk.tenure.is_valid();
-                    self.stall.on_look(now, self.progress.oldest(), is_leased);
+                    self.stall.on_look(now, self.oldest(), is_leased);
                 }
             }
         }
@@ -239,6 +263,7 @@ impl Publisher {
             payload: encoded.payload,
         };
         let span = trace::on_send(&mut publication);
+        self.sent.insert(subject, Instant::now());
         let (courier, meters) = (self.courier.clone(), self.desk.meters.clone());
         self.under_way.push(Box::pin(async move {
             let mut tries = Tries::begin(span, meters);
@@ -261,7 +286,9 @@ impl Publisher {
             end,
             known,
         } = delivered;
+        self.sent.remove(&subject);
         self.lanes.settle(subject, known);
+        self.on_reached();
         let (outcome, sequence) = match end {
             End::Stored(sequence) => (Outcome::Published, Some(sequence)),
             End::Duplicate(sequence) => (Outcome::Duplicate, Some(sequence)),

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::application::Granted;
+use crate::backfill::Book;
 use crate::gateway::{Level, Verdict};
 use crate::meters::Meters;
 use crate::outcome::Outcomes;
@@ -26,6 +27,8 @@ pub struct Status {
     pub(crate) outcomes: Outcomes,
     rest: Counts,
     pub(crate) meters: Meters,
+    /// What became of the gaps.
+    pub(crate) gaps: Book,
     buffer_bytes: Arc<Mutex<watch::Receiver<usize>>>,
 }
 
@@ -118,6 +121,7 @@ impl Default for Status {
             outcomes: Outcomes::default(),
             rest: Counts::default(),
             meters: Meters::default(),
+            gaps: Book::default(),
             buffer_bytes: Arc::new(Mutex::new(watch::Sender::new(0).subscribe())),
         }
     }
@@ -320,6 +324,7 @@ impl Status {
                 "silences": { "withheld": facts.withheld, "quiet": facts.quiet },
             },
             "outcomes": self.outcomes.json(),
+            "gaps": self.gaps.json(),
             "members": {
                 "commands": facts.member_commands,
                 "asked": facts.members_asked,

@@ -14,13 +14,14 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use crate::backfill::Gaps;
 use crate::backoff::Backoff;
 use crate::erasures::Erasures;
 use crate::exclusions::Exclusions;
 use crate::frame::Buffer;
 use crate::gateway::session::load;
 use crate::gateway::{Commands, Fatal, Saved};
-use crate::leader::{Tenure, bounded};
+use crate::leader::{Missing, Tenure, bounded};
 use crate::links;
 use crate::members::Chunks;
 use crate::places::Places;
@@ -35,13 +36,15 @@ use wiring::Wiring;
 mod wiring;
 
 /// Members that wait to be published; whoever asks waits for a place.
-const SUBMISSIONS_MAX: usize = 64;
+const SUBMISSIONS_MA: usize = 64;
+/// What is to be repaired, likewise.
+const REPAIRS_MA: usize = 64;
 /// How long the buffer may take to drain at an orderly end. What is left is replayed by the next RESUME.
 const DRAIN: Duration = Duration::from_secs(10);
 /// How long the session and the archive's batch may take after that.
 const FINISH: Duration = Duration::from_secs(5);
 /// How often the stream is asked whether it is still the same.
-const GENERATION_CHECK: Duration = Duration::from_secs(5);
+const GENERATION_CHECK: Duration = Duration::from_secs(2);
 /// How long one call may take.
 const CALL: Duration = Duration::from_secs(5);
 /// The first wait before the broker is asked again, and the longest.
@@ -101,6 +104,7 @@ enum Task {
     RollCall,
     Links,
     History,
+    Backfill,
 }
 
 /// The tokens, in the order in which they are used.
@@ -123,15 +127,16 @@ pub(crate) struct Ends<'a> {
 
 /// Leads until told to stop, or until it can't.
 pub(crate) async fn run(parts: Parts, tenure: Tenure, ends: Ends<'_>) -> Ended {
-    let (stream, saved) = tokio::select! {
+    let begun = tokio::select! {
         () = ends.soft.cancelled() => return Ended::Stopped,
         () = ends.lost.cancelled() => return Ended::Lost,
         begun = begin(&parts) => begun,
     };
-    let resumable = saved.sessions.len();
+    let (stream, saved, _) = &begun;
+    let (resumable, generation) = (saved.sessions.len(), stream.generation);
     tracing::info!(resumable, last = stream.last, "leading");
     let stops = Stops::default();
-    let mut tasks = spawn(&parts, &tenure, stream, saved, &stops);
+    let mut tasks = spawn(&parts, &tenure, begun, &stops);
     let ended = tokio::select! {
         biased;
         () = ends.lost.cancelled() => Ended::Lost,
@@ -139,8 +144,8 @@ pub(crate) async fn run(parts: Parts, tenure: Tenure, ends: Ends<'_>) -> Ended {
             () = finish(&stops, &mut tasks) => Ended::Stopped,
             () = ends.lost.cancelled() => Ended::Lost,
         },
-        () = another_generation(&*parts.broker, stream.generation) => {
-            Ended::Broken("the stream is another one")
+        () = another_generation(&*parts.broker, generation) => {
+            Ended::Broken("the stream is gone, or another one")
         }
         Some(ended) = tasks.join_next() => early(ended),
     };
@@ -149,7 +154,7 @@ pub(crate) async fn run(parts: Parts, tenure: Tenure, ends: Ends<'_>) -> Ended {
     ended
 }
 
-/// Where the stream is, and the sessions to resume with their rolls.
+/// Where the stream is, the sessions to resume with their rolls, and what they leave to be made good.
 async fn begin(parts: &Parts) -> Begun {
     let mut retry = Backoff::new(RETRY.0, RETRY.1);
     loop {
@@ -164,26 +169,29 @@ async fn begin(parts: &Parts) -> Begun {
 async fn try_begin(parts: &Parts) -> Result<Begun, BrokerError> {
     let stream = bounded(CALL, parts.broker.state()).await?;
     parts.erasures().begin().await;
-    let saved = load(&*parts.broker, stream, &parts.exclusions).await?;
-    Ok((stream, saved))
+    let (broker, exclusions) = (&*parts.broker, &parts.exclusions);
+    let gaps = Gaps::default();
+    let saved = load(broker, stream, exclusions, &gaps).await?;
+    Ok((stream, saved, gaps))
 }
 
-/// What a term begins with.
-type Begun = (StreamState, Saved);
+/// What a term begins with; the terms before have left it.
+type Begun = (StreamState, Saved, Gaps);
 
 fn spawn(
     parts: &Parts,
     tenure: &Tenure,
-    stream: StreamState,
-    saved: Saved,
+    (stream, saved, gaps): Begun,
     stops: &Stops,
 ) -> JoinSet<Task> {
     let (used, bytes) = watch::channel(0);
     parts.status.on_buffer(bytes);
     let (buffer, frames) = Buffer::new(parts.settings.buffer_bytes_max, used);
-    let (submissions, submitted) = mpsc::channel(SUBMISSIONS_MAX);
+    let (submissions, submitted) = mpsc::channel(SUBMISSIONS_MA);
     let epochs = saved.sessions.values().map(|session| session.epoch);
     let loaded = epochs.collect();
+    let (repairs, repaired) = mpsc::channel(REPAIRS_MA);
+    let (snapshots, snapshots_seen) = mpsc::unbounded_channel();
     let (reached, reached_seen) = watch::channel(Reached::new());
     let (acknowledged, acknowledged_seen) = watch::channel(stream.last);
     let (archived, archived_seen) = watch::channel(0);
@@ -197,6 +205,7 @@ fn spawn(
         chunks: Chunks::new(rand::random(), commands.clone(), parts.status.clone()),
         commands,
         rolls: watch::Sender::new(saved.rolls),
+        gaps,
         loaded,
         sessions: watch::Sender::new(saved.sessions),
         reached: reached_seen,
@@ -206,7 +215,7 @@ fn spawn(
     let fleet = wiring.fleet(buffer, saved.shards);
     let chunks = wiring.chunks.clone();
     let (typist, teller) = typing::new(&parts.broker, parts.status.outcomes.clone());
-    let publisher = wiring.publisher(reached, acknowledged, typist);
+    let publisher = wiring.publisher(reached, acknowledged, typist, snapshots);
     let archive = wiring.archive(archived);
     let roll_call = wiring.roll_call(submissions.clone());
     let members = wiring.members(submissions);
@@ -217,7 +226,7 @@ fn spawn(
     spawn_as(
         &mut tasks,
         Task::Publisher,
-        publisher.run(frames, submitted),
+        publisher.run(frames, submitted, repaired),
     );
     spawn_as(&mut tasks, Task::Head, wiring.heads());
     spawn_as(&mut tasks, Task::Teller, teller.run());
@@ -234,20 +243,28 @@ fn spawn(
         members.run(stops.members.clone()),
     );
     spawn_as(&mut tasks, Task::Chunks, chunks.run(stops.members.clone()));
-    let retention = wiring.retention().run(stops.members.clone());
-    spawn_as(&mut tasks, Task::Retention, retention);
-    let sweeper = wiring.sweeper().run(stops.members.clone());
-    spawn_as(&mut tasks, Task::Sweeper, sweeper);
-    // Until the end: what the buffer still holds is decoded after the gateway is left.
-    let erasures = parts.erasures().run(stops.recorder.clone());
-    spawn_as(&mut tasks, Task::Erasures, erasures);
     let roll_call = roll_call.run(stops.members.clone());
     spawn_as(&mut tasks, Task::RollCall, roll_call);
-    let links = wiring.links().run(stops.members.clone());
-    spawn_as(&mut tasks, Task::Links, links);
-    let history = wiring.history().run(stops.members.clone());
-    spawn_as(&mut tasks, Task::History, history);
+    let backfill = wiring.backfill(repairs);
+    let backfill = backfill.run(snapshots_seen, stops.members.clone());
+    spawn_as(&mut tasks, Task::Backfill, backfill);
+    spawn_aside(&mut tasks, parts, &wiring, stops);
     tasks
+}
+
+/// What runs beside the events, and has nothing to say of them.
+fn spawn_aside(tasks: &mut JoinSet<Task>, parts: &Parts, wiring: &Wiring<'_>, stops: &Stops) {
+    let retention = wiring.retention().run(stops.members.clone());
+    spawn_as(tasks, Task::Retention, retention);
+    let sweeper = wiring.sweeper().run(stops.members.clone());
+    spawn_as(tasks, Task::Sweeper, sweeper);
+    // Until the end: what the buffer still holds is decoded after the gateway is left.
+    let erasures = parts.erasures().run(stops.recorder.clone());
+    spawn_as(tasks, Task::Erasures, erasures);
+    let links = wiring.links().run(stops.members.clone());
+    spawn_as(tasks, Task::Links, links);
+    let history = wiring.history().run(stops.members.clone());
+    spawn_as(tasks, Task::History, history);
 }
 
 fn spawn_as(
@@ -273,11 +290,16 @@ fn early(ended: Result<Task, JoinError>) -> Ended {
     }
 }
 
-/// Returns once the stream is another one: all numbers that are known of it mean nothing then.
+/// Returns once the stream is another one, or none: all numbers that are known of it mean nothing then.
 async fn another_generation(broker: &dyn Broker, generation: u64) {
+    let mut missing = Missing::default();
     loop {
         sleep(GENERATION_CHECK).await;
-        match bounded(CALL, broker.state()).await {
+        let state = bounded(CALL, broker.state()).await;
+        if missing.is_certain(&state) {
+            return;
+        }
+        match state {
             Ok(stream) if stream.generation != generation => return,
             Ok(_) => {}
             Err(error) => tracing::debug!(%error, "the stream's state can't be read"),

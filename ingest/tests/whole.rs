@@ -1,6 +1,9 @@
 //! The whole of ingest between a simulated Discord, an embedded broker and SQLite: events arrive once and in
 //! order over broken connections, restarts and kills.
 
+#[path = "whole/backfill.rs"]
+#[cfg(test)]
+mod backfill;
 #[path = "whole/history.rs"]
 #[cfg(test)]
 mod history;

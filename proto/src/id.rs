@@ -91,6 +91,15 @@ snowflake! {
     MessageId,
 }
 
+impl MessageId {
+    /// The lowest number that a message of this moment (milliseconds since 1970) can have.
+    pub fn lowest_at(at_ms: i64) -> u64 {
+        let since = u64::try_from(at_ms).unwrap_or_default();
+        let since = since.saturating_sub(DISCORD_EPOCH_MS);
+        since.saturating_mul(1 << 22).min(i64::MAX.cast_unsigned())
+    }
+}
+
 impl GuildId {
     /// The role that every member has: @everyone, which shares the guild's number.
     pub fn everyone(self) -> RoleId {
@@ -101,6 +110,17 @@ impl GuildId {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_lowest_number_of_a_moment_was_made_then_and_the_one_below_before() {
+        let at_ms = 1_700_000_000_123;
+        let lowest = MessageId::lowest_at(at_ms);
+        let made_ms = |number| MessageId::new(number).unwrap().created_ms();
+        assert_eq!(made_ms(lowest), at_ms.cast_unsigned());
+        assert_eq!(made_ms(lowest - 1), at_ms.cast_unsigned() - 1);
+        assert_eq!(MessageId::lowest_at(i64::MIN), 0);
+        assert_eq!(MessageId::lowest_at(i64::MAX), i64::MAX.cast_unsigned());
+    }
 
     #[test]
     fn a_snowflake_is_1_to_19_digits_and_fits_63_bits() {

@@ -23,6 +23,8 @@ pub enum Identity {
     Erasure(u64, MessageId),
     /// A guild that the session of this epoch no longer names: `left-<epoch>-<guild>`.
     Left(u64, GuildId),
+    /// A change that was found when the session of this epoch began: `b-<epoch>-<message>-<hash of the full state>`.
+    Backfill(u64, MessageId, u64),
 }
 
 /// A dispatch of the gateway, as a RESUME repeats it.
@@ -58,6 +60,9 @@ impl fmt::Display for Identity {
             Self::Member(epoch, guild, user, n) => write!(f, "m-{epoch:016x}-{guild}-{user}-{n}"),
             Self::Erasure(epoch, message) => write!(f, "e-{epoch:016x}-{message}"),
             Self::Left(epoch, guild) => write!(f, "left-{epoch:016x}-{guild}"),
+            Self::Backfill(epoch, message, hash) => {
+                write!(f, "b-{epoch:016x}-{message}-{hash:016x}")
+            }
         }
     }
 }
@@ -81,6 +86,10 @@ mod tests {
             (Identity::Erasure(0xab, message), "e-00000000000000ab-42"),
             (Identity::Dispatch(dispatch, 3), "g-00000000000000ab-1-7-3"),
             (member, "m-0000000000000001-2-3-4"),
+            (
+                Identity::Backfill(0xab, message, 0xcd),
+                "b-00000000000000ab-42-00000000000000cd",
+            ),
             (
                 Identity::Left(0xab, GuildId::new(2).unwrap()),
                 "left-00000000000000ab-2",

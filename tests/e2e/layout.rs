@@ -42,6 +42,7 @@ const SEES: &[(&str, &[&str])] = &[
     ("tests", &["proto", "ingest", "fanout"]),
     ("tests/discord-sim", &[]),
     ("tests/load", &["proto", "store"]),
+    ("tests/chaos", &[]),
 ];
 
 /// A vendor's crate, and the only places whose code may name it.
@@ -67,6 +68,7 @@ const NAMED_IN: &[(&str, &[&str])] = &[
             "fanout/tests",
             "tests/src",
             "tests/load/src",
+            "tests/chaos/src",
         ],
     ),
     (

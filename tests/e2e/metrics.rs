@@ -46,8 +46,10 @@ const FANOUT: &[&str] = &[
 const INGEST: &[&str] = &[
     "discord_stream_archive_dropped_total",
     "discord_stream_archive_lag",
+    "discord_stream_backfilled_total",
     "discord_stream_channels_left_out_total",
     "discord_stream_frames_total",
+    "discord_stream_gaps_total",
     "discord_stream_gateway_state",
     "discord_stream_identifies_left",
     "discord_stream_identifies_total",

@@ -13,6 +13,7 @@ mod balancer;
 pub mod clients;
 pub mod echo;
 pub mod exposition;
+mod jetstream;
 #[expect(dead_code, reason = "the store's own tests use all of it")]
 #[path = "../../proto/store/tests/contract/mariadb_server.rs"]
 mod mariadb_server;

@@ -8,6 +8,7 @@ use anyhow::{Context as _, bail};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 /// How long anything in a test may take, on a busy machine, before it counts as failed.
 pub const PATIENCE: Duration = Duration::from_mins(1);
@@ -18,6 +19,7 @@ pub struct Process {
     name: String,
     child: Child,
     lines: Lines,
+    readers: JoinSet<()>,
 }
 
 /// What it has written so far, and a sign of life for who waits for a line.
@@ -47,12 +49,14 @@ impl Process {
         };
         let out = child.stdout.take().context("stdout is piped")?;
         let err = child.stderr.take().context("stderr is piped")?;
-        tokio::spawn(lines.clone().read(out));
-        tokio::spawn(lines.clone().read(err));
+        let mut readers = JoinSet::new();
+        readers.spawn(lines.clone().read(out));
+        readers.spawn(lines.clone().read(err));
         Ok(Self {
             name: name.to_owned(),
             child,
             lines,
+            readers,
         })
     }
 
@@ -98,6 +102,11 @@ impl Process {
     /// It fails, or does not end in time.
     pub async fn success(mut self) -> anyhow::Result<String> {
         let ended = tokio::time::timeout(PATIENCE * 3, self.child.wait()).await;
+        if ended.is_ok() {
+            // What it wrote last may still be on its way through the pipes.
+            let reading = async { while self.readers.join_next().await.is_some() {} };
+            drop(tokio::time::timeout(PATIENCE, reading).await);
+        }
         let output = self.output();
         match ended {
             Ok(Ok(status)) if status.success() => Ok(output),
@@ -123,12 +132,7 @@ impl Process {
     /// # Errors
     /// It does not end in time, or not with success.
     pub async fn terminate(mut self) -> anyhow::Result<()> {
-        let id = self.child.id().context("it has ended already")?;
-        let sent = Command::new("kill")
-            .args(["-TERM", &id.to_string()])
-            .status()
-            .await?;
-        anyhow::ensure!(sent.success(), "{} can't be signalled", self.name);
+        self.signal("-TERM").await?;
         let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
         let status = ended.with_context(|| format!("{} did not end", self.name))??;
         anyhow::ensure!(
@@ -138,6 +142,25 @@ impl Process {
             self.output()
         );
         Ok(())
+    }
+
+    /// Sends it a signal (`-STOP`).
+    ///
+    /// # Errors
+    /// It has ended.
+    pub async fn signal(&self, signal: &str) -> anyhow::Result<()> {
+        let id = self.id().context("it has ended already")?;
+        let sent = Command::new("kill")
+            .args([signal, &id.to_string()])
+            .status()
+            .await?;
+        anyhow::ensure!(sent.success(), "{} can't be signalled", self.name);
+        Ok(())
+    }
+
+    /// The system's number for it; none once it has ended.
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
     }
 
     /// Everything that it has written.

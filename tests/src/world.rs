@@ -302,6 +302,31 @@ impl World {
         Ok(self.servers()?.nats.url())
     }
 
+    /// Asks JetStream's API as an operator's tool does (`STREAM.PURGE.DISCORD`).
+    ///
+    /// # Errors
+    /// It refuses, or this home has none.
+    pub fn jetstream(&mut self, subject: &str, payload: &Value) -> anyhow::Result<Value> {
+        let url = self.nats_url()?;
+        let port = url.rsplit_once(':').context("a URL has a port")?.1;
+        let answer = crate::jetstream::ask(port.parse()?, subject, payload)?;
+        anyhow::ensure!(answer["error"].is_null(), "{subject}: {answer}");
+        Ok(answer)
+    }
+
+    /// Removes the stream, and waits until it is made anew and every fanout has left the old one: whoever is connected
+    /// is cut off then.
+    ///
+    /// # Errors
+    /// Not in time, or this home has none.
+    pub async fn renew_stream(&mut self) -> anyhow::Result<()> {
+        self.jetstream("STREAM.DELETE.DISCORD", &Value::Null)?;
+        for fanout in self.fanouts.iter_mut().flatten() {
+            fanout.line_after("the stream was made anew").await?;
+        }
+        self.is_settled().await
+    }
+
     /// How far the archive is, as the database says.
     ///
     /// # Errors

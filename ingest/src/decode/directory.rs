@@ -62,7 +62,7 @@ impl Frame<'_> {
         };
         let channels = Channels {
             seen: vec![(id, is_hidden)],
-            unreadable: 0,
+            ..Channels::default()
         };
         let events = event.into_iter().collect();
         Ok(Decoded::Channels(
@@ -111,7 +111,7 @@ impl Frame<'_> {
         };
         let channels = Channels {
             seen: threads.iter().map(seen).collect(),
-            unreadable: 0,
+            ..Channels::default()
         };
         let shown = threads.into_iter().filter(|thread| !seen(thread).1);
         let events = shown.map(Event::ChannelUpserted).collect();

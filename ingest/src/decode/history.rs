@@ -14,6 +14,8 @@ pub(crate) struct HistoryPage {
     pub(crate) read: usize,
     /// The lowest id among them: where the page before it ends.
     pub(crate) oldest: Option<u64>,
+    /// The ids of all of them, those that are not shown too.
+    pub(crate) ids: Vec<u64>,
     /// Those that are shown, and what can't be shown of each.
     pub(crate) messages: Vec<(Message, Placeholders)>,
 }
@@ -27,7 +29,10 @@ pub(crate) fn decode_history(
 ) -> Option<HistoryPage> {
     let objects: Vec<Object<'_>> = serde_json::from_str(data).ok()?;
     let read = objects.len();
-    let oldest = objects.iter().filter_map(|object| object.id("id")).min();
+    let ids: Vec<_> = objects
+        .iter()
+        .filter_map(|object| object.id("id"))
+        .collect();
     let known = Known {
         guild_of: &|_| Some(guild),
         exclusions,
@@ -45,7 +50,8 @@ pub(crate) fn decode_history(
     };
     Some(HistoryPage {
         read,
-        oldest,
+        oldest: ids.iter().copied().min(),
+        ids,
         messages: objects.into_iter().filter_map(message).collect(),
     })
 }

@@ -56,7 +56,10 @@ pub(super) fn events(
 
 /// The channels and threads that are shown. Threads come last, so that what lies above them is known.
 fn channels(object: &Object<'_>, exclusions: &Exclusions) -> (Vec<Channel>, Channels) {
-    let mut learned = Channels::default();
+    let mut learned = Channels {
+        is_threadless: object.raw("threads").is_none(),
+        ..Channels::default()
+    };
     let mut hidden = HashSet::new();
     let mut shown = Vec::new();
     for object in [object.objects("channels"), object.objects("threads")].concat() {

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::session::{Record, Session, Sessions, key};
+use crate::backfill::Gaps;
 use crate::exclusions::Exclusions;
 use crate::leader::Tenure;
 use crate::publish::Reached;
@@ -36,6 +37,7 @@ pub(crate) struct Recorder {
     pub(crate) generation: u64,
     pub(crate) status: Status,
     pub(crate) exclusions: Exclusions,
+    pub(crate) gaps: Gaps,
     /// The epochs of the sessions that the records held when the term began.
     pub(crate) loaded: HashSet<u64>,
     /// The sending side, so that the end of the gateway is not the end of this.
@@ -52,6 +54,7 @@ impl Recorder {
     /// Writes until told to stop, and then once more.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         let mut sessions = self.sessions.subscribe();
+        let mut gaps = self.gaps.moves();
         let begun = Instant::now();
         let present = self.records().into_iter();
         // What was loaded stands as it is.
@@ -65,6 +68,7 @@ impl Recorder {
                 changed = sessions.changed() => if changed.is_err() { break },
                 changed = self.reached.changed() => if changed.is_err() { break },
                 changed = self.rolls.changed() => if changed.is_err() { break },
+                changed = gaps.changed() => if changed.is_err() { break },
                 () = sleep(INTERVAL), if !is_saved => {}
                 () = sleep(QUIET) => {}
             }
@@ -143,6 +147,11 @@ impl Recorder {
         if !is_settled {
             return None;
         }
+        let number = session.shard.number;
+        let saved_at_ms = now_ms();
+        let is_quiet =
+            self.status.is_shard_connected(number) && self.status.outcomes.pending() == 0;
+        let quiet_at_ms = is_quiet.then_some(saved_at_ms);
         let sequence = reached.map_or(session.sequence, |dispatch| dispatch.sequence);
         Some(Record {
             session_id: session.id,
@@ -150,13 +159,14 @@ impl Recorder {
             shards: session.shard.count,
             resume_url: session.resume_url,
             sequence: sequence.max(session.sequence),
-            saved_at_ms: now_ms(),
+            saved_at_ms,
             generation: self.generation,
             stream_sequence: *self.acknowledged.borrow(),
             roll: self.uncalled(session.epoch),
             excluded: self.exclusions.channels(),
             hidden: self.exclusions.hidden(),
             is_told_of_members: session.is_told_of_members,
+            gap: self.gaps.marks(number, session.epoch, quiet_at_ms),
         })
     }
 
@@ -172,9 +182,11 @@ impl Recorder {
 impl Record {
     /// Whether it says what another says, whenever that was.
     fn says_the_same_as(&self, other: &Self) -> bool {
+        let gap = self.gap.clone().zip(other.gap.as_ref());
         let of_then = Self {
             saved_at_ms: other.saved_at_ms,
             stream_sequence: other.stream_sequence,
+            gap: gap.map(|(marks, then)| marks.heard_as_in(then)),
             ..self.clone()
         };
         of_then == *other
@@ -239,6 +251,7 @@ mod tests {
             generation: 3,
             status: Status::default(),
             exclusions: Exclusions::default(),
+            gaps: Gaps::default(),
             loaded: loaded.values().map(|session| session.epoch).collect(),
             sessions: watch::Sender::new(loaded),
             rolls: watch::channel(rolls).1,

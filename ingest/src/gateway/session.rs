@@ -11,6 +11,7 @@ use proto::GuildId;
 use runtime::time::now_ms;
 use serde::{Deserialize, Serialize};
 
+use crate::backfill::{Gaps, Marks};
 use crate::exclusions::Exclusions;
 use crate::leader::bounded;
 use crate::roll::{Roll, Rolls};
@@ -76,6 +77,9 @@ pub(super) struct Record {
     pub(super) hidden: Vec<u64>,
     #[serde(default)]
     pub(super) is_told_of_members: bool,
+    /// What is still to be made good.
+    #[serde(default)]
+    pub(super) gap: Option<Marks>,
 }
 
 /// A record of before there were several shards.
@@ -88,11 +92,12 @@ pub(super) fn key(shard: u32) -> String {
 }
 
 /// The sessions to resume, without those that are too old, of another number of shards than the first, or of a
-/// stream that is not the one that they were published to.
+/// stream that is not the one that they were published to. What they leave to be made good is learned in any case.
 pub(crate) async fn load(
     broker: &dyn Broker,
     stream: StreamState,
     exclusions: &Exclusions,
+    gaps: &Gaps,
 ) -> Result<Saved, BrokerError> {
     let Some(first) = read(broker, 0).await? else {
         return Ok(Saved::default());
@@ -111,6 +116,9 @@ pub(crate) async fn load(
         let Some(record) = record.filter(|record| record.shards == shards) else {
             continue;
         };
+        let marks = record.gap.clone();
+        let marks = marks.unwrap_or_else(|| Marks::at(record.saved_at_ms));
+        gaps.load(shard, record.epoch, marks);
         if let Some(why) = unusable(&record, stream, exclusions, now_ms()) {
             let shard = shard.number;
             tracing::warn!(shard, why, "a session of the gateway is not resumed");
@@ -194,6 +202,7 @@ pub(super) mod tests {
             excluded: vec![4, 9],
             hidden: vec![10],
             is_told_of_members: true,
+            gap: Some(Marks::at(5)),
         }
     }
 
@@ -246,7 +255,9 @@ pub(super) mod tests {
         let broker = broker::Embedded::open(&path, settings).await.unwrap();
         let exclusions = excluding(&[9, 4]);
         let loaded = async || {
-            let saved = load(&*broker, STREAM, &exclusions).await.unwrap();
+            let saved = load(&*broker, STREAM, &exclusions, &Gaps::default())
+                .await
+                .unwrap();
             let numbers: Vec<_> = saved.sessions.into_keys().collect();
             (saved.shards, numbers, saved.rolls.0.len())
         };

@@ -42,7 +42,7 @@ fn leader(shore: &Shore, name: &str) -> Leader {
 async fn a_second_candidate_waits_until_the_lease_is_given_back() {
     let shore = shore().await;
     let (first, second) = (leader(&shore, "first"), leader(&shore, "second"));
-    let held = first.stand_by(|| {}).await;
+    let held = first.stand_by(|| {}).await.unwrap();
     assert!(held.tenure().is_valid());
     let answers = AtomicU64::new(0);
     let waiting = second.stand_by(|| {
@@ -57,17 +57,17 @@ async fn a_second_candidate_waits_until_the_lease_is_given_back() {
         "a refusal settles the question too"
     );
     first.release(held).await;
-    second.stand_by(|| {}).await;
+    second.stand_by(|| {}).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_lease_that_another_took_is_lost_and_its_tenure_ends() {
     let shore = shore().await;
     let (first, second) = (leader(&shore, "first"), leader(&shore, "second"));
-    let mut held = first.stand_by(|| {}).await;
+    let mut held = first.stand_by(|| {}).await.unwrap();
     // The broker's time passes the lease's end while the first is not heard of.
     shore.now_ms.fetch_add(PAST_THE_END_MS, Ordering::Relaxed);
-    second.stand_by(|| {}).await;
+    second.stand_by(|| {}).await.unwrap();
     // At the first refusal, not only once its own term would have ended.
     tokio::time::timeout(TRUST, first.keep(&mut held))
         .await
@@ -78,7 +78,7 @@ async fn a_lease_that_another_took_is_lost_and_its_tenure_ends() {
 async fn a_renewal_whose_answer_was_lost_costs_nothing() {
     let shore = shore().await;
     let first = leader(&shore, "first");
-    let mut held = first.stand_by(|| {}).await;
+    let mut held = first.stand_by(|| {}).await.unwrap();
     let mut tenure = held.tenure();
     let lost = shore.broker.lease_renew("first", held.lease).await;
     assert!(lost.unwrap().is_some());
@@ -94,7 +94,7 @@ async fn a_renewal_whose_answer_was_lost_costs_nothing() {
 async fn a_lease_that_ended_and_is_free_is_taken_again() {
     let shore = shore().await;
     let first = leader(&shore, "first");
-    let mut held = first.stand_by(|| {}).await;
+    let mut held = first.stand_by(|| {}).await.unwrap();
     let mut tenure = held.tenure();
     shore.now_ms.fetch_add(PAST_THE_END_MS, Ordering::Relaxed);
     let deadline = *tenure.deadline.borrow_and_update();

@@ -13,8 +13,9 @@ use runtime::Health;
 use crate::backoff::Backoff;
 use crate::leader::{Tenure, bounded};
 
-/// The first wait before another try, and the longest (decisions.md asks for 50 ms to 2 s).
-const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+/// The first wait before another try, and the longest: an election of the stream's leader takes about as long, and
+/// viewers wait for what waits here.
+const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
 
 /// So many refusals in a row, with the lease in hand, mean that somebody else writes.
 const REFUSALS_MAX: u32 = 3;
@@ -125,7 +126,7 @@ impl Courier {
                         return (End::Duplicate(sequence), Some(sequence));
                     }
                     Err(Away) => {
-                        tokio::time::sleep(retry.next()).await;
+                        self.pause(retry.next()).await;
                         continue;
                     }
                 },
@@ -152,8 +153,21 @@ impl Courier {
                 }
                 Err(PublishError::Unknown(why)) => {
                     tracing::debug!(subject = %publication.subject, %why, "published again");
-                    tokio::time::sleep(retry.next()).await;
+                    self.pause(retry.next()).await;
                 }
+            }
+        }
+    }
+
+    /// Waits before another try, no longer than until a broker that is away is back.
+    async fn pause(&self, wait: Duration) {
+        let mut connected = self.broker.is_connected();
+        let is_away = !*connected.borrow_and_update();
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            back = connected.wait_for(|is_connected| *is_connected), if is_away => {
+                // Closed: the next try finds out.
+                drop(back);
             }
         }
     }

@@ -8,8 +8,12 @@ use proto::{Envelope, Identity, MessageId, UserId};
 use tokio::time::Instant;
 
 use super::reacting::Reckoned;
+use super::repair::{Snapshot, last_messages};
 use super::{About, Note, Owner, Publisher};
-use crate::decode::{Decoded, Known, Origin, decode, members_limited};
+use crate::backfill::Place;
+use crate::decode::{
+    Decoded, Known, Origin, decode, guild_of_frame, members_limited, ready_guilds,
+};
 use crate::frame::{Frame, Held, Peek};
 use crate::outcome::{Outcome, Refusal, Skip};
 use crate::reactions::{Found, Key};
@@ -39,6 +43,7 @@ impl Publisher {
             received_ms,
         };
         let now = Instant::now();
+        let mut snapshot = None;
         let said = match self.decode(&text, origin, shard) {
             Ok(Decoded::Events(envelopes)) => Ok(envelopes),
             Ok(Decoded::Message(envelope, placeholders)) => {
@@ -48,6 +53,7 @@ impl Publisher {
             Ok(Decoded::Channels(envelopes, channels)) => {
                 self.desk.outcomes.on_channels_left_out(channels.unreadable);
                 self.desk.exclusions.learn(channels.seen);
+                snapshot = snapshot_of(&envelopes, origin, channels.is_threadless);
                 unless_empty(envelopes, Skip::Excluded)
             }
             Ok(Decoded::Members(chunk, _)) if self.desk.chunks.on_chunk(&chunk) => {
@@ -67,7 +73,14 @@ impl Publisher {
             Err(outcome) => Err(outcome),
         };
         match said {
-            Ok(envelopes) => self.on_events(dispatch, envelopes, held, now),
+            Ok(envelopes) => {
+                let lasts = snapshot.is_some().then(|| last_messages(&envelopes));
+                let number = self.on_events(dispatch, envelopes, held, now);
+                if let Some(snapshot) = snapshot {
+                    let snapshot = Snapshot { number, ..snapshot };
+                    self.on_snapshot(snapshot, &lasts.unwrap_or_default());
+                }
+            }
             Err(outcome) => {
                 let number = self.progress.begin(dispatch, 0, held, now);
                 self.settle(number, outcome);
@@ -81,7 +94,7 @@ impl Publisher {
         envelopes: Vec<Envelope>,
         held: Held,
         now: Instant,
-    ) {
+    ) -> u64 {
         let number = self.progress.begin(dispatch, envelopes.len(), held, now);
         for envelope in envelopes {
             self.on_queued(&envelope);
@@ -92,6 +105,7 @@ impl Publisher {
             let note = member.map_or(Note::Nothing, Note::Member);
             self.lanes.push(envelope, Owner::Frame(number, note));
         }
+        number
     }
 
     /// A look-up of reactions has ended.
@@ -137,7 +151,10 @@ impl Publisher {
         let frame = (kind, peek.data());
         roll::keep(&self.desk.rolls, shard, frame, dispatch, is_outage);
         if kind == "READY" {
-            self.on_identified(dispatch, shard, origin.received_ms);
+            self.on_identified(dispatch, shard, peek.data(), origin.received_ms);
+        }
+        if is_outage && let Some(guild) = guild_of_frame(peek.data()) {
+            self.desk.gaps.on_outage(dispatch, guild);
         }
         if kind == "RATE_LIMITED"
             && let Some(limited) = members_limited(peek.data())
@@ -159,8 +176,9 @@ impl Publisher {
         decoded
     }
 
-    /// A new session of this shard begins: what was known of its guilds is not sure any more.
-    fn on_identified(&mut self, dispatch: Dispatch, shard: ShardId, received_ms: i64) {
+    /// A new session of this shard begins: what was known of its guilds' members, reactions and messages may have
+    /// changed since the one before.
+    fn on_identified(&mut self, dispatch: Dispatch, shard: ShardId, ready: &str, received_ms: i64) {
         self.desk.roster.on_identified(shard);
         let places = &self.desk.places;
         let is_of_shard = |(channel, _): Key| {
@@ -169,6 +187,17 @@ impl Publisher {
         };
         self.reacting
             .on_identified(dispatch, received_ms, is_of_shard);
+        let named = ready_guilds(ready);
+        let gaps = &self.desk.gaps;
+        let since_ms = gaps.on_ready(shard, dispatch.epoch, named, received_ms);
+        if let Some(since_ms) = since_ms {
+            let place = Place {
+                shard: dispatch.shard,
+                epoch: dispatch.epoch,
+            };
+            self.desk.book.open(place, Some(since_ms), received_ms);
+            tracing::info!("a new session begins behind a gap, which is read from Discord");
+        }
     }
 
     pub(super) fn on_queued(&mut self, envelope: &Envelope) {
@@ -178,6 +207,8 @@ impl Publisher {
             Event::GuildRemoved(_) => self.desk.roster.on_guild_removed(envelope.guild),
             Event::MessageCreated(message) => {
                 if let Some(key) = key(message.id) {
+                    let newest = self.newest.entry(key.0).or_default();
+                    *newest = message.id.max(*newest);
                     let ledger = &mut self.reacting.ledger;
                     ledger.on_created(key, message.reactions.clone());
                 }
@@ -208,6 +239,19 @@ fn unless_empty(envelopes: Vec<Envelope>, skip: Skip) -> Result<Vec<Envelope>, O
         return Err(Outcome::Skipped(skip));
     }
     Ok(envelopes)
+}
+
+/// A guild's snapshot, without its number and its suspects; none of any other events.
+fn snapshot_of(envelopes: &[Envelope], origin: Origin, is_threadless: bool) -> Option<Snapshot> {
+    let first = envelopes.first()?;
+    matches!(first.event, Event::GuildSnapshotBegin(_)).then(|| Snapshot {
+        guild: first.guild,
+        dispatch: origin.dispatch,
+        received_ms: origin.received_ms,
+        number: 0,
+        suspects: Vec::new(),
+        is_threadless,
+    })
 }
 
 /// The member that an envelope is about, if it is about one.

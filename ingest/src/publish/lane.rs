@@ -1,7 +1,8 @@
 //! Who may be published next: at most one publication a subject is under way, guild before channel.
 //!
 //! A channel's event waits until all earlier events of its guild's directory are settled, so that nobody
-//! gets a message that was posted after the permission to see it was taken away. Pure: no I/O, no clock.
+//! gets a message that was posted after the permission to see it was taken away. A hold stops a lane where it
+//! stands, until it is released: what is put in under it comes before all that came later. Pure: no I/O, no clock.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -17,21 +18,47 @@ pub(super) struct Turn<T> {
     pub(super) known: Option<u64>,
 }
 
+/// A place in a lane that nothing passes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Hold {
+    subject: Subject,
+    number: u64,
+}
+
 /// The lanes of all subjects.
 #[derive(Debug)]
 pub(super) struct Lanes<T> {
     subjects: HashMap<Subject, Lane<T>>,
     guilds: HashMap<GuildId, GuildOrder>,
     ready: VecDeque<Subject>,
+    /// Holds before which nothing is left.
+    reached: Vec<Hold>,
+    /// Holds that were made, and those that stand.
+    made: u64,
+    standing: usize,
+    /// Envelopes that no hold stops.
     waiting: usize,
 }
 
 #[derive(Debug)]
 struct Lane<T> {
     guild: GuildId,
-    queue: VecDeque<Queued<T>>,
+    queue: VecDeque<Item<T>>,
     state: State,
     known: Option<u64>,
+    /// How many of the queue stand before its first hold.
+    free: usize,
+}
+
+#[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are envelopes, which would each cost an allocation"
+)]
+enum Item<T> {
+    Envelope(Queued<T>),
+    /// A hold of this number.
+    Hold(u64),
 }
 
 #[derive(Debug)]
@@ -44,7 +71,7 @@ struct Queued<T> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Nothing waits, or it waits for its guild.
+    /// Nothing waits, or it waits for its guild, or a hold stops it.
     Idle,
     /// It is in the row of those who may go.
     Ready,
@@ -66,8 +93,34 @@ impl<T> Default for Lanes<T> {
             subjects: HashMap::new(),
             guilds: HashMap::new(),
             ready: VecDeque::new(),
+            reached: Vec::new(),
+            made: 0,
+            standing: 0,
             waiting: 0,
         }
+    }
+}
+
+impl<T> Lane<T> {
+    fn new(guild: GuildId) -> Self {
+        Self {
+            guild,
+            queue: VecDeque::new(),
+            state: State::Idle,
+            known: None,
+            free: 0,
+        }
+    }
+
+    fn place_of(&self, number: u64) -> Option<usize> {
+        let is_it = |item: &Item<T>| matches!(item, Item::Hold(other) if *other == number);
+        self.queue.iter().position(is_it)
+    }
+
+    /// How many envelopes stand before the first hold.
+    fn count_free(&self) -> usize {
+        let is_free = |item: &&Item<T>| matches!(item, Item::Envelope(_));
+        self.queue.iter().take_while(is_free).count()
     }
 }
 
@@ -75,45 +128,84 @@ impl<T> Lanes<T> {
     /// Puts an envelope at the end of its subject's lane.
     pub(super) fn push(&mut self, envelope: Envelope, owner: T) {
         let (subject, guild) = (envelope.subject(), envelope.guild);
-        let order = self.guilds.entry(guild).or_default();
-        // A directory's own events are in order by their lane.
-        let after = match subject {
-            Subject::Guild(_) => {
-                order.queued += 1;
-                0
-            }
-            Subject::Channel(_) => order.queued,
-        };
-        let lane = self.subjects.entry(subject).or_insert_with(|| Lane {
-            guild,
-            queue: VecDeque::new(),
-            state: State::Idle,
-            known: None,
-        });
-        lane.queue.push_back(Queued {
-            envelope,
-            owner,
-            after,
-        });
-        self.waiting += 1;
+        let queued = self.queued(envelope, owner);
+        let lane = self.lane(subject, guild);
+        lane.queue.push_back(Item::Envelope(queued));
+        // A lane without a hold is free to its end.
+        if lane.free + 1 == lane.queue.len() {
+            lane.free += 1;
+            self.waiting += 1;
+        }
         self.offer(subject);
+    }
+
+    /// Stops a lane behind all that is in it now.
+    pub(super) fn hold(&mut self, subject: Subject, guild: GuildId) -> Hold {
+        self.made += 1;
+        self.standing += 1;
+        let number = self.made;
+        self.lane(subject, guild)
+            .queue
+            .push_back(Item::Hold(number));
+        self.offer(subject);
+        Hold { subject, number }
+    }
+
+    /// Puts an envelope of the held subject before its hold; the owner comes back if the hold does not stand.
+    pub(super) fn insert(&mut self, hold: Hold, envelope: Envelope, owner: T) -> Result<(), T> {
+        let place = |lane: &Lane<T>| lane.place_of(hold.number);
+        let Some(place) = self.subjects.get(&hold.subject).and_then(place) else {
+            return Err(owner);
+        };
+        let queued = self.queued(envelope, owner);
+        if let Some(lane) = self.subjects.get_mut(&hold.subject) {
+            lane.queue.insert(place, Item::Envelope(queued));
+            if place == lane.free {
+                lane.free += 1;
+                self.waiting += 1;
+            }
+        }
+        self.offer(hold.subject);
+        Ok(())
+    }
+
+    /// Lets the lane go on, up to its next hold.
+    pub(super) fn release(&mut self, hold: Hold) {
+        let Some(lane) = self.subjects.get_mut(&hold.subject) else {
+            return;
+        };
+        let Some(place) = lane.place_of(hold.number) else {
+            return;
+        };
+        lane.queue.remove(place);
+        self.standing -= 1;
+        let free = lane.count_free();
+        self.waiting += free - lane.free;
+        lane.free = free;
+        self.offer(hold.subject);
     }
 
     /// The next that may go; its lane is busy until [`Self::settle`].
     pub(super) fn take(&mut self) -> Option<Turn<T>> {
         let subject = self.ready.pop_front()?;
         let lane = self.subjects.get_mut(&subject)?;
-        let Queued {
-            envelope, owner, ..
-        } = lane.queue.pop_front()?;
+        let Some(Item::Envelope(queued)) = lane.queue.pop_front() else {
+            return None;
+        };
         lane.state = State::Busy;
+        lane.free -= 1;
         self.waiting -= 1;
         Some(Turn {
             subject,
-            envelope,
-            owner,
+            envelope: queued.envelope,
+            owner: queued.owner,
             known: lane.known,
         })
+    }
+
+    /// The next hold before which everything is settled; each comes once at least.
+    pub(super) fn take_reached(&mut self) -> Option<Hold> {
+        self.reached.pop()
     }
 
     /// The publication that was under way has come to its end; `known` is the subject's last sequence.
@@ -135,9 +227,36 @@ impl<T> Lanes<T> {
         }
     }
 
-    /// How many wait for their turn.
+    /// How many wait for their turn, without those that a hold stops.
     pub(super) fn waiting(&self) -> usize {
         self.waiting
+    }
+
+    /// Whether a hold stops any lane.
+    pub(super) fn is_holding(&self) -> bool {
+        self.standing > 0
+    }
+
+    fn queued(&mut self, envelope: Envelope, owner: T) -> Queued<T> {
+        let order = self.guilds.entry(envelope.guild).or_default();
+        // A directory's own events are in order by their lane.
+        let after = match envelope.subject() {
+            Subject::Guild(_) => {
+                order.queued += 1;
+                0
+            }
+            Subject::Channel(_) => order.queued,
+        };
+        Queued {
+            envelope,
+            owner,
+            after,
+        }
+    }
+
+    fn lane(&mut self, subject: Subject, guild: GuildId) -> &mut Lane<T> {
+        let lane = self.subjects.entry(subject);
+        lane.or_insert_with(|| Lane::new(guild))
     }
 
     /// Puts a lane into the row if its first envelope may go.
@@ -147,6 +266,13 @@ impl<T> Lanes<T> {
         };
         let (State::Idle, Some(first)) = (lane.state, lane.queue.front()) else {
             return;
+        };
+        let first = match first {
+            Item::Envelope(first) => first,
+            Item::Hold(number) => {
+                let number = *number;
+                return self.reached.push(Hold { subject, number });
+            }
         };
         let order = self.guilds.entry(lane.guild).or_default();
         if first.after > order.settled {
@@ -217,6 +343,52 @@ mod tests {
         let mut owners = [lanes.take().unwrap().owner, lanes.take().unwrap().owner];
         owners.sort_unstable();
         assert_eq!(owners, ["after both", "c"]);
+    }
+
+    #[test]
+    fn what_is_put_under_a_hold_comes_before_all_that_came_after_it() {
+        let mut lanes = Lanes::default();
+        let subject = Subject::Channel(ChannelId::new(10).unwrap());
+        let guild = GuildId::new(1).unwrap();
+        lanes.push(envelope(1, Some(10), 1), "before");
+        let first = lanes.hold(subject, guild);
+        lanes.push(envelope(1, Some(10), 2), "live");
+        let second = lanes.hold(subject, guild);
+        lanes.push(envelope(1, Some(10), 3), "live again");
+        lanes.push(envelope(1, Some(11), 4), "elsewhere");
+        assert_eq!(lanes.waiting(), 2);
+        let before = lanes.take().unwrap();
+        assert_eq!(lanes.take().unwrap().owner, "elsewhere");
+        assert_eq!(lanes.take_reached(), None);
+        lanes.settle(before.subject, Some(7));
+        assert_eq!(lanes.take_reached(), Some(first));
+        assert!(lanes.take().is_none());
+        lanes
+            .insert(first, envelope(1, Some(10), 5), "missed 1")
+            .unwrap();
+        lanes
+            .insert(second, envelope(1, Some(10), 6), "later missed")
+            .unwrap();
+        lanes
+            .insert(first, envelope(1, Some(10), 7), "missed 2")
+            .unwrap();
+        assert_eq!(lanes.waiting(), 2);
+        lanes.release(first);
+        assert_eq!(lanes.waiting(), 4);
+        let mut order = Vec::new();
+        while let Some(turn) = lanes.take() {
+            order.push(turn.owner);
+            lanes.settle(turn.subject, None);
+        }
+        assert_eq!(order, ["missed 1", "missed 2", "live", "later missed"]);
+        assert_eq!(lanes.take_reached(), Some(second));
+        assert!(lanes.is_holding());
+        lanes.release(second);
+        assert_eq!(lanes.take().unwrap().owner, "live again");
+        let late = lanes.insert(second, envelope(1, Some(10), 8), "too late");
+        assert_eq!(late, Err("too late"));
+        assert!(lanes.take().is_none() && !lanes.is_holding());
+        assert_eq!(lanes.waiting(), 0);
     }
 
     #[test]

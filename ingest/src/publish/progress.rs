@@ -26,6 +26,8 @@ struct Pending {
     outcome: Outcome,
     held: Option<Held>,
     begun: Instant,
+    /// One of those that are left is no envelope, and takes its time.
+    is_deferred: bool,
 }
 
 /// What the end of one envelope brought about.
@@ -57,18 +59,24 @@ impl Progress {
             outcome: Outcome::Duplicate,
             held: Some(held),
             begun: now,
+            is_deferred: false,
         });
         number
     }
 
+    /// Its end waits for one thing more, which is no envelope and ends by [`Self::settle`] too. What it holds of the
+    /// buffer is free before.
+    pub(super) fn defer(&mut self, number: u64) {
+        let found = self.find(number);
+        if let Some(pending) = found.and_then(|(row, index)| row.get_mut(index)) {
+            pending.left += 1;
+            pending.is_deferred = true;
+        }
+    }
+
     /// One of its envelopes has come to this end.
     pub(super) fn settle(&mut self, number: u64, outcome: Outcome) -> Step {
-        let find = |row: &VecDeque<Pending>| {
-            let found = row.binary_search_by_key(&number, |pending| pending.number);
-            found.ok()
-        };
-        let mut rows = self.rows.values_mut();
-        let Some((row, index)) = rows.find_map(|row| find(row).map(|index| (row, index))) else {
+        let Some((row, index)) = self.find(number) else {
             return Step::default();
         };
         let Some(pending) = row.get_mut(index) else {
@@ -76,15 +84,25 @@ impl Progress {
         };
         pending.outcome = pending.outcome.max(outcome);
         pending.left = pending.left.saturating_sub(1);
+        if pending.left <= usize::from(pending.is_deferred) {
+            // Its bytes are free, whether or not older ones still wait.
+            pending.held = None;
+        }
         if pending.left > 0 {
             return Step::default();
         }
-        // Its bytes are free, whether or not older ones still wait.
-        pending.held = None;
         Step {
             settled: Some(pending.outcome),
             reached: advance(row),
         }
+    }
+
+    /// The row of a dispatch that is under way, and its place there.
+    fn find(&mut self, number: u64) -> Option<(&mut VecDeque<Pending>, usize)> {
+        self.rows.values_mut().find_map(|row| {
+            let found = row.binary_search_by_key(&number, |pending| pending.number);
+            found.ok().map(|index| (row, index))
+        })
     }
 
     /// Since when the oldest dispatch that is not settled waits.
@@ -171,5 +189,22 @@ mod tests {
         assert_eq!(step.settled, Some(Outcome::Published));
         assert_eq!(step.reached, Some(dispatch(3)));
         assert_eq!(*bytes.borrow_and_update(), 0);
+    }
+
+    #[test]
+    fn what_is_deferred_holds_the_session_and_nothing_of_the_buffer() {
+        let used = watch::Sender::new(0);
+        let mut bytes = used.subscribe();
+        let (buffer, mut frames) = Buffer::new(1_000_000, used);
+        let mut progress = Progress::default();
+        assert!(buffer.put(dispatch(1), String::new(), 0));
+        let held = frames.try_recv().unwrap().held;
+        let number = progress.begin(dispatch(1), 1, held, Instant::now());
+        progress.defer(number);
+        assert_eq!(progress.settle(number, Outcome::Published), Step::default());
+        assert_eq!(*bytes.borrow_and_update(), 0);
+        let step = progress.settle(number, Outcome::Duplicate);
+        assert_eq!(step.settled, Some(Outcome::Published));
+        assert_eq!(step.reached, Some(dispatch(1)));
     }
 }

@@ -25,6 +25,7 @@ use crate::rest::tests::answering;
 use crate::status::Status;
 
 mod reacting;
+mod repair;
 
 /// What may go wrong with one publication.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -191,9 +192,15 @@ struct Bench {
     buffer: Buffer,
     roster: Roster,
     submissions: mpsc::Sender<Submission>,
+    repairs: mpsc::Sender<Repair>,
     running: tokio::task::JoinHandle<()>,
     sequence: u64,
     _folder: Arc<tempfile::TempDir>,
+}
+
+/// Up to where the only shard is settled.
+fn reached_sequence(reached: &Reached) -> Option<u64> {
+    Some(reached.get(&0)?.sequence)
 }
 
 type Home = (
@@ -227,15 +234,34 @@ const MESSAGE_IN_DISCORD: &str =
     r#"{"id":"2","reactions":[{"emoji":{"id":null,"name":"x"},"count":5}]}"#;
 
 fn bench_on(
-    (inner, folder, bases, _archived): &Home,
+    home: &Home,
     script: impl Fn(u64, &Publication) -> Fault + Send + Sync + 'static,
 ) -> Bench {
+    let (bench, mut snapshots) = bench_with_gaps(home, script);
+    let repairs = bench.repairs.downgrade();
+    tokio::spawn(async move {
+        while let Some(snapshot) = snapshots.recv().await {
+            if let Some(repairs) = repairs.upgrade() {
+                settle(&repairs, snapshot).await;
+            }
+        }
+    });
+    bench
+}
+
+/// A bench, and the snapshots that are to be repaired before they are settled.
+fn bench_with_gaps(
+    (inner, folder, bases, _archived): &Home,
+    script: impl Fn(u64, &Publication) -> Fault + Send + Sync + 'static,
+) -> (Bench, mpsc::UnboundedReceiver<Snapshot>) {
     let inner = Arc::clone(inner);
     let (deadline, tenure) = Tenure::until(Instant::now() + PATIENCE * 10);
     let (health, outcomes, roster) = (Health::new(), Outcomes::default(), Roster::default());
     let (used, used_seen) = watch::channel(0);
     let (buffer, frames) = Buffer::new(1 << 20, used);
     let (submissions, submitted) = mpsc::channel(8);
+    let (repairs, repaired) = mpsc::channel(8);
+    let (snapshots, snapshots_seen) = mpsc::unbounded_channel();
     let (reached, reached_seen) = watch::channel(Reached::new());
     let (acknowledged, _) = watch::channel(0);
     let broker: Arc<dyn Broker> = Arc::new(Faulty {
@@ -258,11 +284,14 @@ fn bench_on(
         bases: bases.clone(),
         typist,
         chunks: Chunks::new(1, Commands::default(), Status::default()),
+        gaps: Gaps::default(),
+        book: Book::default(),
+        snapshots,
         rolls: watch::Sender::default(),
         reached,
         acknowledged,
     });
-    Bench {
+    let bench = Bench {
         inner,
         outcomes,
         health,
@@ -272,10 +301,12 @@ fn bench_on(
         buffer,
         roster,
         submissions,
-        running: tokio::spawn(publisher.run(frames, submitted)),
+        repairs,
+        running: tokio::spawn(publisher.run(frames, submitted, repaired)),
         sequence: 0,
         _folder: Arc::clone(folder),
-    }
+    };
+    (bench, snapshots_seen)
 }
 
 impl Bench {
@@ -312,6 +343,7 @@ impl Bench {
             used,
             buffer,
             submissions,
+            repairs,
             running,
             sequence,
             deadline,
@@ -319,14 +351,17 @@ impl Bench {
             ..
         } = self;
         drop((buffer, submissions));
+        let is_last = |at: &Reached| reached_sequence(at).unwrap_or(0) == sequence;
+        timeout(PATIENCE, reached.wait_for(is_last))
+            .await
+            .expect("every dispatch is settled in time")
+            .expect("the publisher runs");
+        drop(repairs);
         timeout(PATIENCE, running)
             .await
             .expect("in time")
             .expect("no panic");
-        let last = reached
-            .borrow_and_update()
-            .get(&0)
-            .map(|dispatch| dispatch.sequence);
+        let last = reached_sequence(&reached.borrow_and_update());
         assert_eq!(last, Some(sequence), "every dispatch is settled");
         assert_eq!(*used.borrow(), 0, "nothing is left in the buffer");
         assert_eq!(outcomes.json()["pending"], 0);
@@ -337,6 +372,14 @@ impl Bench {
             .unwrap()
             .events
     }
+}
+
+/// Nothing is missing.
+async fn settle(repairs: &mpsc::Sender<Repair>, snapshot: Snapshot) {
+    for suspect in &snapshot.suspects {
+        repairs.send(Repair::Release(suspect.hold)).await.unwrap();
+    }
+    repairs.send(Repair::Done(snapshot.number)).await.unwrap();
 }
 
 fn opened(stored: &Stored) -> Opened {
@@ -556,7 +599,7 @@ async fn a_guild_is_removed_only_while_the_session_does_not_name_it() {
     };
     let settled = async |bench: &Bench| {
         let mut reached = bench.reached.clone();
-        let is_last = |reached: &Reached| reached.values().any(|at| at.sequence == bench.sequence);
+        let is_last = |at: &Reached| reached_sequence(at) == Some(bench.sequence);
         timeout(PATIENCE, reached.wait_for(is_last))
             .await
             .unwrap()

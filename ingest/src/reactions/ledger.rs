@@ -118,6 +118,21 @@ impl<T> Ledger<T> {
         }
     }
 
+    /// These totals of a message, as Discord gave them at that moment, are about to be published beside its changes.
+    pub(crate) fn on_told(&mut self, key: Key, totals: Vec<Reaction>, read_at: Instant) {
+        let Some(entry) = self.entry(key) else {
+            let state = State::Known {
+                totals,
+                mark: None,
+                read_at: Some(read_at),
+            };
+            return self.insert(key, Entry::new(state));
+        };
+        if let State::Asked { last, .. } = &mut entry.state {
+            *last = Some(totals);
+        }
+    }
+
     /// A message was deleted: what waits for it is looked up, and then gone.
     pub(crate) fn on_deleted(&mut self, key: Key) {
         if self.entry(key).is_some_and(|entry| !entry.is_needed()) {

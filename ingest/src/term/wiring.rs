@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::Parts;
 use crate::archive::Archive;
+use crate::backfill::{self, Backfill, Gaps};
 use crate::frame::Buffer;
 use crate::gateway::{self, Commands, Fleet, Recorder, Sessions};
 use crate::history::{self, History};
@@ -15,6 +16,7 @@ use crate::leader::Tenure;
 use crate::links::Links;
 use crate::members::{self, Chunks, Members};
 use crate::places::Places;
+use crate::publish::repair::{Repair, Snapshot};
 use crate::publish::{Desk, Publisher, Reached, Submission, head};
 use crate::reactions::Bases;
 use crate::retention::Retention;
@@ -33,6 +35,7 @@ pub(super) struct Wiring<'a> {
     pub(super) commands: Commands,
     pub(super) chunks: Chunks,
     pub(super) rolls: watch::Sender<Rolls>,
+    pub(super) gaps: Gaps,
     /// The epochs of the sessions that the term began with.
     pub(super) loaded: HashSet<u64>,
     pub(super) sessions: watch::Sender<Sessions>,
@@ -62,6 +65,7 @@ impl Wiring<'_> {
         reached: watch::Sender<Reached>,
         acknowledged: watch::Sender<u64>,
         typist: Typist,
+        snapshots: mpsc::UnboundedSender<Snapshot>,
     ) -> Publisher {
         Publisher::new(Desk {
             broker: Arc::clone(&self.parts.broker),
@@ -80,6 +84,9 @@ impl Wiring<'_> {
             },
             typist,
             chunks: self.chunks.clone(),
+            gaps: self.gaps.clone(),
+            book: self.parts.status.gaps.clone(),
+            snapshots,
             rolls: self.rolls.clone(),
             reached,
             acknowledged,
@@ -102,6 +109,7 @@ impl Wiring<'_> {
             generation: self.stream.generation,
             status: self.parts.status.clone(),
             exclusions: self.parts.exclusions.clone(),
+            gaps: self.gaps.clone(),
             loaded: self.loaded.clone(),
             sessions: self.sessions.clone(),
             rolls: self.rolls.subscribe(),
@@ -167,9 +175,26 @@ impl Wiring<'_> {
             rest: self.parts.rest.clone(),
             places: self.places.clone(),
             exclusions: self.parts.exclusions.clone(),
+            gaps: self.gaps.clone(),
             tenure: self.tenure.clone(),
             outcomes: self.parts.status.outcomes.clone(),
             messages_max: self.parts.settings.history_messages_max,
+            retention_days: self.parts.settings.retention_days,
+        })
+    }
+
+    pub(super) fn backfill(&self, repairs: mpsc::Sender<Repair>) -> Backfill {
+        Backfill::new(backfill::Parts {
+            broker: Arc::clone(&self.parts.broker),
+            store: self.parts.store.clone(),
+            rest: self.parts.rest.clone(),
+            exclusions: self.parts.exclusions.clone(),
+            outcomes: self.parts.status.outcomes.clone(),
+            gaps: self.gaps.clone(),
+            book: self.parts.status.gaps.clone(),
+            repairs,
+            acknowledged: self.acknowledged.clone(),
+            archived: self.archived.clone(),
             retention_days: self.parts.settings.retention_days,
         })
     }

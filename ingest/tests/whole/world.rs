@@ -212,6 +212,21 @@ impl World {
         assert!(status.is_success(), "{path}: {status}");
     }
 
+    /// A request with a body.
+    pub(crate) async fn change(&self, method: reqwest::Method, path: &str, body: &Value) {
+        let request = self.http.request(method, self.url(path)).json(body);
+        let request = request.header("Authorization", format!("Bot {}", self.token));
+        let status = request.send().await.unwrap().status();
+        assert!(status.is_success(), "{path}: {status}");
+    }
+
+    /// What Discord's API says.
+    pub(crate) async fn get(&self, path: &str) -> Value {
+        let request = self.http.get(self.url(path));
+        let request = request.header("Authorization", format!("Bot {}", self.token));
+        request.send().await.unwrap().json().await.unwrap()
+    }
+
     /// Somebody types.
     pub(crate) async fn types(&self, user: u64) {
         let path = format!("/api/v10/channels/{}/typing", self.channel);

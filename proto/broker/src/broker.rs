@@ -124,6 +124,10 @@ pub enum BrokerError {
     /// Its answer made no sense.
     #[error("the broker's answer is malformed: {0}")]
     Malformed(String),
+    /// The broker is there and knows nothing of the stream, or of what is kept beside it: it has lost them, or they
+    /// were removed. Until they are provisioned anew no call succeeds.
+    #[error("the broker has no stream")]
+    Missing,
 }
 
 /// Why a request had no answer.
@@ -184,7 +188,7 @@ pub trait Broker: Send + Sync + std::fmt::Debug + 'static {
     /// Makes the stream, its settings and the buckets, or checks them. The writer's first call.
     async fn provision(&self, settings: &StreamSettings) -> Result<StreamState, BrokerError>;
 
-    /// The stream's numbers, from its leader.
+    /// The stream's numbers, from its leader; [`BrokerError::Missing`] where there is none.
     async fn state(&self) -> Result<StreamState, BrokerError>;
 
     /// Stores an event if its subject's last sequence is `expected` (0: none). Returns its sequence; for an
@@ -219,7 +223,8 @@ pub trait Broker: Send + Sync + std::fmt::Debug + 'static {
     /// Takes the lease if it is free, or this owner's own: a renewal whose answer was lost. Exclusive; ends by itself [`LEASE_TTL`] after the last renewal.
     async fn lease_acquire(&self, owner: &str) -> Result<Option<Lease>, BrokerError>;
 
-    /// Renews the lease; `None` if another has it or it has ended.
+    /// Renews the lease; `None` if another has it or it has ended. This and [`Self::lease_acquire`] fail with
+    /// [`BrokerError::Missing`] where there is nothing that could hold a lease.
     async fn lease_renew(&self, owner: &str, lease: Lease) -> Result<Option<Lease>, BrokerError>;
 
     /// Gives the lease back.

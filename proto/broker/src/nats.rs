@@ -126,15 +126,14 @@ impl Nats {
 
     /// The stream's numbers, which only its leader tells.
     async fn leader_state(&self) -> Result<StreamState, BrokerError> {
-        let asked = api::request(
-            &self.connection,
-            stream_info(),
-            None,
-            Bytes::new(),
-            CALL_PATIENCE,
-        );
+        Ok(self.info(STREAM).await?.state())
+    }
+
+    async fn info(&self, stream: &str) -> Result<Info, BrokerError> {
+        let subject = format!("$JS.API.STREAM.INFO.{stream}");
+        let asked = api::request(&self.connection, subject, None, Bytes::new(), CALL_PATIENCE);
         match api::reply::<Info>(&asked.await?)? {
-            Reply::Ok(info) => Ok(info.state()),
+            Reply::Ok(info) => Ok(info),
             Reply::Err { error } => Err(error.away()),
         }
     }

@@ -65,7 +65,11 @@ pub(super) async fn request(
         if let Some(headers) = headers {
             request = request.headers(headers);
         }
-        Ok(client.send_request(subject, request).await?.payload)
+        // The client library would wait for an answer that can't come any more.
+        tokio::select! {
+            answer = client.send_request(subject, request) => Ok(answer?.payload),
+            () = connection.lost() => Err(RequestFailure::Away("the connection was lost".to_owned())),
+        }
     };
     let answer = tokio::time::timeout(patience, exchange).await;
     answer.unwrap_or_else(|_| Err(RequestFailure::Away("no answer in time".to_owned())))

@@ -14,6 +14,7 @@ use proto::subject::INGEST_BUCKET;
 
 use super::Nats;
 use super::api::{self, CALL_PATIENCE};
+use super::provision::bucket_stream;
 use super::wire::{Ack, Reply};
 use crate::broker::{BrokerError, LEASE_TTL, Lease};
 
@@ -25,6 +26,11 @@ pub(super) const KV_OPERATION: &str = "KV-Operation";
 
 /// Takes the lease if its key is absent, only a marker of its end, or this owner's own.
 pub(super) async fn acquire(nats: &Nats, owner: &str) -> Result<Option<Lease>, BrokerError> {
+    let acquired = try_acquire(nats, owner).await;
+    unless_missing(nats, acquired).await
+}
+
+async fn try_acquire(nats: &Nats, owner: &str) -> Result<Option<Lease>, BrokerError> {
     let revision = match last(nats, LEASE).await? {
         None => 0,
         Some(entry) if is_marker(&entry.headers) => entry.sequence,
@@ -40,7 +46,19 @@ pub(super) async fn renew(
     owner: &str,
     lease: Lease,
 ) -> Result<Option<Lease>, BrokerError> {
-    write_lease(nats, owner, lease.revision).await
+    let renewed = write_lease(nats, owner, lease.revision).await;
+    unless_missing(nats, renewed).await
+}
+
+/// Nobody answers for a bucket that is not there, as for one whose servers elect a leader: which of both it is, the
+/// list of streams says.
+async fn unless_missing<T>(nats: &Nats, done: Result<T, BrokerError>) -> Result<T, BrokerError> {
+    if done.is_err()
+        && let Err(BrokerError::Missing) = nats.info(&bucket_stream(INGEST_BUCKET)).await
+    {
+        return Err(BrokerError::Missing);
+    }
+    done
 }
 
 /// Deletes the lease of this revision; one that another has by now stays.

@@ -15,9 +15,10 @@ use tokio_util::task::TaskTracker;
 
 use crate::broker::BrokerError;
 
-/// The first pause before a reconnection; it doubles up to [`RECONNECT_MAX`], with jitter.
+/// The first pause before a reconnection; it doubles up to [`RECONNECT_MAX`], with jitter. Viewers wait while it
+/// lasts, and our instances are few: everything is to be live within a second of a server's return.
 const RECONNECT_MIN: Duration = Duration::from_millis(100);
-const RECONNECT_MAX: Duration = Duration::from_secs(2);
+const RECONNECT_MAX: Duration = Duration::from_millis(400);
 
 /// How long one attempt to connect may take.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
@@ -143,6 +144,13 @@ impl Connection {
         }
     }
 
+    /// Returns once the connection that stands now is lost: what was asked on it is not answered any more.
+    pub(super) async fn lost(&self) {
+        let mut link = self.link.clone();
+        // Closed is lost too.
+        drop(link.wait_for(|link| *link == Link::Away).await);
+    }
+
     /// The client, connected or not.
     pub(super) fn client(&self) -> &Client {
         &self.client
@@ -204,7 +212,7 @@ fn named_in(addresses: &[ServerAddr]) -> ConnectOptions {
     }
 }
 
-/// 100 ms, doubled up to 2 s, of which half is left to chance, so that instances do not return in step.
+/// 100 ms, doubled up to 400 ms, of which half is left to chance, so that instances do not return in step.
 fn reconnect_delay(attempts: usize) -> Duration {
     let doublings = u32::try_from(attempts.saturating_sub(1)).unwrap_or(u32::MAX);
     let ceiling = RECONNECT_MIN.saturating_mul(2_u32.saturating_pow(doublings));

@@ -24,6 +24,8 @@ pub(super) const NATS_LAST_SEQUENCE: &str = "Nats-Last-Sequence";
 const WRONG_LAST_SEQUENCE: u64 = 10_071;
 /// The same, as the server says it while another publication of the subject is on its way.
 const WRONG_LAST_SEQUENCE_CONSTANT: u64 = 10_164;
+/// There is no such stream.
+const STREAM_NOT_FOUND: u64 = 10_059;
 /// The message is larger than the stream takes.
 const MESSAGE_EXCEEDS_MAXIMUM: u64 = 10_054;
 
@@ -57,6 +59,9 @@ pub(super) struct ReplyError {
 impl ReplyError {
     /// As a failed call.
     pub(super) fn away(self) -> BrokerError {
+        if self.err_code == STREAM_NOT_FOUND {
+            return BrokerError::Missing;
+        }
         BrokerError::Away(format!("{} (error {})", self.description, self.err_code))
     }
 

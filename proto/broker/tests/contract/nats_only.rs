@@ -87,6 +87,59 @@ async fn a_publication_without_a_server_is_unknown_within_its_bound() {
 }
 
 #[tokio::test]
+async fn a_publication_to_a_server_that_hangs_is_unknown_within_its_bound_and_stored_once() {
+    let home = Home::nats(FEED_BYTES_MAX).await;
+    let broker = home.broker();
+    home.server().lock().stall();
+    let began = Instant::now();
+    let outcome = broker.publish(&publication(channel(1), "1"), 0).await;
+    assert!(
+        matches!(outcome, Err(PublishError::Unknown(_))),
+        "{outcome:?}"
+    );
+    assert!(began.elapsed() < Duration::from_secs(6));
+    home.server().lock().go_on();
+    eventually("the server answers again", async || {
+        let again = broker.publish(&publication(channel(1), "1"), 0).await;
+        // The first try is stored by now: it is known again, or the expectation is stale.
+        matches!(again, Ok(_) | Err(PublishError::Expectation)).then_some(())
+    })
+    .await;
+    assert_eq!(broker.state().await.unwrap().last, 1);
+}
+
+#[tokio::test]
+async fn a_server_that_has_lost_everything_is_another_stream_once_it_is_provisioned() {
+    let home = Home::nats(FEED_BYTES_MAX).await;
+    let broker = home.broker();
+    broker
+        .publish(&publication(channel(1), "1"), 0)
+        .await
+        .unwrap();
+    let before = broker.state().await.unwrap();
+    {
+        let mut server = home.server().lock();
+        server.kill();
+        server.empty();
+        server.restart();
+    }
+    eventually("the loss is known", async || {
+        let state = broker.state().await;
+        let renewed = broker.lease_acquire("me").await;
+        let is_known = |error| matches!(error, Some(BrokerError::Missing));
+        (is_known(state.err()) && is_known(renewed.err())).then_some(())
+    })
+    .await;
+    eventually("it is provisioned anew", async || {
+        broker.provision(&settings()).await.ok()
+    })
+    .await;
+    let after = broker.state().await.unwrap();
+    assert_ne!(after.generation, before.generation);
+    assert_eq!(after.last, 0);
+}
+
+#[tokio::test]
 async fn a_feed_says_that_the_connection_was_lost_and_goes_on() {
     let home = Home::nats(FEED_BYTES_MAX).await;
     let broker = home.broker();

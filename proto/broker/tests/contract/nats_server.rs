@@ -84,6 +84,30 @@ impl NatsServer {
         }
     }
 
+    /// Loses all that a killed server has stored.
+    pub(crate) fn empty(&self) {
+        let store = self.folder.path().join("jetstream");
+        std::fs::remove_dir_all(store).expect("it has stored something");
+    }
+
+    /// Halts it (SIGSTOP): connections stay, and nothing is answered.
+    pub(crate) fn stall(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets it go on after a halt.
+    pub(crate) fn go_on(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let child = self.child.as_ref().expect("the server runs");
+        let sent = Command::new("kill")
+            .args([signal, &child.id().to_string()])
+            .status();
+        assert!(sent.is_ok_and(|status| status.success()), "kill {signal}");
+    }
+
     /// The bytes of all files of its store.
     pub(crate) fn files(&self) -> Vec<u8> {
         let (mut folders, mut bytes) = (vec![self.folder.path().to_owned()], Vec::new());

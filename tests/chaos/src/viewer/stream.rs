@@ -1,0 +1,112 @@
+//! Server-Sent Events of one channel, gone on from by `Last-Event-ID`.
+
+use anyhow::Context as _;
+use serde_json::value::RawValue;
+use tokio::time::timeout;
+
+use super::{Cursor, PAGE, PATIENCE, SILENCE, Viewer};
+
+/// One channel's stream, over all its connections.
+struct Reader {
+    viewer: Viewer,
+    channel: String,
+    http: reqwest::Client,
+    last_id: Option<String>,
+}
+
+/// Watches until it is ended from outside.
+pub(super) async fn run(viewer: Viewer, channel: String) {
+    let mut reader = Reader {
+        viewer,
+        channel,
+        http: reqwest::Client::new(),
+        last_id: None,
+    };
+    for tries in 0.. {
+        let port = reader.viewer.port(tries);
+        // Whatever ended it, the viewer comes back: that is what it is for.
+        let ended = reader.connection(port).await;
+        reader.viewer.on_cut(ended).await;
+    }
+}
+
+impl Reader {
+    async fn connection(&mut self, port: u16) -> anyhow::Result<()> {
+        let url = format!(
+            "http://127.0.0.1:{port}/api/channels/{}/stream",
+            self.channel
+        );
+        let request = self.http.get(url).bearer_auth(&self.viewer.token);
+        let request = match &self.last_id {
+            Some(id) => request.header("Last-Event-ID", id),
+            None => request,
+        };
+        let answer = timeout(PATIENCE, request.send()).await??;
+        let mut answer = answer.error_for_status()?;
+        let (mut text, mut is_first) = (Vec::new(), true);
+        loop {
+            let chunk = timeout(SILENCE, answer.chunk()).await??;
+            text.extend_from_slice(&chunk.context("the stream ended")?);
+            while let Some(end) = text.windows(2).position(|two| two == b"\n\n") {
+                let event: Vec<u8> = text.drain(..end + 2).collect();
+                let event = String::from_utf8(event)?;
+                self.on_event(&event, &mut is_first, port).await?;
+            }
+        }
+    }
+
+    async fn on_event(
+        &mut self,
+        event: &str,
+        is_first: &mut bool,
+        port: u16,
+    ) -> anyhow::Result<()> {
+        let (mut name, mut data, mut id) = ("message", "", None);
+        for line in event.lines() {
+            match line.split_once(": ") {
+                Some(("event", rest)) => name = rest,
+                Some(("data", rest)) => data = rest,
+                Some(("id", rest)) => id = Some(rest.to_owned()),
+                _ => {}
+            }
+        }
+        anyhow::ensure!(name != "error", "{data}");
+        if data.is_empty() {
+            return Ok(());
+        }
+        let is_page = name == "messages_bulk";
+        // State has no offset and says nothing of how the stream began.
+        if (is_page || id.is_some()) && std::mem::take(is_first) && self.last_id.is_some() {
+            if is_page {
+                self.viewer.tapes.open().on_anew();
+            } else {
+                self.viewer.on_recovered(std::iter::once(&self.channel));
+            }
+        }
+        self.last_id = id.or(self.last_id.take());
+        let known = is_page.then(|| self.viewer.newest(&self.channel)).flatten();
+        let data: &RawValue = serde_json::from_str(data)?;
+        if let Some((_, cursor)) = self.viewer.on_event(name, data)? {
+            self.page_back(cursor, known, port).await?;
+        }
+        Ok(())
+    }
+
+    /// Pages back to what the viewer had.
+    async fn page_back(
+        &self,
+        mut cursor: Cursor,
+        known: Option<u64>,
+        port: u16,
+    ) -> anyhow::Result<()> {
+        while let Some(before) = cursor.before(known) {
+            let path = format!("/api/channels/{}/messages", self.channel);
+            let url = format!("http://127.0.0.1:{port}{path}?before={before}&limit={PAGE}");
+            let request = self.http.get(url).bearer_auth(&self.viewer.token);
+            let answer = timeout(PATIENCE, request.send()).await??;
+            let answer = answer.error_for_status()?.json().await?;
+            cursor = self.viewer.on_older(&answer)?;
+        }
+        Ok(())
+    }
+}
