@@ -5,6 +5,7 @@
 
 pub mod envelope;
 pub mod event;
+pub mod hash;
 pub mod id;
 pub mod identity;
 pub mod instance;

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use bytes::Bytes;
 use prost::Message as _;
 use proto::event::{Event, Message, MessageDeleted, Reaction, ReactionsChanged};
+use proto::hash::fnv1a;
 use proto::{Identity, MessageId, link};
 
 use super::book::Found;
@@ -55,7 +56,7 @@ impl Differences {
     fn compare(&mut self, epoch: u64, id: MessageId, stored: &Message, read: &Message) {
         let shape = shape(read);
         if shape != self::shape(stored) {
-            let identity = Identity::Backfill(epoch, id, hash(&shape.encode_to_vec()));
+            let identity = Identity::Backfill(epoch, id, fnv1a(&shape.encode_to_vec()));
             let event = Event::MessageUpdated(updated(stored, read));
             self.events.push((identity, event));
             self.found.edits += 1;
@@ -66,7 +67,7 @@ impl Differences {
                 reactions: read.reactions.clone(),
                 mark: None,
             };
-            let identity = Identity::Backfill(epoch, id, hash(&changed.encode_to_vec()));
+            let identity = Identity::Backfill(epoch, id, fnv1a(&changed.encode_to_vec()));
             self.events
                 .push((identity, Event::ReactionsChanged(changed)));
             self.found.reactions += 1;
@@ -130,13 +131,6 @@ fn sorted(reactions: &[Reaction]) -> Vec<(Option<u64>, &str, u32)> {
     let mut sorted: Vec<_> = reactions.collect();
     sorted.sort_unstable();
     sorted
-}
-
-/// FNV-1a (<http://www.isthe.com/chongo/tech/comp/fnv/>): the same in every process and version.
-fn hash(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
 }
 
 #[cfg(test)]

@@ -85,14 +85,7 @@ impl Pages {
         channel: ChannelId,
         part: Part,
     ) -> Option<Read<'_>> {
-        let mut retry = Backoff::new(RETRY.0, RETRY.1);
-        loop {
-            match self.try_read(guild, channel, part).await {
-                Ok(read) => return Some(read),
-                Err(NoPage::Unreadable) => return None,
-                Err(NoPage::Later(wait)) => sleep(wait.max(retry.next())).await,
-            }
-        }
+        until_told(|| self.try_read(guild, channel, part)).await
     }
 
     /// Reads a page now.
@@ -123,18 +116,11 @@ impl Pages {
 
     /// Reads anything else, for as long as that takes; none if Discord shows nothing.
     pub(super) async fn text(&self, path: &str) -> Option<String> {
-        let mut retry = Backoff::new(RETRY.0, RETRY.1);
-        loop {
-            let got = {
-                let _turn = self.turns.acquire().await;
-                self.rest.get_text(path, CALL).await
-            };
-            match got.map_err(no_page) {
-                Ok(text) => return Some(text),
-                Err(NoPage::Unreadable) => return None,
-                Err(NoPage::Later(wait)) => sleep(wait.max(retry.next())).await,
-            }
-        }
+        until_told(|| async move {
+            let _turn = self.turns.acquire().await;
+            self.rest.get_text(path, CALL).await.map_err(no_page)
+        })
+        .await
     }
 
     /// Whether Discord says that there is no such message, to somebody who could read it: then an empty page has
@@ -154,13 +140,21 @@ impl Pages {
 
     /// The same, for as long as it takes.
     pub(super) async fn is_surely_gone(&self, channel: ChannelId, message: u64) -> bool {
-        let mut retry = Backoff::new(RETRY.0, RETRY.1);
-        loop {
-            match self.is_gone(channel, message).await {
-                Ok(is_gone) => return is_gone,
-                Err(NoPage::Unreadable) => return false,
-                Err(NoPage::Later(wait)) => sleep(wait.max(retry.next())).await,
-            }
+        let is_gone = until_told(|| self.is_gone(channel, message)).await;
+        is_gone.unwrap_or_default()
+    }
+}
+
+/// Asks for as long as it takes; none if Discord shows nothing. Between two tries no turn is held.
+async fn until_told<T, F: Future<Output = Result<T, NoPage>>>(
+    mut ask: impl FnMut() -> F,
+) -> Option<T> {
+    let mut retry = Backoff::new(RETRY.0, RETRY.1);
+    loop {
+        match ask().await {
+            Ok(told) => return Some(told),
+            Err(NoPage::Unreadable) => return None,
+            Err(NoPage::Later(wait)) => sleep(wait.max(retry.next())).await,
         }
     }
 }

@@ -8,6 +8,7 @@ use async_nats::header::{
 };
 use async_nats::{HeaderMap, HeaderValue, Message};
 use bytes::Bytes;
+use proto::hash::fnv1a;
 use proto::trace::TRACEPARENT;
 use proto::{Subject, TraceParent};
 use serde::Deserialize;
@@ -134,15 +135,10 @@ impl Info {
     }
 }
 
-/// The stream's generation: FNV-1a (<http://www.isthe.com/chongo/tech/comp/fnv/>) of the time of its
-/// creation as the server writes it, in 63 bits, because databases keep it as a signed number.
+/// The stream's generation: a hash of the time of its creation as the server writes it, in 63 bits, because
+/// databases keep it as a signed number.
 fn generation(created: &str) -> u64 {
-    let hash = created
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
-    hash >> 1
+    fnv1a(created.as_bytes()) >> 1
 }
 
 /// The headers of a publication.
