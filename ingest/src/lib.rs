@@ -7,6 +7,7 @@ mod application;
 mod archive;
 mod backfill;
 mod backoff;
+mod buffer;
 pub mod check;
 mod decode;
 mod desk;

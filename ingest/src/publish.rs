@@ -19,8 +19,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::Instrument as _;
 
 use crate::backfill::{Book, Gaps};
+use crate::buffer::Frames;
 use crate::exclusions::Exclusions;
-use crate::frame::Frame;
 use crate::leader::Tenure;
 use crate::members::Chunks;
 use crate::meters::Meters;
@@ -52,6 +52,10 @@ mod tries;
 /// Publications under way at once: enough to fill a round trip to a cluster, and a bound on what hangs
 /// while the broker is away.
 const UNDER_WAY_MAX: usize = 256;
+
+/// Envelopes that may wait for their turn before no more frames are taken: in the buffer they are packed. Some seconds
+/// of what a busy bot hears, and of what one subject takes.
+const WAITING_MAX: usize = 8_192;
 
 /// The last dispatch of each shard up to which all of it are settled.
 pub(crate) type Reached = BTreeMap<u32, Dispatch>;
@@ -180,7 +184,7 @@ impl Publisher {
     /// will release is left: its frames come again.
     pub(crate) async fn run(
         mut self,
-        mut frames: mpsc::UnboundedReceiver<Frame>,
+        mut frames: Frames,
         mut submissions: mpsc::Receiver<Submission>,
         mut repairs: mpsc::Receiver<Repair>,
     ) {
@@ -205,7 +209,7 @@ impl Publisher {
                 (key, found) = self.reacting.found(), if !self.reacting.is_idle() => {
                     self.on_found(key, found);
                 }
-                frame = frames.recv(), if has_frames => match frame {
+                frame = frames.recv(), if has_frames && self.lanes.waiting() < WAITING_MAX => match frame {
                     Some(frame) => self.on_frame(frame),
                     None => has_frames = false,
                 },

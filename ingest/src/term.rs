@@ -16,9 +16,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::backfill::Gaps;
 use crate::backoff::Backoff;
+use crate::buffer::Buffer;
 use crate::erasures::Erasures;
 use crate::exclusions::Exclusions;
-use crate::frame::Buffer;
 use crate::gateway::session::load;
 use crate::gateway::{Commands, Fatal, Saved};
 use crate::leader::{Missing, Tenure, bounded};

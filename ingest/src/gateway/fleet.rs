@@ -19,7 +19,7 @@ use super::fatal::Fatal;
 use super::session::Sessions;
 use super::supervisor::{Leave, Supervisor};
 use crate::backoff::Backoff;
-use crate::frame::Buffer;
+use crate::buffer::Buffer;
 use crate::outcome::Outcomes;
 use crate::rest::{Rest, RestError};
 use crate::roster::Roster;

@@ -368,7 +368,7 @@ mod tests {
     use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
     use super::*;
-    use crate::frame::Buffer;
+    use crate::buffer::Buffer;
     use crate::gateway::Commands;
     use crate::gateway::session::Session;
     use crate::outcome::Outcomes;

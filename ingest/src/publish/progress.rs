@@ -123,7 +123,7 @@ fn advance(row: &mut VecDeque<Pending>) -> Option<Dispatch> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::Buffer;
+    use crate::buffer::Buffer;
     use crate::outcome::Skip;
     use tokio::sync::watch;
 

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
 use super::*;
-use crate::frame::Buffer;
+use crate::buffer::Buffer;
 use crate::gateway::Commands;
 use crate::outcome::Skip;
 use crate::rest::tests::answering;
@@ -580,6 +580,30 @@ async fn a_member_that_the_gateway_spoke_of_meanwhile_is_not_published_from_rest
     assert!(timeout(PATIENCE, answer).await.unwrap().is_err());
     drop(question);
     assert_eq!(bench.finish().await.len(), 2);
+}
+
+#[tokio::test]
+async fn what_waits_for_long_stays_in_the_buffer_where_it_is_packed() {
+    let mut bench = bench_on(&embedded().await, |_, _| Fault::None);
+    bench.deadline.send_replace(Instant::now());
+    let said = "one sentence like all the others. ".repeat(60);
+    let count = WAITING_MAX + 6_000;
+    for id in 1..=count as u64 {
+        let data =
+            json!({ "id": id.to_string(), "channel_id": "2", "guild_id": "1", "content": said });
+        bench.put("MESSAGE_CREATE", &data);
+    }
+    let plain = count * said.len();
+    // Until nothing more is taken.
+    let mut looks = tokio::time::interval(Duration::from_millis(200));
+    let mut before = 0;
+    while before != *bench.used.borrow() {
+        before = *bench.used.borrow();
+        looks.tick().await;
+    }
+    let most = plain * 4 / 5;
+    assert!(before > 0 && before < most, "{before} of {plain}");
+    bench.running.abort();
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use super::Parts;
 use crate::archive::Archive;
 use crate::backfill::{self, Backfill, Gaps};
-use crate::frame::Buffer;
+use crate::buffer::Buffer;
 use crate::gateway::{self, Commands, Fleet, Recorder, Sessions};
 use crate::history::{self, History};
 use crate::leader::Tenure;
