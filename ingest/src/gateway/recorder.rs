@@ -97,7 +97,7 @@ impl Recorder {
                     || (is_quiet && self.status.is_shard_connected(*shard))
             })
         });
-        if due.is_empty() {
+        if due.is_empty() && ended(written).is_empty() {
             return true;
         }
         // An old leader that wakes up must not overwrite the new one's sessions.
@@ -107,16 +107,26 @@ impl Recorder {
         let writes = due.iter().map(|(shard, record)| self.write(*shard, record));
         let results = join_all(writes).await;
         let is_saved = results.iter().all(|is_written| *is_written);
-        let ended = due.into_iter().zip(results);
-        let done = ended.filter(|(_, is_written)| *is_written);
+        let tried = due.into_iter().zip(results);
+        let done = tried.filter(|(_, is_written)| *is_written);
         written.extend(done.map(|((shard, record), _)| (shard, (record, now))));
+        for shard in ended(written) {
+            if !self.set(shard, Vec::new()).await {
+                return false;
+            }
+            written.remove(&shard);
+        }
         is_saved
     }
 
     async fn write(&self, shard: u32, record: &Record) -> bool {
-        let Ok(bytes) = serde_json::to_vec(record) else {
-            return true;
-        };
+        match serde_json::to_vec(record) {
+            Ok(bytes) => self.set(shard, bytes).await,
+            Err(_) => true,
+        }
+    }
+
+    async fn set(&self, shard: u32, bytes: Vec<u8>) -> bool {
         let written = timeout(CALL, self.broker.set_value(&key(shard), bytes.into())).await;
         match written {
             Ok(Ok(())) => true,
@@ -177,6 +187,14 @@ impl Recorder {
         let roll = rolls.of(epoch).filter(|roll| !roll.is_called)?;
         Some(roll.guilds.iter().map(|guild| guild.get()).collect())
     }
+}
+
+/// The shards that are no more, since the first one's record says of how many it is. What they left must not be resumed
+/// should there be as many again: others have told of their guilds meanwhile.
+fn ended(written: &Written) -> Vec<u32> {
+    let count = written.get(&0).map_or(u32::MAX, |(first, _)| first.shards);
+    let numbers = written.keys().copied();
+    numbers.filter(|number| *number >= count).collect()
 }
 
 impl Record {
@@ -324,5 +342,29 @@ mod tests {
         });
         assert!(recorder.save(&mut written).await);
         assert!(values(1).await.is_some(), "it says something new");
+    }
+
+    #[tokio::test]
+    async fn what_a_shard_left_that_is_no_more_is_not_resumed() {
+        let bench = bench([session(0, 1), session(1, 11)], Rolls::default()).await;
+        let (recorder, reached) = (&bench.recorder, &bench.reached);
+        let mut written = Written::new();
+        let values = async |shard| recorder.broker.value(&key(shard)).await.unwrap().unwrap();
+        assert!(recorder.save(&mut written).await);
+        recorder.sessions.send_modify(Sessions::clear);
+        assert!(recorder.save(&mut written).await);
+        assert!(!values(1).await.is_empty(), "a crash here resumes both");
+        let mut alone = session(0, 2);
+        alone.shard = ShardId::ONE;
+        let begin = |sessions: &mut Sessions| drop(sessions.insert(0, alone));
+        recorder.sessions.send_modify(begin);
+        let (shard, first) = dispatch(0, 2, 1);
+        reached.send_modify(|all| {
+            all.insert(shard, first);
+        });
+        assert!(recorder.save(&mut written).await);
+        assert!(!values(0).await.is_empty());
+        assert!(values(1).await.is_empty());
+        assert_eq!(written.len(), 1);
     }
 }

@@ -131,7 +131,9 @@ pub(crate) async fn load(
 }
 
 async fn read(broker: &dyn Broker, shard: u32) -> Result<Option<Record>, BrokerError> {
-    let Some(bytes) = bounded(CALL, broker.value(&key(shard))).await? else {
+    let bytes = bounded(CALL, broker.value(&key(shard))).await?;
+    // Nothing stands for a shard that was no more.
+    let Some(bytes) = bytes.filter(|bytes| !bytes.is_empty()) else {
         return Ok(None);
     };
     let record = serde_json::from_slice(&bytes);
