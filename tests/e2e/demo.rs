@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
-use tests::world::{JWT_SECRET, program};
+use tests::process::program;
+use tests::world::JWT_SECRET;
 use tests::{Client, Home, Process, World};
 
 /// Starts the demo on a data folder, and reads its page until some messages have arrived.

@@ -105,3 +105,20 @@ async fn who_lost_a_right_while_the_session_was_lost_is_found_out() -> anyhow::R
         .await?;
     Ok(())
 }
+
+#[tokio::test]
+async fn a_close_for_good_ends_ingest_and_says_why() -> anyhow::Result<()> {
+    let mut world = Plan::new(Home::Distributed)
+        .with_one_ingest()
+        .start()
+        .await?;
+    let close = json!({ "kind": "close", "code": 4014 });
+    world.sim("/sim/faults", close).await?;
+    let (status, said) = world.ended_ingest().await?;
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("enable it in Discord's developer portal"),
+        "{said}"
+    );
+    Ok(())
+}

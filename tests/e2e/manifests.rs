@@ -16,7 +16,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tests::Client;
 use tests::process::Process;
-use tests::world::{eventually, program};
+use tests::process::{free_port, program};
+use tests::world::eventually;
 
 use crate::sources::{read, root, setting_names};
 
@@ -272,11 +273,6 @@ async fn served(name: &str, port: u16, paths: &BTreeSet<String>) -> anyhow::Resu
         .await?;
     anyhow::ensure!(nowhere.status() == 404, "{name} answers anything");
     Ok(())
-}
-
-fn free_port() -> anyhow::Result<u16> {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
-    Ok(listener.local_addr()?.port())
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, ensure};
-use tests::world::program;
+use tests::process::program;
 
 use crate::sources::{SETTING_NAMES, listed, read, root, setting_names};
 

@@ -1,18 +1,13 @@
 //! The Socket.IO package's example servers on free ports, and the official server that does the same as one of them.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
 use crate::clients;
-use crate::process::{PATIENCE, Process};
-use crate::world::program;
-
-/// Below the range that the system gives to outgoing connections.
-const PORTS: std::ops::Range<u16> = 10_000..30_000;
+use crate::process::{PATIENCE, Process, free_port, program};
 
 /// Which server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,11 +62,4 @@ async fn listening(name: &str, command: Command, port: u16) -> anyhow::Result<(P
     }
     anyhow::ensure!(!process.has_ended(), "{name}: {}", process.output());
     Ok((process, format!("http://127.0.0.1:{port}")))
-}
-
-fn free_port() -> anyhow::Result<u16> {
-    let mut tries = (0..1000).map(|_| rand::random_range(PORTS));
-    tries
-        .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
-        .context("a port is free")
 }

@@ -1,6 +1,8 @@
-//! One child process: its output is read line by line and kept, its end is ours.
+//! One child process: its output is read line by line and kept, its end is ours. Where the workspace's programs are,
+//! and the ports that are given to them.
 
-use std::process::Stdio;
+use std::net::{Ipv4Addr, TcpListener};
+use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +14,44 @@ use tokio::task::JoinSet;
 
 /// How long anything in a test may take, on a busy machine, before it counts as failed.
 pub const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Below the range that the system gives to outgoing connections, so that a program finds its port when it starts again.
+const PORTS: std::ops::Range<u16> = 10_000..30_000;
+
+/// A program of the workspace, from the folder that this one was built into, with an empty environment.
+///
+/// # Errors
+/// It was not built.
+pub fn program(name: &str) -> anyhow::Result<Command> {
+    let own = std::env::current_exe()?;
+    let folder = own.parent().context("a program is in a folder")?;
+    // A test lies one folder deeper than the programs.
+    let folder = if folder.ends_with("deps") {
+        folder.parent().context("deps is in a folder")?
+    } else {
+        folder
+    };
+    let path = folder.join(name);
+    anyhow::ensure!(
+        path.exists(),
+        "{} is missing: `make test` builds it",
+        path.display()
+    );
+    let mut command = Command::new(path);
+    command.env_clear();
+    Ok(command)
+}
+
+/// A port that is free now, drawn at random, so that tests side by side seldom meet.
+///
+/// # Errors
+/// All that were tried are taken.
+pub fn free_port() -> anyhow::Result<u16> {
+    let mut tries = (0..1_000).map(|_| rand::random_range(PORTS));
+    tries
+        .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
+        .with_context(|| format!("no free port in {PORTS:?}"))
+}
 
 /// A running program.
 #[derive(Debug)]
@@ -100,20 +140,27 @@ impl Process {
     ///
     /// # Errors
     /// It fails, or does not end in time.
-    pub async fn success(mut self) -> anyhow::Result<String> {
+    pub async fn success(self) -> anyhow::Result<String> {
+        let name = self.name.clone();
+        let (status, output) = self.end().await?;
+        anyhow::ensure!(status.success(), "{name} failed with {status}:\n{output}");
+        Ok(output)
+    }
+
+    /// Waits for its end by itself; how it ended, and everything that it has written.
+    ///
+    /// # Errors
+    /// It does not end in time.
+    pub async fn end(mut self) -> anyhow::Result<(ExitStatus, String)> {
         let ended = tokio::time::timeout(PATIENCE * 3, self.child.wait()).await;
-        if ended.is_ok() {
-            // What it wrote last may still be on its way through the pipes.
-            let reading = async { while self.readers.join_next().await.is_some() {} };
-            drop(tokio::time::timeout(PATIENCE, reading).await);
-        }
-        let output = self.output();
-        match ended {
-            Ok(Ok(status)) if status.success() => Ok(output),
-            Ok(Ok(status)) => bail!("{} failed with {status}:\n{output}", self.name),
-            Ok(Err(error)) => bail!("{} can't be waited for: {error}", self.name),
-            Err(_) => bail!("{} did not end:\n{output}", self.name),
-        }
+        let Ok(status) = ended else {
+            bail!("{} did not end:\n{}", self.name, self.output());
+        };
+        // What it wrote last may still be on its way through the pipes.
+        let reading = async { while self.readers.join_next().await.is_some() {} };
+        drop(tokio::time::timeout(PATIENCE, reading).await);
+        let status = status.with_context(|| format!("{} can't be waited for", self.name))?;
+        Ok((status, self.output()))
     }
 
     /// Ends it as a crash would (SIGKILL).

@@ -1,7 +1,7 @@
 //! A world: the simulated Discord, one column of the seam table, a load balancer, and their faults.
 
 use std::fmt::Display;
-use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -13,7 +13,7 @@ use crate::balancer::Balancer;
 use crate::mariadb_server::MariaDb;
 use crate::nats_server::NatsServer;
 use crate::postgres_server::Postgres;
-use crate::process::{PATIENCE, Process};
+use crate::process::{PATIENCE, Process, program};
 use crate::redis_server::RedisServer;
 use crate::sql::Sql;
 
@@ -225,6 +225,15 @@ impl World {
             ingest.kill().await?;
         }
         Ok(())
+    }
+
+    /// Waits until an ingest ends by itself; how it ended, and what it has written.
+    ///
+    /// # Errors
+    /// It does not end in time, or none runs.
+    pub async fn ended_ingest(&mut self) -> anyhow::Result<(ExitStatus, String)> {
+        let ingest = self.ingests.pop().context("ingest runs")?;
+        ingest.end().await
     }
 
     /// Ends the broker's server as a crash would.
@@ -594,25 +603,4 @@ pub async fn eventually(
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     Ok(())
-}
-
-/// A program of the workspace, from the folder that this test was built into, with an empty environment.
-///
-/// # Errors
-/// It was not built.
-pub fn program(name: &str) -> anyhow::Result<Command> {
-    let test = std::env::current_exe()?;
-    let folder = test.ancestors().find(|folder| folder.ends_with("deps"));
-    let folder = folder
-        .and_then(Path::parent)
-        .context("a test lies in target/<profile>/deps")?;
-    let path: PathBuf = folder.join(name);
-    anyhow::ensure!(
-        path.exists(),
-        "{} is missing: `make test` builds it",
-        path.display()
-    );
-    let mut command = Command::new(path);
-    command.env_clear();
-    Ok(command)
 }

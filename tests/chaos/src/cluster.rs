@@ -1,6 +1,5 @@
 //! NATS: one server, or three as a cluster whose streams have three copies; and what an operator does to them.
 
-use std::net::{Ipv4Addr, TcpListener};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -8,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::jetstream::ask;
 use crate::nats_server::NatsServer;
+use crate::process::free_port;
 
 /// The streams that have three copies on a cluster: ours, and the two buckets.
 const STREAMS: [&str; 3] = ["DISCORD", "KV_discord-ingest", "KV_discord-fanout"];
@@ -133,9 +133,4 @@ impl Cluster {
         }
         bail!("{subject}: {last:?}")
     }
-}
-
-fn free_port() -> anyhow::Result<u16> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    Ok(listener.local_addr()?.port())
 }

@@ -122,6 +122,8 @@ pub(crate) enum Broken {
     Link(Whose, usize, Wire),
     /// The stream's limit was this before.
     Limit(i64),
+    /// The session's address for a RESUME is dead, which shows once its connection ends.
+    ResumeUrl,
 }
 
 /// A moment from which viewers were to be live again within some time.
@@ -173,9 +175,6 @@ impl Fault {
         let broken = self.strike(stage).await?;
         sleep(self.lasts()).await;
         let mended = broken.mend(stage).await?;
-        if self == Self::DeadResumeUrl(self.lasts()) {
-            stage.discord.fault(json!({ "kind": "drop" })).await?;
-        }
         Ok(match self {
             Self::LeaderKilled(_) => Some(Moment {
                 at: struck,
@@ -225,6 +224,10 @@ impl Fault {
             | Self::SqlKilled(_)
             | Self::StepDowns(_)
             | Self::StreamFull(_) => return self.strike_server(stage).await,
+            Self::DeadResumeUrl(_) => {
+                self.by_discord(stage).await?;
+                return Ok(Broken::ResumeUrl);
+            }
             discords => discords.by_discord(stage).await?,
         }
         Ok(Broken::Nothing)
@@ -336,6 +339,7 @@ impl Broken {
                 anyhow::ensure!(is_reached, "the limit was never reached: {told}");
                 limit(stage, before)?;
             }
+            Self::ResumeUrl => stage.discord.fault(json!({ "kind": "drop" })).await?,
         }
         Ok(None)
     }

@@ -56,6 +56,6 @@ pub use fault::{Fault, Whose, Wire};
 pub use law::{Breaches, Law};
 pub use posts::Pace;
 pub use run::{Plan, Run};
-pub use scenes::{broker_restarts, outage, rolling_restart};
+pub use scenes::{Outage, broker_restarts, outage, rolling_restart};
 pub use simulation::Sequence;
 pub use stage::Home;

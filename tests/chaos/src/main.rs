@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chaos::{
-    Fault, Home, Plan, Run, Sequence, Whose, Wire, broker_restarts, outage, report, rolling_restart,
+    Fault, Home, Outage, Plan, Run, Sequence, Whose, Wire, broker_restarts, outage, report,
+    rolling_restart,
 };
 use clap::{Args, Parser, Subcommand};
 
@@ -117,16 +118,24 @@ impl Sheet {
         plan.viewers = 60;
         plan.pace.bytes = 600;
         let name = "NATS is away for ten minutes";
-        self.away(name, &plan, Duration::from_mins(10)).await?;
+        let long = Duration::from_mins(10);
+        self.away(name, &plan, Outage::Held, long).await?;
         // It is full after some seconds: Discord's own buffer holds the rest.
         plan.settings
             .push(("PUBLISH_BUFFER_MAX".to_owned(), "8MiB".to_owned()));
         let name = "NATS is away for longer than the buffer holds";
-        self.away(name, &plan, Duration::from_mins(2)).await
+        let long = Duration::from_mins(2);
+        self.away(name, &plan, Outage::Overflowing, long).await
     }
 
-    async fn away(&mut self, name: &str, plan: &Plan, long: Duration) -> anyhow::Result<()> {
-        let run = outage(plan, long, MEMORY_MAX).await;
+    async fn away(
+        &mut self,
+        name: &str,
+        plan: &Plan,
+        kind: Outage,
+        long: Duration,
+    ) -> anyhow::Result<()> {
+        let run = outage(plan, kind, long, MEMORY_MAX).await;
         if let Ok((_, most)) = &run {
             println!("ingest had {} MiB of memory at the most", most >> 20);
         }

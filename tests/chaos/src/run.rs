@@ -98,6 +98,7 @@ impl Plan {
             // What was broken is whole again before the next goes wrong.
             let settled = scene.stage.is_settled().await;
             settled.with_context(|| fault.to_string())?;
+            scene.is_live().await?;
             moments.extend(moment);
         }
         scene.end(law, &moments).await

@@ -24,8 +24,7 @@ pub(crate) struct Scene {
     posts: Option<Posts>,
     quiet: Vec<Author>,
     identifies: u64,
-    calm: Duration,
-    patience: u32,
+    plan: Plan,
 }
 
 /// How long everything may take to come once nothing is wrong any more.
@@ -60,14 +59,33 @@ impl Scene {
             posts: Some(posts),
             quiet: quiet_authors,
             identifies: identifies.context("the simulator counts")?,
-            calm: plan.calm,
-            patience: plan.patience,
+            plan: plan.clone(),
         })
+    }
+
+    /// Waits until every viewer hears what people say now, so that what goes wrong next finds everything whole.
+    pub(crate) async fn is_live(&self) -> anyhow::Result<()> {
+        let since = Instant::now();
+        let hears = |one: &Watching| {
+            let seen = one.tapes.open();
+            seen.tapes
+                .values()
+                .any(|tape| tape.entries().last().is_some_and(|(at, _)| *at > since))
+        };
+        while !self.watching.iter().all(hears) {
+            anyhow::ensure!(
+                since.elapsed() < SETTLE,
+                "somebody hears nothing:\n{}",
+                self.stage.output()
+            );
+            sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
     }
 
     /// Ends it in order, and compares.
     pub(crate) async fn end(mut self, law: Law, moments: &[Moment]) -> anyhow::Result<Run> {
-        sleep(self.calm).await;
+        sleep(self.plan.calm).await;
         let problems = self.stage.gaps().await?;
         for author in &mut self.quiet {
             author.post().await?;
@@ -134,7 +152,7 @@ impl Scene {
                 continue;
             };
             let late = self.lateness(channel, first, moment.at);
-            let within = moment.within * self.patience;
+            let within = moment.within * self.plan.patience;
             if late > within {
                 run.problems.push(format!(
                     "live again after {late:?}, to be within {within:?}"
@@ -151,7 +169,7 @@ impl Scene {
                 run.quiet = run.quiet.max(late);
             }
         }
-        if run.quiet > QUIET_WITHIN * self.patience {
+        if run.quiet > QUIET_WITHIN * self.plan.patience {
             let late = run.quiet;
             run.problems
                 .push(format!("a quiet channel's message came after {late:?}"));

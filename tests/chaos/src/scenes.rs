@@ -74,14 +74,28 @@ pub async fn rolling_restart(plan: &Plan, drain: Duration) -> anyhow::Result<Run
 /// How long what was held over an outage may take to be published, while more comes in.
 const CAUGHT_UP: Duration = Duration::from_mins(5);
 
-/// NATS is away for so long, while ingest holds what comes in, or leaves Discord when it can hold no more. The memory
-/// that the leading ingest had at the most, in bytes.
+/// Whether ingest can hold all that comes while NATS is away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outage {
+    /// It fits into the buffer.
+    Held,
+    /// It does not: Discord's session is left for a while, and resumed.
+    Overflowing,
+}
+
+/// NATS is away for so long. The memory that the leading ingest had at the most, in bytes.
 ///
 /// # Errors
 /// The run itself failed.
-pub async fn outage(plan: &Plan, long: Duration, bytes_max: u64) -> anyhow::Result<(Run, u64)> {
+pub async fn outage(
+    plan: &Plan,
+    kind: Outage,
+    long: Duration,
+    bytes_max: u64,
+) -> anyhow::Result<(Run, u64)> {
     let mut scene = Scene::begin(plan).await?;
     let leader = scene.stage.leader().await?;
+    let resumes = scene.stage.discord.stats().await?["resumes"].as_u64();
     let broken = Fault::NatsKilled(long).strike(&mut scene.stage).await?;
     let (until, mut most) = (Instant::now() + long, 0);
     while Instant::now() < until {
@@ -94,11 +108,17 @@ pub async fn outage(plan: &Plan, long: Duration, bytes_max: u64) -> anyhow::Resu
     settled.context("after the outage")?;
     let caught_up = mended.elapsed();
     most = most.max(scene.stage.ingests[leader].resident_bytes()?);
+    let after = scene.stage.discord.stats().await?["resumes"].as_u64();
     let mut run = scene.end(Law::Exact, &[]).await?;
     run.live_again.push(caught_up);
     if most > bytes_max {
         run.problems
             .push(format!("ingest had {} MiB of memory", most >> 20));
+    }
+    if (after > resumes) != (kind == Outage::Overflowing) {
+        run.problems.push(format!(
+            "{resumes:?} sessions were resumed before, {after:?} after"
+        ));
     }
     Ok((run, most))
 }

@@ -1,16 +1,11 @@
 //! A service of ours, with a link of its own to each thing that it needs, so that one instance can be cut off alone.
 
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 
 use anyhow::Context as _;
-use tokio::process::Command;
 
 use crate::link::{Link, Way};
-use crate::process::Process;
-
-/// Below the range that the system gives to outgoing connections, so that a service finds its port when it starts again.
-const PORTS: std::ops::Range<u16> = 10_000..30_000;
+use crate::process::{Process, free_port, program};
 
 /// A service that runs, or was killed.
 #[derive(Debug)]
@@ -141,32 +136,4 @@ impl Service {
             link.set(way);
         }
     }
-}
-
-/// A port that is free now, drawn at random, so that tests side by side seldom meet.
-fn free_port() -> anyhow::Result<u16> {
-    for _ in 0..1_000 {
-        let port = rand::random_range(PORTS);
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return Ok(port);
-        }
-    }
-    anyhow::bail!("no free port in {PORTS:?}")
-}
-
-/// A program of the workspace, from the folder that this one was built into, with an empty environment.
-pub(crate) fn program(name: &str) -> anyhow::Result<Command> {
-    let own = std::env::current_exe()?;
-    let folder = own.parent().context("a program is in a folder")?;
-    // A test lies one folder deeper than the programs.
-    let folder = if folder.ends_with("deps") {
-        folder.parent().context("deps is in a folder")?
-    } else {
-        folder
-    };
-    let path = folder.join(name);
-    anyhow::ensure!(path.exists(), "{} was not built", path.display());
-    let mut command = Command::new(path);
-    command.env_clear();
-    Ok(command)
 }

@@ -12,9 +12,9 @@ use crate::link::Link;
 use crate::mariadb_server::MariaDb;
 use crate::postgres_server::Postgres;
 use crate::posts::Discord;
-use crate::process::{PATIENCE, Process};
+use crate::process::{PATIENCE, Process, program};
 use crate::redis_server::RedisServer;
-use crate::service::{Links, Service, program};
+use crate::service::{Links, Service};
 use crate::sql::Sql;
 
 /// The secret that all tokens are signed with.
@@ -191,6 +191,10 @@ impl Stage {
         set("DRAIN_SECONDS", "2");
         for name in UNLIMITED {
             set(name, "0");
+        }
+        // Whoever looks for the cause of a failure wants to read more.
+        if let Ok(filter) = std::env::var("RUST_LOG") {
+            set("RUST_LOG", &filter);
         }
         for (name, value) in PINGS {
             set(name, value);

@@ -3,6 +3,7 @@
 //! It does what the contract asks of a client and no more: it comes back with what it was given to come back with, and
 //! where that does not do, it joins again and pages back to what it has.
 
+mod session;
 mod socketio;
 mod stream;
 mod websocket;

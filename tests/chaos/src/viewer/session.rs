@@ -1,0 +1,137 @@
+//! A viewer's connection over a WebSocket, whatever is spoken on it: it asks, writes down what comes, and pages back.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+use super::{Cursor, PAGE, PATIENCE, SILENCE, Viewer};
+
+/// Before a question is asked again that could not be answered now.
+const AGAIN: Duration = Duration::from_millis(200);
+
+/// What is spoken, and what a viewer keeps of it to come back with.
+pub(super) trait Wire {
+    /// A question of this number.
+    fn question(&self, number: u64, event: &str, data: &Value) -> String;
+
+    /// Something is said; events are written down.
+    fn on_text(&mut self, viewer: &Viewer, text: &str) -> anyhow::Result<Said>;
+}
+
+/// What was said.
+pub(super) enum Said {
+    /// The connection is a session's of this id.
+    Connected(String),
+    /// The question of this number is answered.
+    Answered(u64, Value),
+    /// A page of a channel came, which ends here.
+    Page(String, Cursor),
+    /// This is to be said in turn.
+    Pinged(&'static str),
+    Other,
+}
+
+/// One connection.
+pub(super) struct Session<'a, W> {
+    pub(super) viewer: &'a Viewer,
+    pub(super) wire: &'a mut W,
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    asked: u64,
+    /// Where the pages end that were not asked to go on from yet.
+    cursors: BTreeMap<String, Cursor>,
+}
+
+impl<'a, W: Wire + Send> Session<'a, W> {
+    pub(super) async fn connect(
+        viewer: &'a Viewer,
+        wire: &'a mut W,
+        url: String,
+    ) -> anyhow::Result<Self> {
+        let (socket, _) = timeout(PATIENCE, connect_async(url)).await??;
+        Ok(Self {
+            viewer,
+            wire,
+            socket,
+            asked: 0,
+            cursors: BTreeMap::new(),
+        })
+    }
+
+    /// Asks until the answer is a yes.
+    pub(super) async fn ask(&mut self, event: &str, data: &Value) -> anyhow::Result<Value> {
+        loop {
+            self.asked += 1;
+            let asked = self.asked;
+            self.send(self.wire.question(asked, event, data)).await?;
+            let answered = timeout(PATIENCE, self.answer(asked)).await;
+            let answer = answered.with_context(|| format!("{event} is not answered"))??;
+            if answer["success"] == true {
+                return Ok(answer);
+            }
+            anyhow::ensure!(answer["code"] == "UNAVAILABLE", "{event}: {answer}");
+            sleep(AGAIN).await;
+        }
+    }
+
+    async fn answer(&mut self, asked: u64) -> anyhow::Result<Value> {
+        loop {
+            match self.next().await? {
+                Said::Answered(of, answer) if of == asked => return Ok(answer),
+                _ => {}
+            }
+        }
+    }
+
+    /// Pages back from the page that came last, to the message that was the newest before it.
+    pub(super) async fn page_back(
+        &mut self,
+        channel: &str,
+        known: Option<u64>,
+    ) -> anyhow::Result<()> {
+        let mut cursor = self.cursors.remove(channel).unwrap_or_default();
+        while let Some(before) = cursor.before(known) {
+            let asked = json!({ "channelId": channel, "before": before, "limit": PAGE });
+            let answer = self.ask("get_messages", &asked).await?;
+            cursor = self.viewer.on_older(&answer)?;
+        }
+        Ok(())
+    }
+
+    /// Writes down what comes until the connection ends, which is an error.
+    pub(super) async fn watch(&mut self) -> anyhow::Result<()> {
+        loop {
+            self.next().await?;
+        }
+    }
+
+    pub(super) async fn send(&mut self, text: String) -> anyhow::Result<()> {
+        timeout(PATIENCE, self.socket.send(Message::text(text))).await??;
+        Ok(())
+    }
+
+    /// The next thing that is said. An end of the connection is an error.
+    pub(super) async fn next(&mut self) -> anyhow::Result<Said> {
+        let said = timeout(SILENCE, self.socket.next()).await?;
+        let text = match said.context("the connection was cut")?? {
+            Message::Text(text) => text,
+            Message::Close(frame) => bail!("closed: {frame:?}"),
+            _ => return Ok(Said::Other),
+        };
+        let said = self.wire.on_text(self.viewer, text.as_str())?;
+        match &said {
+            Said::Pinged(answer) => self.send((*answer).to_owned()).await?,
+            Said::Page(channel, cursor) => {
+                self.cursors.insert(channel.clone(), cursor.clone());
+            }
+            _ => {}
+        }
+        Ok(said)
+    }
+}
