@@ -142,6 +142,14 @@ impl Fault {
         }
     }
 
+    /// Whether it befalls the link between viewers and a fanout.
+    pub(crate) fn parts_viewers(self) -> bool {
+        matches!(
+            self,
+            Self::Stalled(_, Wire::Viewers, _) | Self::Cut(_, Wire::Viewers, _)
+        )
+    }
+
     /// How long it lasts.
     pub fn lasts(self) -> Duration {
         match self {

@@ -90,7 +90,7 @@ impl Plan {
     /// The run itself failed: something could not be started or asked.
     pub async fn run(&self, faults: &[Fault]) -> anyhow::Result<Run> {
         let law = Law::of(faults.iter().copied());
-        let mut scene = Scene::begin(self).await?;
+        let mut scene = Scene::begin(self, faults).await?;
         let mut moments = Vec::new();
         for fault in faults {
             let moment = fault.happen(&mut scene.stage).await;
@@ -109,7 +109,8 @@ impl Plan {
     /// # Errors
     /// As [`Self::run`].
     pub async fn run_sequence(&self, sequence: &Sequence) -> anyhow::Result<Run> {
-        let mut scene = Scene::begin(self).await?;
+        let faults: Vec<Fault> = sequence.faults().collect();
+        let mut scene = Scene::begin(self, &faults).await?;
         let happened = sequence.happen(&mut scene.stage).await;
         happened.with_context(|| scene.stage.output())?;
         scene.stage.is_settled().await?;

@@ -7,11 +7,12 @@ use anyhow::Context as _;
 use tokio::time::{Instant, sleep};
 
 use crate::book::{Act, Book, Chronicle, Kind};
-use crate::fault::Moment;
+use crate::fault::{Fault, Moment};
 use crate::final_check;
 use crate::law::{self, Breaches, Law};
 use crate::posts::{Author, Posts};
 use crate::run::{Plan, Run};
+use crate::service::Service;
 use crate::stage::Stage;
 use crate::tape::{Returns, Tape, Tapes};
 use crate::viewer::{Transport, Viewer, Watching};
@@ -34,8 +35,8 @@ const SETTLE: Duration = Duration::from_mins(1);
 const QUIET_WITHIN: Duration = Duration::from_secs(1);
 
 impl Scene {
-    /// Starts all of it, and waits until every viewer has its pages and people have posted for a while.
-    pub(crate) async fn begin(plan: &Plan) -> anyhow::Result<Self> {
+    /// Starts all of it, for these faults, and waits until every viewer has its pages and people have posted for a while.
+    pub(crate) async fn begin(plan: &Plan, faults: &[Fault]) -> anyhow::Result<Self> {
         let stage = Stage::start(plan.home, plan.fanouts, &plan.settings).await?;
         let busy = stage.channels(plan.busy, "busy").await?;
         let quiet = stage.channels(plan.quiet, "quiet").await?;
@@ -47,7 +48,13 @@ impl Scene {
         for author in &mut authors {
             author.post().await?;
         }
-        let watching = watch(&stage, plan.viewers, &busy, &quiet).await;
+        // A link costs as much as its viewers do: they have one where one is to be broken.
+        let port = |fanout: &Service| match &fanout.viewers {
+            Some(link) if faults.iter().any(|fault| fault.parts_viewers()) => link.port(),
+            _ => fanout.port,
+        };
+        let doors: Vec<u16> = stage.fanouts.iter().map(port).collect();
+        let watching = watch(&stage, &doors, plan.viewers, (&busy, &quiet)).await;
         has_pages(&watching).await.with_context(|| stage.output())?;
         let identifies = stage.discord.stats().await?["identifies"].as_u64();
         let posts = Posts::begin(authors, plan.pace);
@@ -189,14 +196,13 @@ impl Scene {
 }
 
 /// Viewers of two channels each: the busy ones by turns, every eighth viewer a quiet one beside it.
-async fn watch(stage: &Stage, count: usize, busy: &[String], quiet: &[String]) -> Vec<Watching> {
+async fn watch(
+    stage: &Stage,
+    ports: &[u16],
+    count: usize,
+    (busy, quiet): (&[String], &[String]),
+) -> Vec<Watching> {
     let tokens = &stage.tokens;
-    let ports: Vec<u16> = stage
-        .fanouts
-        .iter()
-        .filter_map(|fanout| fanout.viewers.as_ref())
-        .map(crate::link::Link::port)
-        .collect();
     let mut watching = Vec::new();
     for number in 0..count {
         let first = busy[number % busy.len()].clone();
@@ -207,7 +213,7 @@ async fn watch(stage: &Stage, count: usize, busy: &[String], quiet: &[String]) -
         };
         let mut channels = vec![first, second];
         channels.dedup();
-        let mut ports = ports.clone();
+        let mut ports = ports.to_vec();
         let own = number % ports.len();
         ports.rotate_left(own);
         let viewer = Viewer {

@@ -46,7 +46,7 @@ pub async fn rolling_restart(plan: &Plan, drain: Duration) -> anyhow::Result<Run
     let mut plan = plan.clone();
     let seconds = drain.as_secs().to_string();
     plan.settings.push(("DRAIN_SECONDS".to_owned(), seconds));
-    let mut scene = Scene::begin(&plan).await?;
+    let mut scene = Scene::begin(&plan, &[]).await?;
     for number in 0..plan.fanouts {
         scene.stage.fanouts[number].terminate().await?;
         scene.stage.start_fanout(number)?;
@@ -93,7 +93,7 @@ pub async fn outage(
     long: Duration,
     bytes_max: u64,
 ) -> anyhow::Result<(Run, u64)> {
-    let mut scene = Scene::begin(plan).await?;
+    let mut scene = Scene::begin(plan, &[]).await?;
     let leader = scene.stage.leader().await?;
     let resumes = scene.stage.discord.stats().await?["resumes"].as_u64();
     let broken = Fault::NatsKilled(long).strike(&mut scene.stage).await?;

@@ -62,7 +62,12 @@ impl Sequence {
 
     /// What is to hold.
     pub fn law(&self) -> Law {
-        Law::of(self.faults.iter().map(|(_, fault)| *fault))
+        Law::of(self.faults())
+    }
+
+    /// What goes wrong.
+    pub(crate) fn faults(&self) -> impl Iterator<Item = Fault> {
+        self.faults.iter().map(|(_, fault)| *fault)
     }
 
     /// Lets all of it happen.

@@ -9,12 +9,16 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
 use super::{Cursor, PAGE, PATIENCE, SILENCE, Viewer};
 
 /// Before a question is asked again that could not be answered now.
 const AGAIN: Duration = Duration::from_millis(200);
+
+/// Bytes of one read: each is zeroed before, so that many would cost more than what comes.
+const READ_BYTES: usize = 8 * 1024;
 
 /// What is spoken, and what a viewer keeps of it to come back with.
 pub(super) trait Wire {
@@ -54,7 +58,9 @@ impl<'a, W: Wire + Send> Session<'a, W> {
         wire: &'a mut W,
         url: String,
     ) -> anyhow::Result<Self> {
-        let (socket, _) = timeout(PATIENCE, connect_async(url)).await??;
+        let config = WebSocketConfig::default().read_buffer_size(READ_BYTES);
+        let connecting = connect_async_with_config(url, Some(config), true);
+        let (socket, _) = timeout(PATIENCE, connecting).await??;
         Ok(Self {
             viewer,
             wire,
