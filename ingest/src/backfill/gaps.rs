@@ -128,6 +128,7 @@ impl Gaps {
     ) -> Option<i64> {
         let sessions = &mut self.0.books.lock().sessions;
         let heard_ms = heard_before(sessions, shard);
+        let floors = floors_before(sessions, shard);
         let named = named.filter(|guilds| !guilds.is_empty());
         let session = Session {
             shard,
@@ -138,7 +139,7 @@ impl Gaps {
                 heard_ms,
                 missing: named.map(|guilds| guilds.iter().map(|guild| guild.get()).collect()),
                 uncompared: BTreeSet::new(),
-                floors: BTreeMap::new(),
+                floors,
             },
         };
         // Those of another count had the same guilds in other hands.
@@ -147,8 +148,8 @@ impl Gaps {
         heard_ms
     }
 
-    /// The guild is in an outage: its snapshot comes when that ends.
-    pub(crate) fn on_outage(&self, at: Dispatch, guild: GuildId) {
+    /// The guild is in an outage, and its snapshot comes when that ends; or the bot has left it.
+    pub(crate) fn on_away(&self, at: Dispatch, guild: GuildId) {
         self.on_session(at.shard, at.epoch, |marks| {
             marks
                 .missing
@@ -326,6 +327,19 @@ fn heard_before(sessions: &BTreeMap<u32, Session>, shard: ShardId) -> Option<i64
     heard.min()
 }
 
+/// The floors of the session before, or of all of another count: what was not compared yet is compared from there.
+fn floors_before(sessions: &BTreeMap<u32, Session>, shard: ShardId) -> BTreeMap<u64, u64> {
+    let own = sessions.get(&shard.number);
+    if let Some(own) = own.filter(|session| session.shard == shard) {
+        return own.marks.floors.clone();
+    }
+    let others = sessions.values();
+    let others = others.filter(|session| session.shard.count != shard.count);
+    others
+        .flat_map(|session| session.marks.floors.clone())
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -380,6 +394,8 @@ mod tests {
         next.on_known(place, channel, 45);
         assert_eq!(next.newest_before(place, channel), Some(40));
         assert_eq!(ready(&next, 3, &[5]), Some(1_000));
+        let place = Place { shard: 0, epoch: 3 };
+        assert_eq!(next.newest_before(place, channel), Some(40));
         assert!(next.uncompared().is_empty(), "all is compared anew");
     }
 
@@ -394,7 +410,7 @@ mod tests {
         assert_eq!(first[0].guilds, [guild(5)]);
         assert!(!gaps.on_compared(&first[0]), "two are missing");
         gaps.on_repaired(at(2), guild(6));
-        gaps.on_outage(at(2), guild(7));
+        gaps.on_away(at(2), guild(7));
         let second = gaps.uncompared();
         assert_eq!(second[0].guilds, [guild(6)]);
         assert!(gaps.on_compared(&second[0]));

@@ -138,7 +138,12 @@ impl Fleet {
                 }
             }
         };
-        let count = advice.shards.or(self.saved).unwrap_or(1);
+        // Sessions that can be resumed are given up only where all can begin anew.
+        let can_begin = |shards: &u32| {
+            resumable == 0 || self.saved == Some(*shards) || self.budget.has(&advice, *shards)
+        };
+        let advised = advice.shards.filter(can_begin);
+        let count = advised.or(self.saved).unwrap_or(1);
         if self.saved.is_some_and(|saved| saved != count) {
             tracing::warn!(from = self.saved, to = count, "all shards begin anew");
             self.parts.sessions.send_modify(Sessions::clear);

@@ -153,8 +153,9 @@ impl Publisher {
         if kind == "READY" {
             self.on_identified(dispatch, shard, peek.data(), origin.received_ms);
         }
-        if is_outage && let Some(guild) = guild_of_frame(peek.data()) {
-            self.desk.gaps.on_outage(dispatch, guild);
+        let is_away = is_outage || kind == "GUILD_DELETE";
+        if is_away && let Some(guild) = guild_of_frame(peek.data()) {
+            self.desk.gaps.on_away(dispatch, guild);
         }
         if kind == "RATE_LIMITED"
             && let Some(limited) = members_limited(peek.data())

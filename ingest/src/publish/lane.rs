@@ -8,6 +8,12 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use proto::{Envelope, GuildId, Subject};
 
+/// Lanes that are kept though nothing is in them: threads come without end. What they knew is asked of the stream again.
+const LANES_MAX: usize = 16_384;
+
+/// Places of an empty lane that are kept; what a burst needed beyond that is given back.
+const QUEUE_KEPT: usize = 16;
+
 /// An envelope that waits for its turn, with what its owner wants back (`T`).
 #[derive(Debug)]
 pub(super) struct Turn<T> {
@@ -213,6 +219,9 @@ impl<T> Lanes<T> {
         if let Some(lane) = self.subjects.get_mut(&subject) {
             lane.state = State::Idle;
             lane.known = lane.known.max(known);
+            if lane.queue.is_empty() && lane.queue.capacity() > QUEUE_KEPT {
+                lane.queue = VecDeque::new();
+            }
         }
         self.offer(subject);
         let Subject::Guild(guild) = subject else {
@@ -255,6 +264,10 @@ impl<T> Lanes<T> {
     }
 
     fn lane(&mut self, subject: Subject, guild: GuildId) -> &mut Lane<T> {
+        if self.subjects.len() >= LANES_MAX && !self.subjects.contains_key(&subject) {
+            let is_used = |lane: &Lane<T>| lane.state != State::Idle || !lane.queue.is_empty();
+            self.subjects.retain(|_, lane| is_used(lane));
+        }
         let lane = self.subjects.entry(subject);
         lane.or_insert_with(|| Lane::new(guild))
     }
@@ -321,6 +334,26 @@ mod tests {
         assert_eq!((second.owner, second.known), (2, Some(5)));
         assert!(lanes.take().is_none());
         assert_eq!(lanes.waiting(), 3);
+    }
+
+    #[test]
+    fn lanes_in_which_nothing_is_are_not_kept_without_end() {
+        let mut lanes = Lanes::default();
+        lanes.push(envelope(1, Some(1), 1), 0);
+        let stuck = lanes.take().unwrap().subject;
+        lanes.push(envelope(1, Some(1), 2), 0);
+        for channel in 2..=2 * LANES_MAX as u64 {
+            lanes.push(envelope(1, Some(channel), channel), 0);
+            let turn = lanes.take().unwrap();
+            lanes.settle(turn.subject, Some(channel));
+        }
+        assert!(
+            lanes.subjects.len() <= LANES_MAX,
+            "{}",
+            lanes.subjects.len()
+        );
+        lanes.settle(stuck, Some(7));
+        assert_eq!(lanes.take().unwrap().known, Some(7), "this one was used");
     }
 
     #[test]

@@ -143,8 +143,11 @@ impl<T> Ledger<T> {
     /// A new session begins: what happened before it was not told, so that no total of its shard's messages can
     /// be counted on.
     pub(crate) fn on_identified(&mut self, is_of_shard: impl Fn(Key) -> bool) {
-        self.old.retain(|key, _| !is_of_shard(*key));
         let is_kept = |entry: &Entry<T>| !entry.waiting.is_empty();
+        // What waits has a dispatch that is to be settled.
+        let waiting = self.old.extract_if(|_, entry| is_kept(entry));
+        self.young.extend(waiting);
+        self.old.retain(|key, _| !is_of_shard(*key));
         self.young
             .retain(|key, entry| is_kept(entry) || !is_of_shard(*key));
         for (key, entry) in &mut self.young {

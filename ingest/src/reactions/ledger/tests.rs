@@ -165,6 +165,19 @@ fn a_new_session_counts_on_nothing_that_was_known() {
 }
 
 #[test]
+fn whoever_waits_at_a_new_session_is_answered_however_old_the_question_is() {
+    let (mut ledger, now) = (Ledger::default(), Instant::now());
+    assert_eq!(change(&mut ledger, "a", 1, now), ["stored? 1"]);
+    let other = |n: u64| (key().0, MessageId::new(1_000 + n).unwrap());
+    for n in 0..SHELF_MAX as u64 {
+        ledger.on_created(other(n), Vec::new());
+    }
+    assert!(ledger.old.contains_key(&key()), "it is on the older shelf");
+    ledger.on_identified(|_| true);
+    assert!(ledger.young.contains_key(&key()));
+}
+
+#[test]
 fn a_new_session_of_another_shard_leaves_what_is_known() {
     let (mut ledger, now) = (Ledger::default(), Instant::now());
     ledger.on_created(key(), of(&[("a", 1)]));
