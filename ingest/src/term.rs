@@ -36,9 +36,9 @@ use wiring::Wiring;
 mod wiring;
 
 /// Members that wait to be published; whoever asks waits for a place.
-const SUBMISSIONS_MA: usize = 64;
+const SUBMISSIONS_MAX: usize = 64;
 /// What is to be repaired, likewise.
-const REPAIRS_MA: usize = 64;
+const REPAIRS_MAX: usize = 64;
 /// How long the buffer may take to drain at an orderly end. What is left is replayed by the next RESUME.
 const DRAIN: Duration = Duration::from_secs(10);
 /// How long the session and the archive's batch may take after that.
@@ -187,10 +187,10 @@ fn spawn(
     let (used, bytes) = watch::channel(0);
     parts.status.on_buffer(bytes);
     let (buffer, frames) = Buffer::new(parts.settings.buffer_bytes_max, used);
-    let (submissions, submitted) = mpsc::channel(SUBMISSIONS_MA);
+    let (submissions, submitted) = mpsc::channel(SUBMISSIONS_MAX);
     let epochs = saved.sessions.values().map(|session| session.epoch);
     let loaded = epochs.collect();
-    let (repairs, repaired) = mpsc::channel(REPAIRS_MA);
+    let (repairs, repaired) = mpsc::channel(REPAIRS_MAX);
     let (snapshots, snapshots_seen) = mpsc::unbounded_channel();
     let (reached, reached_seen) = watch::channel(Reached::new());
     let (acknowledged, acknowledged_seen) = watch::channel(stream.last);

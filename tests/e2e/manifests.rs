@@ -15,8 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tests::Client;
-use tests::process::Process;
-use tests::process::{free_port, program};
+use tests::process::{Process, free_port, program};
 use tests::world::eventually;
 
 use crate::sources::{read, root, setting_names};

@@ -309,13 +309,17 @@ impl Gaps {
     }
 }
 
+/// The session before, of this very shard.
+fn session_before(sessions: &BTreeMap<u32, Session>, shard: ShardId) -> Option<&Session> {
+    let session = sessions.get(&shard.number);
+    session.filter(|session| session.shard == shard)
+}
+
 /// When everything of this shard's guilds was heard last: by its own session, or, where it has none of this count, by
 /// whichever of the others heard least, of the count before.
 fn heard_before(sessions: &BTreeMap<u32, Session>, shard: ShardId) -> Option<i64> {
-    if let Some(session) = sessions.get(&shard.number)
-        && session.shard == shard
-    {
-        return session.marks.heard_ms;
+    if let Some(own) = session_before(sessions, shard) {
+        return own.marks.heard_ms;
     }
     let heard = sessions.values().filter_map(|session| {
         if session.shard.count == shard.count {
@@ -329,8 +333,7 @@ fn heard_before(sessions: &BTreeMap<u32, Session>, shard: ShardId) -> Option<i64
 
 /// The floors of the session before, or of all of another count: what was not compared yet is compared from there.
 fn floors_before(sessions: &BTreeMap<u32, Session>, shard: ShardId) -> BTreeMap<u64, u64> {
-    let own = sessions.get(&shard.number);
-    if let Some(own) = own.filter(|session| session.shard == shard) {
+    if let Some(own) = session_before(sessions, shard) {
         return own.marks.floors.clone();
     }
     let others = sessions.values();
