@@ -205,14 +205,15 @@ impl Fault {
         }
     }
 
-    /// Lets it happen to the stage, from its beginning to its end. The moment from which viewers were to be live again,
-    /// where that is bounded.
-    pub(crate) async fn happen(self, stage: &mut Stage) -> anyhow::Result<Option<Moment>> {
-        let struck = Instant::now();
-        let broken = self.strike(stage).await?;
-        sleep(self.lasts()).await;
-        let mended = broken.mend(stage).await?;
-        Ok(match self {
+    /// The moment from which viewers were to be live again, where that is bounded: it began at `struck`, and a port
+    /// accepted again at `mended`.
+    pub(crate) fn moment(
+        self,
+        stage: &Stage,
+        struck: Instant,
+        mended: Option<Instant>,
+    ) -> Option<Moment> {
+        match self {
             Self::LeaderKilled(_) => Some(Moment {
                 at: struck,
                 within: TAKEN_OVER,
@@ -223,7 +224,7 @@ impl Fault {
                 within: LIVE_AGAIN,
             }),
             _ => None,
-        })
+        }
     }
 
     /// It begins. Where what it breaks is broken already, nothing happens.

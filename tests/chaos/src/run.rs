@@ -94,7 +94,7 @@ impl Plan {
         let (mut moments, mut unseen) = (Vec::new(), Vec::new());
         for fault in faults {
             let before = scene.counted(*fault).await?;
-            let moment = fault.happen(&mut scene.stage).await;
+            let moment = scene.suffer(*fault).await;
             let moment = moment.with_context(|| scene.stage.output())?;
             // What was broken is whole again before the next goes wrong.
             let settled = scene.stage.is_settled().await;

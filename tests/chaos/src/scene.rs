@@ -73,6 +73,25 @@ impl Scene {
         })
     }
 
+    /// Lets a fault happen, from its beginning to its end; in the middle somebody speaks in each quiet channel. The moment
+    /// from which viewers were to be live again, where that is bounded.
+    pub(crate) async fn suffer(&mut self, fault: Fault) -> anyhow::Result<Option<Moment>> {
+        let struck = Instant::now();
+        let broken = fault.strike(&mut self.stage).await?;
+        sleep(fault.lasts() / 2).await;
+        self.speak_quietly().await?;
+        sleep(fault.lasts() / 2).await;
+        let mended = broken.mend(&mut self.stage).await?;
+        Ok(fault.moment(&self.stage, struck, mended))
+    }
+
+    async fn speak_quietly(&mut self) -> anyhow::Result<()> {
+        for author in &mut self.quiet {
+            author.post().await?;
+        }
+        Ok(())
+    }
+
     /// How often Discord has counted what this fault leads to; none if it counts nothing.
     pub(crate) async fn counted(&self, fault: Fault) -> anyhow::Result<Option<u64>> {
         let Some(name) = fault.counted() else {
@@ -109,9 +128,7 @@ impl Scene {
         let posts = self.posts.take().context("they post until now")?;
         let mut authors = posts.end().await?;
         // Nothing follows anywhere that could reveal what was lost.
-        for author in &mut self.quiet {
-            author.post().await?;
-        }
+        self.speak_quietly().await?;
         sleep(QUIET_WITHIN + Duration::from_millis(500)).await;
         for author in &mut authors {
             author.post().await?;
@@ -183,7 +200,8 @@ impl Scene {
             let Some(chronicle) = book.get(author.channel()) else {
                 continue;
             };
-            for act in chronicle.acts() {
+            // The last one, when nothing is wrong any more.
+            if let Some(act) = chronicle.acts().last() {
                 let late = self.lateness(author.channel(), act, act.done);
                 run.quiet = run.quiet.max(late);
             }
@@ -218,7 +236,9 @@ async fn watch(
     let mut watching = Vec::new();
     for number in 0..count {
         let first = busy[number % busy.len()].clone();
-        let second = if number % 8 == 0 && !quiet.is_empty() {
+        // Each way to watch is among them.
+        let is_quiet = number % 8 == (number / 20) % 8;
+        let second = if is_quiet && !quiet.is_empty() {
             quiet[(number / 8) % quiet.len()].clone()
         } else {
             busy[(number + 1 + number / busy.len()) % busy.len()].clone()
