@@ -82,6 +82,11 @@ impl Marks {
         }
     }
 
+    /// When the session began, while what it brought first waits for the repair of its gap.
+    pub(crate) fn repairing_since(&self) -> Option<i64> {
+        (!self.is_whole()).then_some(self.began_ms)
+    }
+
     fn is_whole(&self) -> bool {
         self.missing.as_ref().is_none_or(BTreeSet::is_empty)
     }

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::session::{Record, Session, Sessions, key};
-use crate::backfill::Gaps;
+use crate::backfill::{Gaps, Marks};
 use crate::exclusions::Exclusions;
 use crate::leader::Tenure;
 use crate::publish::Reached;
@@ -163,20 +163,23 @@ impl Recorder {
             self.status.is_shard_connected(number) && self.status.outcomes.pending() == 0;
         let quiet_at_ms = is_quiet.then_some(saved_at_ms);
         let sequence = reached.map_or(session.sequence, |dispatch| dispatch.sequence);
+        let gap = self.gaps.marks(number, session.epoch, quiet_at_ms);
+        // Until the gap is repaired the sequence stays at the session's beginning: what was published since is as old.
+        let repairing_ms = gap.as_ref().and_then(Marks::repairing_since);
         Some(Record {
             session_id: session.id,
             epoch: session.epoch,
             shards: session.shard.count,
             resume_url: session.resume_url,
             sequence: sequence.max(session.sequence),
-            saved_at_ms,
+            saved_at_ms: repairing_ms.map_or(saved_at_ms, |ms| ms.min(saved_at_ms)),
             generation: self.generation,
             stream_sequence: *self.acknowledged.borrow(),
             roll: self.uncalled(session.epoch),
             excluded: self.exclusions.channels(),
             hidden: self.exclusions.hidden(),
             is_told_of_members: session.is_told_of_members,
-            gap: self.gaps.marks(number, session.epoch, quiet_at_ms),
+            gap,
         })
     }
 
@@ -342,6 +345,22 @@ mod tests {
         });
         assert!(recorder.save(&mut written).await);
         assert!(values(1).await.is_some(), "it says something new");
+    }
+
+    /// The stream forgets identities: a RESUME from before a long repair would repeat what it has forgotten.
+    #[tokio::test]
+    async fn a_record_is_as_old_as_the_gap_that_is_being_repaired() {
+        let bench = bench([session(0, 1)], Rolls::default()).await;
+        let (recorder, guild) = (&bench.recorder, GuildId::new(5).unwrap());
+        let age = || now_ms() - recorder.records()[0].1.saved_at_ms;
+        assert!(age() < 60_000);
+        let began_ms = now_ms() - 700_000;
+        let named = Some(vec![guild]);
+        recorder.gaps.on_ready(shard(0), 1, named, began_ms);
+        assert!(age() >= 700_000);
+        let (_, at) = dispatch(0, 1, 1);
+        recorder.gaps.on_repaired(at, guild);
+        assert!(age() < 60_000);
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! NATS: one server, or three as a cluster whose streams have three copies; and what an operator does to them.
 
+use std::net::{Ipv4Addr, TcpStream};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -99,7 +100,8 @@ impl Cluster {
 
     /// The stream's leader steps down.
     pub(crate) fn step_down(&self) -> anyhow::Result<()> {
-        self.ask("STREAM.LEADER.STEPDOWN.DISCORD", &Value::Null)?;
+        let answer = self.ask("STREAM.LEADER.STEPDOWN.DISCORD", &Value::Null)?;
+        anyhow::ensure!(answer["error"].is_null(), "{answer}");
         Ok(())
     }
 
@@ -109,14 +111,17 @@ impl Cluster {
         Ok(info["state"].clone())
     }
 
-    /// A server that follows, by its number.
+    /// A server that follows and runs, by its number: the last one, as the first are asked.
     pub(crate) fn follower(&self) -> anyhow::Result<usize> {
         let info = self.ask("STREAM.INFO.DISCORD", &Value::Null)?;
         let leader = info["cluster"]["leader"].as_str().context("it has one")?;
         let ports = (0..self.servers.len()).map(|number| self.port(number));
         let ports = ports.collect::<anyhow::Result<Vec<_>>>()?;
-        let follows = |port: &u16| !leader.ends_with(&format!("-{port}"));
-        ports.iter().position(follows).context("one follows")
+        let follows = |port: &u16| {
+            let runs = TcpStream::connect((Ipv4Addr::LOCALHOST, *port)).is_ok();
+            runs && !leader.ends_with(&format!("-{port}"))
+        };
+        ports.iter().rposition(follows).context("one follows")
     }
 
     /// Asks the JetStream API, of whichever server answers.

@@ -142,6 +142,35 @@ impl Fault {
         }
     }
 
+    /// What the simulated Discord counts when it has happened and was noticed.
+    pub(crate) fn counted(self) -> Option<&'static str> {
+        match self {
+            Self::LeaderKilled(_)
+            | Self::LeaderRestarted
+            | Self::LeaderHalted(_)
+            | Self::Reconnect
+            | Self::SessionInterrupted
+            | Self::Reset
+            | Self::Silence(_)
+            | Self::Zombie(_) => Some("resumes"),
+            Self::SessionGone(_) | Self::DeadResumeUrl(_) | Self::NatsEmptied(_) => {
+                Some("identifies")
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether viewers are to be cut off by it, and to come back with all that they missed; or are not to notice at
+    /// all. None where either may be.
+    pub(crate) fn cuts_viewers(self) -> Option<bool> {
+        match self {
+            Self::FanoutKilled(_) => Some(true),
+            _ if self.parts_viewers() => Some(true),
+            Self::NatsEmptied(_) | Self::StepDowns(_) | Self::Stalled(..) | Self::Cut(..) => None,
+            _ => Some(false),
+        }
+    }
+
     /// Whether it befalls the link between viewers and a fanout.
     pub(crate) fn parts_viewers(self) -> bool {
         matches!(
@@ -176,14 +205,15 @@ impl Fault {
         }
     }
 
-    /// Lets it happen to the stage, from its beginning to its end. The moment from which viewers were to be live again,
-    /// where that is bounded.
-    pub(crate) async fn happen(self, stage: &mut Stage) -> anyhow::Result<Option<Moment>> {
-        let struck = Instant::now();
-        let broken = self.strike(stage).await?;
-        sleep(self.lasts()).await;
-        let mended = broken.mend(stage).await?;
-        Ok(match self {
+    /// The moment from which viewers were to be live again, where that is bounded: it began at `struck`, and a port
+    /// accepted again at `mended`.
+    pub(crate) fn moment(
+        self,
+        stage: &Stage,
+        struck: Instant,
+        mended: Option<Instant>,
+    ) -> Option<Moment> {
+        match self {
             Self::LeaderKilled(_) => Some(Moment {
                 at: struck,
                 within: TAKEN_OVER,
@@ -194,7 +224,7 @@ impl Fault {
                 within: LIVE_AGAIN,
             }),
             _ => None,
-        })
+        }
     }
 
     /// It begins. Where what it breaks is broken already, nothing happens.
@@ -266,7 +296,7 @@ impl Fault {
                 });
                 Broken::Sql
             }
-            Self::StepDowns(times) => step_downs(stage, times).await,
+            Self::StepDowns(times) => step_downs(stage, times).await?,
             Self::StreamFull(_) => Broken::Limit(limit(stage, FULL)?),
             _ => Broken::Nothing,
         })
@@ -339,7 +369,7 @@ impl Broken {
                     Whose::Leader => &stage.ingests[number],
                     Whose::Fanout => &stage.fanouts[number],
                 };
-                service.set(wire, Way::Open);
+                service.set(wire, Way::Open)?;
             }
             Self::Limit(before) => {
                 let told = block_in_place(|| stage.nats.state())?;
@@ -354,7 +384,8 @@ impl Broken {
 }
 
 /// Every second another leader; a follower stands still for half of each, so that it answers late.
-async fn step_downs(stage: &mut Stage, times: u32) -> Broken {
+async fn step_downs(stage: &mut Stage, times: u32) -> anyhow::Result<Broken> {
+    let mut steps = 0;
     for time in 1..=times {
         // Where an election is under way nobody knows who follows: then there is one step less.
         let Ok(follower) = block_in_place(|| stage.nats.follower()) else {
@@ -362,15 +393,17 @@ async fn step_downs(stage: &mut Stage, times: u32) -> Broken {
             continue;
         };
         block_in_place(|| stage.nats.servers[follower].stall());
-        let stepped = block_in_place(|| stage.nats.step_down());
+        let has_stepped = block_in_place(|| stage.nats.step_down()).is_ok();
+        steps += u32::from(has_stepped);
         sleep(Duration::from_millis(500)).await;
-        if time == times && stepped.is_ok() {
-            return Broken::NatsHalted(follower);
+        if time == times && has_stepped {
+            return Ok(Broken::NatsHalted(follower));
         }
         block_in_place(|| stage.nats.servers[follower].go_on());
         sleep(Duration::from_millis(500)).await;
     }
-    Broken::Nothing
+    anyhow::ensure!(steps > 0, "no leader stepped down");
+    Ok(Broken::Nothing)
 }
 
 async fn broken(stage: &Stage, whose: Whose, wire: Wire, way: Way) -> anyhow::Result<Broken> {
@@ -379,8 +412,8 @@ async fn broken(stage: &Stage, whose: Whose, wire: Wire, way: Way) -> anyhow::Re
         Whose::Fanout => 0,
     };
     match whose {
-        Whose::Leader => stage.ingests[number].set(wire, way),
-        Whose::Fanout => stage.fanouts[number].set(wire, way),
+        Whose::Leader => stage.ingests[number].set(wire, way)?,
+        Whose::Fanout => stage.fanouts[number].set(wire, way)?,
     }
     Ok(Broken::Link(whose, number, wire))
 }

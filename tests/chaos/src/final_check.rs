@@ -140,7 +140,9 @@ async fn of_pages(stage: &Stage, url: &str, channel: &str) -> anyhow::Result<BTr
                 text(&message["content"]),
                 count.as_u64().unwrap_or_default(),
             );
-            all.insert(text(&message["id"]).parse()?, last);
+            let id = text(&message["id"]);
+            let before = all.insert(id.parse()?, last);
+            anyhow::ensure!(before.is_none(), "{channel}: {id} is on two pages");
         }
         let Some(next) = page["nextCursor"].as_str() else {
             return Ok(all);

@@ -30,11 +30,7 @@ mod nats_server;
 #[path = "../../../proto/store/tests/contract/postgres_server.rs"]
 mod postgres_server;
 mod posts;
-#[expect(
-    dead_code,
-    unreachable_pub,
-    reason = "the other harness uses all of it"
-)]
+#[expect(unreachable_pub, reason = "it is public in the other harness")]
 #[path = "../../src/process.rs"]
 mod process;
 #[expect(dead_code, reason = "the registry's own tests use all of it")]

@@ -243,8 +243,11 @@ impl Posts {
                 tokio::time::sleep(offset).await;
                 let mut turns = interval(period);
                 turns.set_missed_tick_behavior(MissedTickBehavior::Burst);
-                while !*stopped.borrow() {
+                loop {
                     turns.tick().await;
+                    if *stopped.borrow() {
+                        break;
+                    }
                     author.act().await?;
                 }
                 Ok(author)

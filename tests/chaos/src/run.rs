@@ -91,17 +91,27 @@ impl Plan {
     pub async fn run(&self, faults: &[Fault]) -> anyhow::Result<Run> {
         let law = Law::of(faults.iter().copied());
         let mut scene = Scene::begin(self, faults).await?;
-        let mut moments = Vec::new();
+        let (mut moments, mut unseen) = (Vec::new(), Vec::new());
         for fault in faults {
-            let moment = fault.happen(&mut scene.stage).await;
+            let before = scene.counted(*fault).await?;
+            let moment = scene.suffer(*fault).await;
             let moment = moment.with_context(|| scene.stage.output())?;
             // What was broken is whole again before the next goes wrong.
             let settled = scene.stage.is_settled().await;
             settled.with_context(|| fault.to_string())?;
             scene.is_live().await?;
             moments.extend(moment);
+            if before.is_some() && scene.counted(*fault).await? <= before {
+                unseen.push(format!("{fault} did not happen, or nobody noticed"));
+            }
         }
-        scene.end(law, &moments).await
+        let mut run = scene.end(law, &moments).await?;
+        run.problems.extend(unseen);
+        // Where programs are not optimised, a fanout may be late enough to close its rooms.
+        if self.patience == 1 {
+            run.on_cuts(faults);
+        }
+        Ok(run)
     }
 
     /// Runs it, while this sequence happens.
@@ -114,6 +124,7 @@ impl Plan {
         let happened = sequence.happen(&mut scene.stage).await;
         happened.with_context(|| scene.stage.output())?;
         scene.stage.is_settled().await?;
+        scene.is_live().await?;
         scene.end(sequence.law(), &[]).await
     }
 }
@@ -142,6 +153,19 @@ pub struct Run {
 }
 
 impl Run {
+    /// Viewers were to be cut off by these, or not.
+    fn on_cuts(&mut self, faults: &[Fault]) {
+        let Returns { cut, anew, .. } = self.returns;
+        let is_all = |wanted| faults.iter().all(|fault| fault.cuts_viewers() == wanted);
+        if is_all(Some(true)) && (cut == 0 || anew > 0) {
+            self.problems
+                .push(format!("{cut} viewers were cut off, {anew} began anew"));
+        }
+        if is_all(Some(false)) && cut > 0 {
+            self.problems.push(format!("{cut} viewers were cut off"));
+        }
+    }
+
     /// Everything held.
     pub fn is_good(&self) -> bool {
         self.breaches.is_none() && self.problems.is_empty()

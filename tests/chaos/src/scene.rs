@@ -1,6 +1,6 @@
 //! A run that is going on: the stage, who posts, who watches, and the comparison at the end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -23,6 +23,8 @@ pub(crate) struct Scene {
     book: Book,
     watching: Vec<Watching>,
     posts: Option<Posts>,
+    /// Channels in which people speak all the time, and who speaks in the others.
+    busy: BTreeSet<String>,
     quiet: Vec<Author>,
     identifies: u64,
     plan: Plan,
@@ -64,20 +66,48 @@ impl Scene {
             book,
             watching,
             posts: Some(posts),
+            busy: busy.into_iter().collect(),
             quiet: quiet_authors,
             identifies: identifies.context("the simulator counts")?,
             plan: plan.clone(),
         })
     }
 
+    /// Lets a fault happen, from its beginning to its end; in the middle somebody speaks in each quiet channel. The moment
+    /// from which viewers were to be live again, where that is bounded.
+    pub(crate) async fn suffer(&mut self, fault: Fault) -> anyhow::Result<Option<Moment>> {
+        let struck = Instant::now();
+        let broken = fault.strike(&mut self.stage).await?;
+        sleep(fault.lasts() / 2).await;
+        self.speak_quietly().await?;
+        sleep(fault.lasts() / 2).await;
+        let mended = broken.mend(&mut self.stage).await?;
+        Ok(fault.moment(&self.stage, struck, mended))
+    }
+
+    async fn speak_quietly(&mut self) -> anyhow::Result<()> {
+        for author in &mut self.quiet {
+            author.post().await?;
+        }
+        Ok(())
+    }
+
+    /// How often Discord has counted what this fault leads to; none if it counts nothing.
+    pub(crate) async fn counted(&self, fault: Fault) -> anyhow::Result<Option<u64>> {
+        let Some(name) = fault.counted() else {
+            return Ok(None);
+        };
+        Ok(self.stage.discord.stats().await?[name].as_u64())
+    }
+
     /// Waits until every viewer hears what people say now, so that what goes wrong next finds everything whole.
     pub(crate) async fn is_live(&self) -> anyhow::Result<()> {
         let since = Instant::now();
+        let is_new = |tape: &Tape| tape.entries().last().is_some_and(|(at, _)| *at > since);
         let hears = |one: &Watching| {
             let seen = one.tapes.open();
-            seen.tapes
-                .values()
-                .any(|tape| tape.entries().last().is_some_and(|(at, _)| *at > since))
+            let busy = |(channel, _): &(&String, &Tape)| self.busy.contains(*channel);
+            seen.tapes.iter().filter(busy).all(|(_, tape)| is_new(tape))
         };
         while !self.watching.iter().all(hears) {
             anyhow::ensure!(
@@ -93,13 +123,12 @@ impl Scene {
     /// Ends it in order, and compares.
     pub(crate) async fn end(mut self, law: Law, moments: &[Moment]) -> anyhow::Result<Run> {
         sleep(self.plan.calm).await;
-        let problems = self.stage.gaps().await?;
-        for author in &mut self.quiet {
-            author.post().await?;
-        }
-        // Nothing follows in a quiet channel, and little elsewhere, that could reveal what was lost.
+        let mut problems = self.stage.gaps().await?;
+        problems.extend(self.stage.ended());
         let posts = self.posts.take().context("they post until now")?;
         let mut authors = posts.end().await?;
+        // Nothing follows anywhere that could reveal what was lost.
+        self.speak_quietly().await?;
         sleep(QUIET_WITHIN + Duration::from_millis(500)).await;
         for author in &mut authors {
             author.post().await?;
@@ -171,7 +200,8 @@ impl Scene {
             let Some(chronicle) = book.get(author.channel()) else {
                 continue;
             };
-            for act in chronicle.acts() {
+            // The last one, when nothing is wrong any more.
+            if let Some(act) = chronicle.acts().last() {
                 let late = self.lateness(author.channel(), act, act.done);
                 run.quiet = run.quiet.max(late);
             }
@@ -206,7 +236,9 @@ async fn watch(
     let mut watching = Vec::new();
     for number in 0..count {
         let first = busy[number % busy.len()].clone();
-        let second = if number % 8 == 0 && !quiet.is_empty() {
+        // Each way to watch is among them.
+        let is_quiet = number % 8 == (number / 20) % 8;
+        let second = if is_quiet && !quiet.is_empty() {
             quiet[(number / 8) % quiet.len()].clone()
         } else {
             busy[(number + 1 + number / busy.len()) % busy.len()].clone()

@@ -51,6 +51,7 @@ pub async fn rolling_restart(plan: &Plan, drain: Duration) -> anyhow::Result<Run
         scene.stage.fanouts[number].terminate().await?;
         scene.stage.start_fanout(number)?;
         scene.stage.is_settled().await?;
+        scene.is_live().await?;
     }
     let mut run = scene.end(Law::Exact, &[]).await?;
     let returns = run.returns;
@@ -106,6 +107,7 @@ pub async fn outage(
     let mended = Instant::now();
     let settled = scene.stage.is_settled_within(CAUGHT_UP).await;
     settled.context("after the outage")?;
+    scene.is_live().await?;
     let caught_up = mended.elapsed();
     most = most.max(scene.stage.ingests[leader].resident_bytes()?);
     let after = scene.stage.discord.stats().await?["resumes"].as_u64();

@@ -82,6 +82,11 @@ impl Service {
         self.process.is_some()
     }
 
+    /// It was started, and has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.process.as_mut().is_some_and(Process::has_ended)
+    }
+
     /// Ends it as a crash would.
     pub(crate) async fn kill(&mut self) -> anyhow::Result<()> {
         self.process.take().context("it runs")?.kill().await
@@ -122,8 +127,11 @@ impl Service {
             .unwrap_or_default()
     }
 
-    /// Every link that it has, of this kind.
-    pub(crate) fn set(&self, wire: crate::Wire, way: Way) {
+    /// Its link of this kind does this from now on.
+    ///
+    /// # Errors
+    /// It has none.
+    pub(crate) fn set(&self, wire: crate::Wire, way: Way) -> anyhow::Result<()> {
         let link = match wire {
             crate::Wire::Gateway => self.gateway.as_ref(),
             crate::Wire::Api => self.api.as_ref(),
@@ -132,8 +140,8 @@ impl Service {
             crate::Wire::Redis => self.redis.as_ref(),
             crate::Wire::Viewers => self.viewers.as_ref(),
         };
-        if let Some(link) = link {
-            link.set(way);
-        }
+        let link = link.with_context(|| format!("{} has no link {wire:?}", self.name))?;
+        link.set(way);
+        Ok(())
     }
 }

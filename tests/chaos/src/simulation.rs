@@ -113,28 +113,36 @@ fn draw_one(chance: &mut StdRng, home: Home) -> Fault {
         12 => Fault::SessionGone(long.min(Duration::from_secs(3))),
         13 => Fault::Reset,
         14 if home == Home::Cluster => Fault::StepDowns(chance.random_range(1..6)),
-        15 => Fault::Stalled(draw_whose(chance), draw_wire(chance), long),
-        _ => Fault::Cut(draw_whose(chance), draw_wire(chance), long),
+        kind => {
+            let (whose, wire) = draw_link(chance, home);
+            if kind == 15 {
+                Fault::Stalled(whose, wire, long)
+            } else {
+                Fault::Cut(whose, wire, long)
+            }
+        }
     }
 }
 
-fn draw_whose(chance: &mut StdRng) -> Whose {
-    if chance.random_range(0..2) == 0 {
-        return Whose::Leader;
-    }
-    Whose::Fanout
-}
+/// Links that there are. To a cluster there is none: clients know all its servers.
+const LINKS: [(Whose, Wire); 8] = [
+    (Whose::Leader, Wire::Gateway),
+    (Whose::Leader, Wire::Api),
+    (Whose::Leader, Wire::Sql),
+    (Whose::Fanout, Wire::Sql),
+    (Whose::Fanout, Wire::Redis),
+    (Whose::Fanout, Wire::Viewers),
+    (Whose::Leader, Wire::Nats),
+    (Whose::Fanout, Wire::Nats),
+];
 
-/// A link that the service does not have is none that can be broken.
-fn draw_wire(chance: &mut StdRng) -> Wire {
-    match chance.random_range(0..6) {
-        0 => Wire::Gateway,
-        1 => Wire::Api,
-        2 => Wire::Nats,
-        3 => Wire::Sql,
-        4 => Wire::Redis,
-        _ => Wire::Viewers,
-    }
+fn draw_link(chance: &mut StdRng, home: Home) -> (Whose, Wire) {
+    let count = if home == Home::Cluster {
+        6
+    } else {
+        LINKS.len()
+    };
+    LINKS[chance.random_range(0..count)]
 }
 
 #[cfg(test)]

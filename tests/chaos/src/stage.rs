@@ -289,6 +289,16 @@ impl Stage {
         leader.or_else(|| self.ingests.iter().position(Service::runs))
     }
 
+    /// What is wrong with services that have ended by themselves.
+    pub(crate) fn ended(&mut self) -> Vec<String> {
+        let services = self.ingests.iter_mut().chain(&mut self.fanouts);
+        let ended = services.enumerate().filter_map(|(number, service)| {
+            let has_ended = service.has_ended();
+            has_ended.then(|| format!("{} {number} has ended by itself", service.name))
+        });
+        ended.collect()
+    }
+
     /// The ingest that says now that it leads.
     pub(crate) async fn known_leader(&self) -> Option<usize> {
         for (number, ingest) in self.ingests.iter().enumerate() {

@@ -131,7 +131,8 @@ impl Seen {
         self.on_back();
     }
 
-    fn on_back(&mut self) {
+    /// It is back; what it brought is not known yet.
+    pub(crate) fn on_back(&mut self) {
         if let Some(since) = self.away_since.take() {
             self.returns.away_max = self.returns.away_max.max(since.elapsed());
         }

@@ -43,6 +43,8 @@ impl Reader {
         };
         let answer = timeout(PATIENCE, request.send()).await??;
         let mut answer = answer.error_for_status()?;
+        // In a quiet channel nothing may come for long.
+        self.viewer.tapes.open().on_back();
         let (mut text, mut is_first) = (Vec::new(), true);
         loop {
             let chunk = timeout(SILENCE, answer.chunk()).await??;
