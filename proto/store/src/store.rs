@@ -42,12 +42,12 @@ pub struct Store {
 impl Store {
     /// Opens the database at this address: `sqlite:///path/to/file.db`, which is made if it is missing and may be
     /// open in several processes, `mysql://user:password@host:port/database` (`mariadb://` is the same) or
-    /// `postgres://user:password@host:port/database` (`postgresql://` is the same), which exist. Makes no tables: see
-    /// [`Store::migrate`].
+    /// `postgres://user:password@host:port/database` (`postgresql://` is the same), which exist. A server may be away
+    /// now: a warning says so, and each call finds out anew. Makes no tables: see [`Store::migrate`].
     ///
     /// # Errors
     /// [`StoreError::Unsupported`] for another scheme, [`StoreError::Refused`] for an address that can't be read or
-    /// names no database, [`StoreError::Away`] where it can't be opened now.
+    /// names no database, [`StoreError::Away`] where a file can't be opened now.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
         let database = within(CALL_MAX, Database::open(url)).await?;
         Ok(Self { database })

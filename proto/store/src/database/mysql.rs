@@ -2,13 +2,14 @@
 //! what the error numbers mean.
 
 use std::str::FromStr;
-use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use sqlx::error::DatabaseError;
 use sqlx::migrate::Migrator;
 use sqlx::mysql::{MySqlConnectOptions, MySqlDatabaseError, MySqlPoolOptions};
-use sqlx::{Executor as _, MySql, MySqlPool};
+use sqlx::{Executor as _, MySql, MySqlConnection, MySqlPool};
 
 use super::WAIT_MAX;
 use super::server::Server;
@@ -63,36 +64,50 @@ const NO_SUCH_TABLE: u16 = 1146;
 /// `ER_NET_PACKET_TOO_LARGE`, `ER_TRUNCATED_WRONG_VALUE_FOR_FIELD`: the rest has an SQL state that says it.
 const ROWS_FAULTS: [u16; 2] = [1153, 1366];
 
-/// Opens a pool, and asks the server what it can take.
+/// Opens a pool, for a server that may be away now.
 pub(super) async fn open(url: &str) -> Result<Server<MySql>, StoreError> {
     let options = MySqlConnectOptions::from_str(url)?;
     if options.get_database().is_none_or(str::is_empty) {
         let problem = "the address names no database".into();
         return Err(StoreError::Refused(sqlx::Error::Configuration(problem)));
     }
+    let statement_bytes_max = Arc::new(AtomicUsize::new(0));
+    let told = Arc::clone(&statement_bytes_max);
     let pool = MySqlPoolOptions::new()
         .max_connections(CONNECTIONS_MAX)
         .acquire_timeout(WAIT_MAX)
-        .after_connect(|connection, _| {
-            Box::pin(async move { connection.execute(SESSION).await.map(|_| ()) })
+        .after_connect(move |connection, _| {
+            let told = Arc::clone(&told);
+            Box::pin(async move { begin_session(connection, &told).await })
         })
-        .connect_with(options)
-        .await?;
+        .connect_lazy_with(options);
+    let server = Server {
+        pool,
+        statement_bytes_max,
+    };
+    Ok(server.greet().await)
+}
+
+/// Sets a session, and asks the server what it can take: an operator may have raised it since the last connection.
+async fn begin_session(
+    connection: &mut MySqlConnection,
+    statement_bytes_max: &AtomicUsize,
+) -> Result<(), sqlx::Error> {
+    connection.execute(SESSION).await?;
     let packet_bytes_max: i64 = sqlx::query_scalar("SELECT CAST(@@max_allowed_packet AS SIGNED)")
-        .fetch_one(&pool)
+        .fetch_one(&mut *connection)
         .await?;
     let packet_bytes_max = usize::try_from(packet_bytes_max).unwrap_or(usize::MAX);
-    if packet_bytes_max < PACKET_BYTES_MIN {
+    let bytes_max = packet_bytes_max.saturating_sub(PACKET_OVERHEAD_BYTES);
+    let before = statement_bytes_max.swap(bytes_max, Ordering::Relaxed);
+    if packet_bytes_max < PACKET_BYTES_MIN && before != bytes_max {
         tracing::warn!(
             packet_bytes_max,
             packet_bytes_min = PACKET_BYTES_MIN,
             "the database refuses large messages: raise max_allowed_packet"
         );
     }
-    Ok(Server {
-        pool,
-        statement_bytes_max: packet_bytes_max.saturating_sub(PACKET_OVERHEAD_BYTES),
-    })
+    Ok(())
 }
 
 /// One process at a time; whoever comes second finds the work done.

@@ -5,6 +5,8 @@
 //! prepared belongs to it.
 
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use sqlx::error::DatabaseError;
 use sqlx::migrate::Migrator;
@@ -52,7 +54,7 @@ const NO_SUCH_TABLE: &str = "42P01";
 /// classes pass: locks, deadlocks, serialization, resources, the operator's doing.
 const ROWS_FAULTS: [&str; 4] = ["21", "22", "23", "54"];
 
-/// Opens a pool.
+/// Opens a pool, for a server that may be away now.
 pub(super) async fn open(url: &str) -> Result<Server<Postgres>, StoreError> {
     let options = PgConnectOptions::from_str(url)?;
     if options.get_database().is_none_or(str::is_empty) {
@@ -65,12 +67,12 @@ pub(super) async fn open(url: &str) -> Result<Server<Postgres>, StoreError> {
         .after_connect(|connection, _| {
             Box::pin(async move { connection.execute(SESSION).await.map(|_| ()) })
         })
-        .connect_with(options)
-        .await?;
-    Ok(Server {
+        .connect_lazy_with(options);
+    let server = Server {
         pool,
-        statement_bytes_max: STATEMENT_BYTES_MAX,
-    })
+        statement_bytes_max: Arc::new(AtomicUsize::new(STATEMENT_BYTES_MAX)),
+    };
+    Ok(server.greet().await)
 }
 
 /// One process at a time, by the migrator's lock; whoever comes second finds the work done.

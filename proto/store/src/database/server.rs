@@ -3,14 +3,23 @@
 //! A connection whose call did not end is closed, never used again: after a cut or a call that was given up nobody
 //! knows what it still has to say. The server then rolls back what was open.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
 use sqlx::pool::PoolConnection;
 use sqlx::{Executor, Pool};
+use tokio::time::timeout;
+
+/// How long a server is waited for that may come later.
+const FIRST_CONNECTION_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A pool, and the largest statement that its server takes.
 #[derive(Debug)]
 pub(crate) struct Server<DB: sqlx::Database> {
     pub(super) pool: Pool<DB>,
-    pub(super) statement_bytes_max: usize,
+    /// A server says it to each connection, before anything is sent there.
+    pub(super) statement_bytes_max: Arc<AtomicUsize>,
 }
 
 // Derived, it would ask for databases that can be cloned.
@@ -18,7 +27,7 @@ impl<DB: sqlx::Database> Clone for Server<DB> {
     fn clone(&self) -> Self {
         Self {
             pool: self.pool.clone(),
-            statement_bytes_max: self.statement_bytes_max,
+            statement_bytes_max: Arc::clone(&self.statement_bytes_max),
         }
     }
 }
@@ -27,11 +36,22 @@ impl<DB: sqlx::Database> Server<DB>
 where
     for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
 {
+    /// Looks whether the server is there. Where it is not, only a warning says why: a service that starts while its
+    /// database is away does all that it can without it, and finds it once it is back.
+    pub(super) async fn greet(self) -> Self {
+        let first = timeout(FIRST_CONNECTION_PATIENCE, self.pool.acquire()).await;
+        match first.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "the database can't be reached yet"),
+        }
+        self
+    }
+
     /// A connection for single statements.
     pub(super) async fn acquire(&self) -> Result<Held<DB>, sqlx::Error> {
         Ok(Held {
             connection: self.pool.acquire().await?,
-            statement_bytes_max: self.statement_bytes_max,
+            statement_bytes_max: self.statement_bytes_max.load(Ordering::Relaxed),
             is_in_transaction: false,
             is_at_rest: true,
         })

@@ -71,6 +71,7 @@ on_every_server! {
     a_schema_of_a_later_version_is_refused,
     an_address_without_a_database_is_refused_and_never_repeated,
     a_server_that_is_not_there_is_away,
+    a_server_that_comes_after_its_clients_is_found,
     both_schemes_name_the_same,
     a_call_that_is_given_up_leaves_nothing_open,
 }
@@ -219,9 +220,24 @@ async fn an_address_without_a_database_is_refused_and_never_repeated<S: Server>(
 
 async fn a_server_that_is_not_there_is_away<S: Server>() {
     let url = format!("{}://user:secret@127.0.0.1:1/store", S::SCHEMES[1]);
-    let away = Store::open(&url).await.unwrap_err();
+    let store = Store::open(&url).await.unwrap();
+    let away = store.position().await.unwrap_err();
     assert!(matches!(away, StoreError::Away(_)), "{away:?}");
     assert!(!format!("{away} {away:?}").contains("secret"));
+}
+
+async fn a_server_that_comes_after_its_clients_is_found<S: Server>() {
+    let (server, _store) = alone::<S>().await;
+    let (url, is_cut) = way_to(&server.url("store")).await;
+    is_cut.send_replace(true);
+    let store = Store::open(&url).await.unwrap();
+    let away = store.position().await;
+    assert!(matches!(away, Err(StoreError::Away(_))), "{away:?}");
+    is_cut.send_replace(false);
+    let position = eventually_position(&store).await;
+    assert_eq!(position.generation, GENERATION);
+    // What the server takes at once is known, as on every other connection.
+    store.apply(one(position, "a row")).await.unwrap();
 }
 
 async fn both_schemes_name_the_same<S: Server>() {
