@@ -42,6 +42,8 @@ pub(crate) struct Chronicle {
     places: HashMap<(Kind, u64, u32), usize>,
     created: HashMap<u64, usize>,
     deleted: HashMap<u64, usize>,
+    /// How often a message was reacted to, in the end.
+    reactions: HashMap<u64, u64>,
 }
 
 impl Chronicle {
@@ -59,6 +61,16 @@ impl Chronicle {
         }
         self.places.insert((act.kind, act.message, number), place);
         self.acts.push(act);
+    }
+
+    /// A message has so many reactions from now on.
+    pub(crate) fn react(&mut self, message: u64, count: u64) {
+        self.reactions.insert(message, count);
+    }
+
+    /// How often a message was reacted to, in the end.
+    pub(crate) fn reactions(&self, message: u64) -> u64 {
+        self.reactions.get(&message).copied().unwrap_or_default()
     }
 
     /// All of them.
@@ -114,6 +126,14 @@ impl Book {
     /// Writes an act down.
     pub(crate) fn write(&self, channel: &str, act: Act) {
         self.open().entry(channel.to_owned()).or_default().push(act);
+    }
+
+    /// Writes down how many reactions a message has now.
+    pub(crate) fn react(&self, channel: &str, message: u64, count: u64) {
+        let mut book = self.open();
+        book.entry(channel.to_owned())
+            .or_default()
+            .react(message, count);
     }
 
     /// What was done so far.

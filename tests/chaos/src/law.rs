@@ -3,9 +3,11 @@
 //! After a page come exactly Discord's acts, once, in order. Only a replay may leave something out: what is about a
 //! message that was deleted before the viewer was back. Who was not recovered has a page again, and older ones until
 //! they meet what was there before; the union counts. Where Discord refused a RESUME, nobody can know each edit: then
-//! every creation comes once and in order, and every message ends as it is in Discord.
+//! every creation comes once and in order. In any case every message that is shown ends as it is in Discord, its
+//! reactions too.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use tokio::time::Instant;
 
@@ -95,21 +97,31 @@ pub(crate) fn check(law: Law, chronicle: &Chronicle, tape: &Tape) -> Breaches {
         next: 0,
         seen: BTreeSet::new(),
         known: BTreeMap::new(),
+        reactions: BTreeMap::new(),
         has_page: false,
         page_end: 0,
-        gap_from: None,
-        older: BTreeSet::new(),
+        floor: 0,
+        gaps: Vec::new(),
+        shown: BTreeSet::new(),
+        paged_at: None,
     };
     let entries = tape.entries();
-    for (index, (_, entry)) in entries.iter().enumerate() {
+    for (index, (at, entry)) in entries.iter().enumerate() {
         let later = entries.get(index + 1..).unwrap_or_default();
         match entry {
-            Entry::Page(rows, has_more) => reader.on_page(rows, *has_more, later),
-            Entry::Older(rows) => reader.older.extend(rows.iter().map(|(id, _)| *id)),
+            Entry::Page(rows, has_more) => {
+                reader.on_page(rows, *has_more, later);
+                reader.paged_at = Some(*at);
+            }
+            Entry::Older(rows) => {
+                reader.on_older(rows);
+                reader.paged_at = Some(*at);
+            }
             Entry::Event(kind, message, number) => {
                 let earlier = entries.get(..=index).unwrap_or_default();
                 reader.on_event(*kind, *message, *number, earlier);
             }
+            Entry::Reactions(message, count) => reader.on_reactions(*message, *count),
             Entry::Recovered => {}
         }
     }
@@ -126,17 +138,24 @@ struct Reader<'a> {
     seen: BTreeSet<usize>,
     /// What the viewer shows, as far as it was told.
     known: BTreeMap<u64, u32>,
+    /// How often what it shows was reacted to, unless never.
+    reactions: BTreeMap<u64, u64>,
     has_page: bool,
     /// The act that the page was taken before.
     page_end: usize,
-    /// Where the viewer had been when it lost everything: up to the page, older pages have to show what was posted.
-    gap_from: Option<usize>,
-    older: BTreeSet<u64>,
+    /// From this message on everything is shown, as of the page; 0 where there is nothing older.
+    floor: u64,
+    /// The acts between where a viewer had been when it lost everything, and the page that it began anew with: pages have
+    /// to show what was posted.
+    gaps: Vec<Range<usize>>,
+    /// All messages that were ever shown.
+    shown: BTreeSet<u64>,
+    /// When the last page came.
+    paged_at: Option<Instant>,
 }
 
 impl Reader<'_> {
     fn on_page(&mut self, rows: &[Row], has_more: bool, later: &[(Instant, Entry)]) {
-        self.close_gap();
         let acts = self.chronicle.acts();
         // The page was taken somewhere before the first event that came after it.
         let until = later.iter().find_map(|(_, entry)| match entry {
@@ -153,7 +172,7 @@ impl Reader<'_> {
         };
         if let Some(place) = place {
             if self.has_page {
-                self.gap_from = Some(self.next.min(place));
+                self.gaps.push(self.next.min(place)..place);
             }
             (self.next, self.page_end) = (place, place);
         } else {
@@ -165,6 +184,41 @@ impl Reader<'_> {
         self.has_page = true;
         self.seen.clear();
         self.known = rows.iter().copied().collect();
+        self.reactions.clear();
+        self.shown.extend(self.known.keys());
+        let oldest = rows.first().map_or(0, |(id, _)| *id);
+        self.floor = if has_more { oldest } else { 0 };
+    }
+
+    /// An older page goes on where the one before it began.
+    fn on_older(&mut self, rows: &[Row]) {
+        let ids = rows.iter().map(|(id, _)| *id);
+        let is_in_order = ids
+            .clone()
+            .chain([self.floor])
+            .is_sorted_by(|one, next| one < next);
+        if !is_in_order {
+            let floor = self.floor;
+            self.breaches
+                .wrong(|| format!("an older page of {rows:?} follows {floor}"));
+        }
+        for (id, number) in rows {
+            let kinds = [Kind::Create, Kind::Update];
+            let place = |kind| self.chronicle.place(kind, *id, *number);
+            if kinds.into_iter().find_map(place).is_none() {
+                self.breaches
+                    .wrong(|| format!("an older page shows {id} n={number}, which never was"));
+            }
+            // What came live meanwhile is at least as new.
+            self.known.entry(*id).or_insert(*number);
+        }
+        self.floor = ids.clone().next().unwrap_or_default();
+        self.shown.extend(ids);
+    }
+
+    /// What was just shown of a message names its reactions; or they have changed.
+    fn on_reactions(&mut self, message: u64, count: u64) {
+        self.reactions.insert(message, count);
     }
 
     /// The act after the creation of a page's newest message.
@@ -176,20 +230,25 @@ impl Reader<'_> {
         found.map_or(0, |(place, _)| place + 1)
     }
 
-    /// Everything that was posted while the viewer was away, and is still there, was shown by a page.
-    fn close_gap(&mut self) {
-        let Some(from) = self.gap_from.take() else {
-            return;
-        };
-        let shown = std::mem::take(&mut self.older);
-        let gap = self.chronicle.acts().get(from..self.page_end);
-        for act in gap.unwrap_or_default() {
-            let is_there = self.known.contains_key(&act.message) || shown.contains(&act.message);
-            let is_deleted = self.chronicle.deletion(act.message).is_some();
-            if act.kind == Kind::Create && !is_there && !is_deleted {
-                self.breaches.lost(act);
+    /// Everything that was posted while the viewer was away was shown by a page, unless it was gone by then.
+    fn check_gaps(&mut self) {
+        for acts in std::mem::take(&mut self.gaps) {
+            for act in self.chronicle.acts().get(acts).unwrap_or_default() {
+                let is_shown = self.shown.contains(&act.message);
+                let was_gone = self.was_gone(act, self.paged_at);
+                if act.kind == Kind::Create && !is_shown && !was_gone {
+                    self.breaches.lost(act);
+                }
             }
         }
+    }
+
+    /// Whether an act's message was being deleted by then.
+    fn was_gone(&self, act: &Act, by: Option<Instant>) -> bool {
+        let deletion = self.chronicle.deletion(act.message);
+        let deletion = deletion.and_then(|place| self.chronicle.acts().get(place));
+        let gone = deletion.zip(by);
+        gone.is_some_and(|(deletion, by)| deletion.asked <= by)
     }
 
     fn on_event(&mut self, kind: Kind, message: u64, number: u32, earlier: &[(Instant, Entry)]) {
@@ -210,12 +269,14 @@ impl Reader<'_> {
         };
         match self.law {
             Law::Exact => self.on_exact(place, earlier),
-            Law::Final => self.on_final(place),
+            Law::Final => self.on_final(place, earlier),
         }
+        self.reactions.remove(&message);
         if kind == Kind::Delete {
             self.known.remove(&message);
         } else {
             self.known.insert(message, number);
+            self.shown.insert(message);
         }
     }
 
@@ -244,7 +305,7 @@ impl Reader<'_> {
     }
 
     /// Acts that did not come: lost, unless a replay may leave them out.
-    fn pass(&mut self, acts: std::ops::Range<usize>, earlier: &[(Instant, Entry)]) {
+    fn pass(&mut self, acts: Range<usize>, earlier: &[(Instant, Entry)]) {
         let all = self.chronicle.acts();
         let back = earlier.iter().rev().find_map(|(at, entry)| match entry {
             Entry::Recovered => Some(*at),
@@ -271,7 +332,7 @@ impl Reader<'_> {
             && !(is_deletion && self.known.contains_key(&act.message))
     }
 
-    fn on_final(&mut self, place: usize) {
+    fn on_final(&mut self, place: usize, earlier: &[(Instant, Entry)]) {
         let acts = self.chronicle.acts();
         let Some(act) = acts.get(place).filter(|act| act.kind == Kind::Create) else {
             return;
@@ -288,46 +349,53 @@ impl Reader<'_> {
                 .say(|| format!("late Create {} n={}", act.message, act.number));
             self.breaches.lost = self.breaches.lost.saturating_sub(1);
         } else {
-            self.pass_creations(self.next..place);
+            self.pass_creations(self.next..place, earlier);
             self.next = place + 1;
         }
         self.seen.insert(place);
     }
 
-    /// Creations that did not come: lost, unless Discord had deleted them before anybody could ask.
-    fn pass_creations(&mut self, acts: std::ops::Range<usize>) {
+    /// Creations that did not come: lost, unless Discord had deleted them before anybody could ask, which was before the
+    /// next one came.
+    fn pass_creations(&mut self, acts: Range<usize>, earlier: &[(Instant, Entry)]) {
+        let by = earlier.last().map(|(at, _)| *at);
         for act in self.chronicle.acts().get(acts).unwrap_or_default() {
-            let is_deleted = self.chronicle.deletion(act.message).is_some();
-            if act.kind == Kind::Create && !is_deleted {
+            if act.kind == Kind::Create && !self.was_gone(act, by) {
                 self.breaches.lost(act);
             }
         }
     }
 
     fn end(mut self, entries: &[(Instant, Entry)]) -> Breaches {
-        self.close_gap();
+        self.check_gaps();
         let all = self.chronicle.acts().len();
         match self.law {
             Law::Exact => self.pass(self.next..all, entries),
-            Law::Final => {
-                self.pass_creations(self.next..all);
-                self.check_states();
-            }
+            Law::Final => self.pass_creations(self.next..all, entries),
+        }
+        // Where something is missing, what it would have led to is too.
+        if self.breaches.is_none() {
+            self.check_states();
         }
         self.breaches
     }
 
-    /// What the viewer shows is as Discord has it.
+    /// What the viewer shows is as Discord has it, and all of it.
     fn check_states(&mut self) {
         let state = self.chronicle.state(usize::MAX);
-        for (message, number) in &self.known {
-            match state.get(message) {
-                Some(right) if right == number => {}
-                right => {
-                    let right = right.copied();
-                    self.breaches
-                        .wrong(|| format!("{message} shows n={number}, Discord has {right:?}"));
-                }
+        let to_be_shown = state.range(self.floor..).map(|(id, _)| id);
+        let all: BTreeSet<u64> = self.known.keys().chain(to_be_shown).copied().collect();
+        for message in all {
+            let (ours, right) = (self.known.get(&message), state.get(&message));
+            if ours != right {
+                self.breaches
+                    .wrong(|| format!("{message} shows {ours:?}, Discord has {right:?}"));
+            }
+            let ours = self.reactions.get(&message).copied().unwrap_or_default();
+            let right = self.chronicle.reactions(message);
+            if ours != right {
+                self.breaches
+                    .wrong(|| format!("{message} shows {ours} reactions, Discord has {right}"));
             }
         }
     }
@@ -403,11 +471,20 @@ mod tests {
 
     /// What came of a tape whose entries came so many seconds after the beginning: lost, twice, reordered, wrong.
     fn checked(law: Law, entries: Vec<(u64, Entry)>) -> [usize; 4] {
+        checked_with(law, entries, &[])
+    }
+
+    /// The same where messages have so many reactions in the end.
+    fn checked_with(law: Law, entries: Vec<(u64, Entry)>, reactions: &[(u64, u64)]) -> [usize; 4] {
         let began = Instant::now();
         let entries = entries.into_iter();
         let entries = entries.map(|(at, entry)| (began + Duration::from_secs(at), entry));
         let tape = Tape::of(entries.collect());
-        let breaches = check(law, &chronicle(began, &ACTS), &tape);
+        let mut chronicle = chronicle(began, &ACTS);
+        for (message, count) in reactions {
+            chronicle.react(*message, *count);
+        }
+        let breaches = check(law, &chronicle, &tape);
         [
             breaches.lost,
             breaches.twice,
@@ -500,6 +577,38 @@ mod tests {
         assert_eq!(checked(Law::Exact, short), [0; 4]);
         let lost = vec![page(&[]), second(&[(30, 6)])];
         assert_eq!(checked(Law::Exact, lost), [1, 0, 0, 0]);
+        let older = |rows: &[Row]| (7, Entry::Older(rows.to_vec()));
+        let table = [
+            // Another text than was ever there; one that is out of date; one that the page has already; none at all.
+            older(&[(10, 2)]),
+            older(&[(10, 1)]),
+            older(&[(10, 3), (30, 6)]),
+            older(&[]),
+        ];
+        for (place, older) in table.into_iter().enumerate() {
+            let entries = vec![page(&[(10, 1)]), second(&[(30, 6)]), older];
+            let [lost, twice, reordered, wrong] = checked(Law::Exact, entries);
+            assert_eq!([lost, twice, reordered], [0; 3], "{place}");
+            assert!(wrong > 0, "{place}");
+        }
+    }
+
+    #[test]
+    fn reactions_end_as_they_are_in_discord() {
+        let react = |count| (8, Entry::Reactions(10, count));
+        let whole = || tape(page(&[(10, 1)]), &[2, 3, 4, 5, 6]);
+        let with = |more: &[(u64, Entry)]| [whole(), more.to_vec()].concat();
+        assert_eq!(checked_with(Law::Exact, whole(), &[(10, 1)]), [0, 0, 0, 1]);
+        let table = [
+            (with(&[react(1)]), 1, 0),
+            (with(&[react(1), react(0)]), 0, 0),
+            (with(&[react(1)]), 0, 1),
+            (with(&[react(1), react(0)]), 1, 1),
+        ];
+        for (entries, right, wrong) in table {
+            let found = checked_with(Law::Exact, entries.clone(), &[(10, right)]);
+            assert_eq!(found, [0, 0, 0, wrong], "{entries:?}");
+        }
     }
 
     #[test]
@@ -518,6 +627,17 @@ mod tests {
                     (7, Entry::Event(Create, 30, 6)),
                 ],
                 [0; 4],
+            ),
+            // A message is missing from the middle of a page.
+            (tape(page(&[(20, 2)]), &[4, 5, 6]), [0, 0, 0, 1]),
+            // It was deleted long after the next one had come.
+            (
+                vec![
+                    page(&[(10, 1)]),
+                    live(&[3])[0].clone(),
+                    (3, Entry::Event(Create, 30, 6)),
+                ],
+                [1, 0, 0, 0],
             ),
             // A deletion that is not told leaves what is gone.
             (tape(page(&[(10, 1), (20, 2)]), &[3, 5, 6]), [0, 0, 0, 1]),

@@ -203,6 +203,8 @@ impl Author {
         };
         self.discord.call(method, &path, None).await?;
         self.recent[place].is_liked = !is_liked;
+        let count = u64::from(!is_liked);
+        self.book.react(&self.channel, message, count);
         Ok(())
     }
 

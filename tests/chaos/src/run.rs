@@ -121,7 +121,7 @@ impl Plan {
     pub async fn run_sequence(&self, sequence: &Sequence) -> anyhow::Result<Run> {
         let faults: Vec<Fault> = sequence.faults().collect();
         let mut scene = Scene::begin(self, &faults).await?;
-        let happened = sequence.happen(&mut scene.stage).await;
+        let happened = sequence.happen(&mut scene).await;
         happened.with_context(|| scene.stage.output())?;
         scene.stage.is_settled().await?;
         scene.is_live().await?;

@@ -1,15 +1,18 @@
 //! A run that is going on: the stage, who posts, who watches, and the comparison at the end.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use crate::book::{Act, Book, Chronicle, Kind};
 use crate::fault::{Fault, Moment};
 use crate::final_check;
 use crate::law::{self, Breaches, Law};
+use crate::link::{Link, Way};
 use crate::posts::{Author, Posts};
 use crate::run::{Plan, Run};
 use crate::service::Service;
@@ -21,13 +24,38 @@ use crate::viewer::{Transport, Viewer, Watching};
 pub(crate) struct Scene {
     pub(crate) stage: Stage,
     book: Book,
+    /// First those who are here all the time, then who is cut off and comes back while something is wrong, then who comes
+    /// for the first time meanwhile.
     watching: Vec<Watching>,
+    /// What the second are cut off from.
+    back_door: Link,
+    /// Where viewers find the fanouts.
+    doors: Vec<u16>,
     posts: Option<Posts>,
     /// Channels in which people speak all the time, and who speaks in the others.
     busy: BTreeSet<String>,
     quiet: Vec<Author>,
-    identifies: u64,
+    counts: Counts,
     plan: Plan,
+}
+
+/// Viewers who are cut off and come back while something is wrong, and as many who come for the first time: by these
+/// numbers some watch each way, and quiet channels are among theirs.
+const STRANGERS: Range<usize> = 8..20;
+
+/// They are away for so long.
+const AWAY: Duration = Duration::from_millis(300);
+
+/// What has been counted since the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Counts {
+    leader: usize,
+    identifies: u64,
+    resumes: u64,
+    /// What Discord has said.
+    dispatched: u64,
+    /// What the leading ingest has heard.
+    received: u64,
 }
 
 /// How long everything may take to come once nothing is wrong any more.
@@ -56,33 +84,56 @@ impl Scene {
             _ => fanout.port,
         };
         let doors: Vec<u16> = stage.fanouts.iter().map(port).collect();
-        let watching = watch(&stage, &doors, plan.viewers, (&busy, &quiet)).await;
+        let mut watching = watch(&stage, &doors, 0..plan.viewers, (&busy, &quiet)).await;
+        let back_door = Link::to(stage.fanouts[plan.fanouts - 1].port).await?;
+        let returning = watch(&stage, &[back_door.port()], STRANGERS, (&busy, &quiet)).await;
+        watching.extend(returning);
         has_pages(&watching).await.with_context(|| stage.output())?;
-        let identifies = stage.discord.stats().await?["identifies"].as_u64();
+        let counts = counts(&stage).await?;
         let posts = Posts::begin(authors, plan.pace);
         sleep(plan.calm).await;
         Ok(Self {
             stage,
             book,
             watching,
+            back_door,
+            doors,
             posts: Some(posts),
             busy: busy.into_iter().collect(),
             quiet: quiet_authors,
-            identifies: identifies.context("the simulator counts")?,
+            counts,
             plan: plan.clone(),
         })
     }
 
-    /// Lets a fault happen, from its beginning to its end; in the middle somebody speaks in each quiet channel. The moment
-    /// from which viewers were to be live again, where that is bounded.
+    /// Lets a fault happen, from its beginning to its end; in the middle [strangers](Self::meet) come. The moment from
+    /// which viewers were to be live again, where that is bounded.
     pub(crate) async fn suffer(&mut self, fault: Fault) -> anyhow::Result<Option<Moment>> {
         let struck = Instant::now();
         let broken = fault.strike(&mut self.stage).await?;
         sleep(fault.lasts() / 2).await;
-        self.speak_quietly().await?;
+        self.meet().await?;
         sleep(fault.lasts() / 2).await;
         let mended = broken.mend(&mut self.stage).await?;
         Ok(fault.moment(&self.stage, struck, mended))
+    }
+
+    /// What is to go well while something is wrong: somebody speaks in each quiet channel, some viewers are cut off and
+    /// come back, others come for the first time. They have patience: an answer may be late until everything is mended.
+    pub(crate) async fn meet(&mut self) -> anyhow::Result<()> {
+        self.back_door.set(Way::Cut);
+        self.speak_quietly().await?;
+        let busy: Vec<String> = self.busy.iter().cloned().collect();
+        let quiet: Vec<String> = self
+            .quiet
+            .iter()
+            .map(|one| one.channel().to_owned())
+            .collect();
+        let new = watch(&self.stage, &self.doors, STRANGERS, (&busy, &quiet)).await;
+        self.watching.extend(new);
+        sleep(AWAY).await;
+        self.back_door.set(Way::Open);
+        Ok(())
     }
 
     async fn speak_quietly(&mut self) -> anyhow::Result<()> {
@@ -107,7 +158,8 @@ impl Scene {
         let hears = |one: &Watching| {
             let seen = one.tapes.open();
             let busy = |(channel, _): &(&String, &Tape)| self.busy.contains(*channel);
-            seen.tapes.iter().filter(busy).all(|(_, tape)| is_new(tape))
+            let has_all = seen.tapes.len() == one.channels;
+            has_all && seen.tapes.iter().filter(busy).all(|(_, tape)| is_new(tape))
         };
         while !self.watching.iter().all(hears) {
             anyhow::ensure!(
@@ -123,6 +175,7 @@ impl Scene {
     /// Ends it in order, and compares.
     pub(crate) async fn end(mut self, law: Law, moments: &[Moment]) -> anyhow::Result<Run> {
         sleep(self.plan.calm).await;
+        has_pages(&self.watching).await?;
         let mut problems = self.stage.gaps().await?;
         problems.extend(self.stage.ended());
         let posts = self.posts.take().context("they post until now")?;
@@ -150,7 +203,10 @@ impl Scene {
             run.acts = book.values().map(|chronicle| chronicle.acts().len()).sum();
             for (number, watching) in self.watching.iter().enumerate() {
                 let seen = watching.tapes.open();
-                run.returns.add(seen.returns);
+                // Of those who are here all the time.
+                if number < self.plan.viewers {
+                    run.returns.add(seen.returns);
+                }
                 for (channel, tape) in &seen.tapes {
                     run.entries += tape.entries().len();
                     let Some(chronicle) = book.get(channel) else {
@@ -163,15 +219,10 @@ impl Scene {
             }
             self.measure(&book, moments, &mut run);
         }
-        let identifies = self.stage.discord.stats().await?["identifies"].as_u64();
-        if law == Law::Exact && identifies != Some(self.identifies) {
-            let before = self.identifies;
-            run.problems.push(format!(
-                "IDENTIFY was sent: {before} before, {identifies:?} after"
-            ));
-        }
         let problems = final_check::problems(&self.stage, &self.book).await;
         run.problems.extend(problems?);
+        let counts = counts(&self.stage).await?;
+        run.problems.extend(self.counts.problems(counts, law));
         run.output = self.stage.output();
         Ok(run)
     }
@@ -187,7 +238,8 @@ impl Scene {
             let Some((channel, first)) = creations.min_by_key(|(_, act)| act.asked) else {
                 continue;
             };
-            let late = self.lateness(channel, first, moment.at);
+            let regulars = self.watching.get(..self.plan.viewers);
+            let late = lateness(regulars.unwrap_or_default(), channel, first, moment.at);
             let within = moment.within * self.plan.patience;
             if late > within {
                 run.problems.push(format!(
@@ -202,7 +254,7 @@ impl Scene {
             };
             // The last one, when nothing is wrong any more.
             if let Some(act) = chronicle.acts().last() {
-                let late = self.lateness(author.channel(), act, act.done);
+                let late = lateness(&self.watching, author.channel(), act, act.done);
                 run.quiet = run.quiet.max(late);
             }
         }
@@ -212,29 +264,62 @@ impl Scene {
                 .push(format!("a quiet channel's message came after {late:?}"));
         }
     }
+}
 
-    /// How long after `since` the last viewer of a channel saw this.
-    fn lateness(&self, channel: &str, act: &Act, since: Instant) -> Duration {
-        let seen = self.watching.iter().filter_map(|watching| {
-            let seen = watching.tapes.open();
-            let tape: &Tape = seen.tapes.get(channel)?;
-            Some(tape.saw(act.message, act.number))
-        });
-        let late = seen.map(|at| at.map_or(SETTLE, |at| at.saturating_duration_since(since)));
-        late.max().unwrap_or_default()
+impl Counts {
+    /// What is wrong with what was counted since.
+    fn problems(self, after: Self, law: Law) -> Vec<String> {
+        let mut problems = Vec::new();
+        if law == Law::Exact && after.identifies != self.identifies {
+            let (before, after) = (self.identifies, after.identifies);
+            problems.push(format!("IDENTIFY was sent: {before} before, {after} after"));
+        }
+        // Over one connection alone both count the same.
+        let connections = |one: Self| (one.leader, one.identifies, one.resumes);
+        let said = after.dispatched.saturating_sub(self.dispatched);
+        let heard = after.received.saturating_sub(self.received);
+        if connections(self) == connections(after) && said != heard {
+            problems.push(format!("Discord said {said} things, ingest heard {heard}"));
+        }
+        problems
     }
+}
+
+async fn counts(stage: &Stage) -> anyhow::Result<Counts> {
+    let leader = stage.leader().await?;
+    let status = stage.status(&stage.ingests[leader]).await?;
+    let discord = stage.discord.stats().await?;
+    let count = |value: &Value| value.as_u64().context("it is counted");
+    Ok(Counts {
+        leader,
+        identifies: count(&discord["identifies"])?,
+        resumes: count(&discord["resumes"])?,
+        dispatched: count(&discord["dispatched"])?,
+        received: count(&status["outcomes"]["received"])?,
+    })
+}
+
+/// How long after `since` the last of these viewers saw something of a channel.
+fn lateness(watching: &[Watching], channel: &str, act: &Act, since: Instant) -> Duration {
+    let seen = watching.iter().filter_map(|watching| {
+        let seen = watching.tapes.open();
+        let tape: &Tape = seen.tapes.get(channel)?;
+        Some(tape.saw(act.message, act.number))
+    });
+    let late = seen.map(|at| at.map_or(SETTLE, |at| at.saturating_duration_since(since)));
+    late.max().unwrap_or_default()
 }
 
 /// Viewers of two channels each: the busy ones by turns, every eighth viewer a quiet one beside it.
 async fn watch(
     stage: &Stage,
     ports: &[u16],
-    count: usize,
+    numbers: Range<usize>,
     (busy, quiet): (&[String], &[String]),
 ) -> Vec<Watching> {
     let tokens = &stage.tokens;
     let mut watching = Vec::new();
-    for number in 0..count {
+    for number in numbers {
         let first = busy[number % busy.len()].clone();
         // Each way to watch is among them.
         let is_quiet = number % 8 == (number / 20) % 8;

@@ -12,7 +12,8 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::fault::{Broken, Fault, Whose, Wire};
 use crate::law::Law;
-use crate::stage::{Home, Stage};
+use crate::scene::Scene;
+use crate::stage::Home;
 
 /// Faults of one sequence, at the most.
 const FAULTS_MAX: usize = 3;
@@ -70,8 +71,8 @@ impl Sequence {
         self.faults.iter().map(|(_, fault)| *fault)
     }
 
-    /// Lets all of it happen.
-    pub(crate) async fn happen(&self, stage: &mut Stage) -> anyhow::Result<()> {
+    /// Lets all of it happen; once everything is wrong that will be, [strangers](Scene::meet) come.
+    pub(crate) async fn happen(&self, scene: &mut Scene) -> anyhow::Result<()> {
         let began = Instant::now();
         let mut broken: Vec<(Instant, Broken)> = Vec::new();
         let mut next = self.faults.iter().peekable();
@@ -83,14 +84,17 @@ impl Sequence {
                 (Some(begins), ends, _) if ends.is_none_or(|ends| begins <= ends) => {
                     sleep_until(begins).await;
                     if let Some((_, fault)) = next.next() {
-                        let struck = fault.strike(stage).await?;
+                        let struck = fault.strike(&mut scene.stage).await?;
                         broken.push((Instant::now() + fault.lasts(), struck));
+                    }
+                    if next.peek().is_none() {
+                        scene.meet().await?;
                     }
                 }
                 (_, Some(ends), Some(place)) => {
                     sleep_until(ends).await;
                     let (_, struck) = broken.swap_remove(place);
-                    struck.mend(stage).await?;
+                    struck.mend(&mut scene.stage).await?;
                 }
                 _ => return Ok(()),
             }

@@ -20,6 +20,8 @@ pub(crate) enum Entry {
     Older(Vec<Row>),
     /// An event: what, of which message, by which act (0 for a deletion).
     Event(Kind, u64, u32),
+    /// How often a message was reacted to: what was just shown of it says so, or it has changed.
+    Reactions(u64, u64),
     /// The viewer is back after a cut, and is promised that nothing is missing.
     Recovered,
 }
@@ -52,7 +54,7 @@ impl Tape {
         let is_it = |entry: &Entry| match entry {
             Entry::Page(rows, _) | Entry::Older(rows) => rows.contains(&(message, number)),
             Entry::Event(_, of, by) => (*of, *by) == (message, number),
-            Entry::Recovered => false,
+            Entry::Reactions(..) | Entry::Recovered => false,
         };
         let mut entries = self.entries.iter();
         entries.find(|(_, entry)| is_it(entry)).map(|(at, _)| *at)
@@ -63,7 +65,7 @@ impl Tape {
         let newest = |entry: &Entry| match entry {
             Entry::Page(rows, _) | Entry::Older(rows) => rows.iter().map(|(id, _)| *id).max(),
             Entry::Event(Kind::Create, id, _) => Some(*id),
-            Entry::Event(..) | Entry::Recovered => None,
+            Entry::Event(..) | Entry::Reactions(..) | Entry::Recovered => None,
         };
         self.entries
             .iter()

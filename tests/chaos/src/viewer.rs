@@ -34,6 +34,9 @@ pub(crate) enum Transport {
 /// Messages of a page.
 const PAGE: u32 = 100;
 
+/// Before a question is asked again that could not be answered now.
+const AGAIN: Duration = Duration::from_millis(200);
+
 /// Between two tries to connect, with its jitter; official clients wait longer.
 const BACK: std::ops::Range<u64> = 100..500;
 
@@ -116,22 +119,37 @@ impl Viewer {
                 };
                 let event = Entry::Event(kind, id, number);
                 self.tapes.push(&message.channel_id, event);
+                self.on_shown(&message.channel_id, &[message.reacted()?]);
             }
             "message_delete" => {
                 let deleted: Deleted<'_> = serde_json::from_str(data)?;
                 let event = Entry::Event(Kind::Delete, deleted.message_id.parse()?, 0);
                 self.tapes.push(&deleted.channel_id, event);
             }
+            "reaction_update" => {
+                let changed: Changed<'_> = serde_json::from_str(data)?;
+                let reacted =
+                    Entry::Reactions(changed.message_id.parse()?, counted(&changed.reactions));
+                self.tapes.push(&changed.channel_id, reacted);
+            }
             "messages_bulk" => {
                 let page: Page<'_> = serde_json::from_str(data)?;
                 let (rows, cursor) = page.rows()?;
                 self.tapes
                     .push(&page.channel_id, Entry::Page(rows, page.has_more));
+                self.on_shown(&page.channel_id, &page.reacted()?);
                 return Ok(Some((page.channel_id.into_owned(), cursor)));
             }
             _ => {}
         }
         Ok(None)
+    }
+
+    /// Of messages that were just shown, those that have reactions.
+    fn on_shown(&self, channel: &str, reacted: &[(u64, u64)]) {
+        for (message, count) in reacted.iter().filter(|(_, count)| *count > 0) {
+            self.tapes.push(channel, Entry::Reactions(*message, *count));
+        }
     }
 
     /// The newest message that was shown in a channel before now.
@@ -168,6 +186,7 @@ impl Viewer {
         let page: Page<'_> = serde_json::from_str(&text)?;
         let (rows, cursor) = page.rows()?;
         self.tapes.push(&page.channel_id, Entry::Older(rows));
+        self.on_shown(&page.channel_id, &page.reacted()?);
         Ok(cursor)
     }
 }
@@ -179,15 +198,23 @@ struct Cursor {
     oldest: Option<u64>,
 }
 
-impl Cursor {
-    /// Where to page on, if the viewer had messages up to `known` and this page does not reach them.
-    fn before(self, known: Option<u64>) -> Option<String> {
-        let reaches = match (known, self.oldest) {
+/// What a viewer still has to ask for, which may take it several connections.
+#[derive(Clone, Debug, Default)]
+struct Back {
+    cursor: Cursor,
+    /// The newest message that it had before; none if it had nothing.
+    known: Option<u64>,
+}
+
+impl Back {
+    /// Where to page on, if the last page does not reach what the viewer had.
+    fn before(&self) -> Option<String> {
+        let reaches = match (self.known, self.cursor.oldest) {
             (None, _) => true,
             (Some(known), Some(oldest)) => oldest <= known,
             (Some(_), None) => false,
         };
-        self.next.filter(|_| !reaches)
+        self.cursor.next.clone().filter(|_| !reaches)
     }
 }
 
@@ -211,12 +238,35 @@ struct Message<'a> {
     id: std::borrow::Cow<'a, str>,
     content: std::borrow::Cow<'a, str>,
     channel_id: std::borrow::Cow<'a, str>,
+    reactions: Vec<Reaction>,
 }
 
 impl Message<'_> {
     fn row(&self) -> anyhow::Result<Row> {
         Ok((self.id.parse()?, number_of(&self.content)))
     }
+
+    /// It, and how often it was reacted to.
+    fn reacted(&self) -> anyhow::Result<(u64, u64)> {
+        Ok((self.id.parse()?, counted(&self.reactions)))
+    }
+}
+
+#[derive(Deserialize)]
+struct Reaction {
+    count: u64,
+}
+
+fn counted(reactions: &[Reaction]) -> u64 {
+    reactions.iter().map(|one| one.count).sum()
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Changed<'a> {
+    message_id: std::borrow::Cow<'a, str>,
+    channel_id: std::borrow::Cow<'a, str>,
+    reactions: Vec<Reaction>,
 }
 
 #[derive(Deserialize)]
@@ -246,5 +296,9 @@ impl Page<'_> {
             oldest: rows.iter().map(|(id, _)| *id).min(),
         };
         Ok((rows, cursor))
+    }
+
+    fn reacted(&self) -> anyhow::Result<Vec<(u64, u64)>> {
+        self.messages.iter().map(Message::reacted).collect()
     }
 }

@@ -1,7 +1,6 @@
 //! A viewer's connection over a WebSocket, whatever is spoken on it: it asks, writes down what comes, and pages back.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -12,10 +11,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
-use super::{Cursor, PAGE, PATIENCE, SILENCE, Viewer};
-
-/// Before a question is asked again that could not be answered now.
-const AGAIN: Duration = Duration::from_millis(200);
+use super::{AGAIN, Back, Cursor, PAGE, PATIENCE, SILENCE, Viewer};
 
 /// Bytes of one read: each is zeroed before, so that many would cost more than what comes.
 const READ_BYTES: usize = 8 * 1024;
@@ -48,14 +44,18 @@ pub(super) struct Session<'a, W> {
     pub(super) wire: &'a mut W,
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     asked: u64,
-    /// Where the pages end that were not asked to go on from yet.
-    cursors: BTreeMap<String, Cursor>,
+    /// By channel, what is still to be asked for; it outlives the connection.
+    owed: &'a mut Owed,
 }
+
+/// By channel, what is still to be asked for.
+pub(super) type Owed = BTreeMap<String, Back>;
 
 impl<'a, W: Wire + Send> Session<'a, W> {
     pub(super) async fn connect(
         viewer: &'a Viewer,
         wire: &'a mut W,
+        owed: &'a mut Owed,
         url: String,
     ) -> anyhow::Result<Self> {
         let config = WebSocketConfig::default().read_buffer_size(READ_BYTES);
@@ -66,7 +66,7 @@ impl<'a, W: Wire + Send> Session<'a, W> {
             wire,
             socket,
             asked: 0,
-            cursors: BTreeMap::new(),
+            owed,
         })
     }
 
@@ -95,17 +95,28 @@ impl<'a, W: Wire + Send> Session<'a, W> {
         }
     }
 
-    /// Pages back from the page that came last, to the message that was the newest before it.
-    pub(super) async fn page_back(
-        &mut self,
-        channel: &str,
-        known: Option<u64>,
-    ) -> anyhow::Result<()> {
-        let mut cursor = self.cursors.remove(channel).unwrap_or_default();
-        while let Some(before) = cursor.before(known) {
+    /// A channel is about to be joined: its page is to reach what the viewer has now.
+    pub(super) fn owe(&mut self, channel: &str) {
+        let known = self.viewer.newest(channel);
+        let back = self.owed.entry(channel.to_owned()).or_default();
+        // What was not reached before is to be reached yet.
+        back.known = back.known.or(known);
+    }
+
+    /// Pages back in every channel from the page that came last, to the message that was the newest before it.
+    pub(super) async fn page_back(&mut self) -> anyhow::Result<()> {
+        while let Some((channel, back)) = self.owed.first_key_value() {
+            let channel = channel.clone();
+            let Some(before) = back.before() else {
+                self.owed.remove(&channel);
+                continue;
+            };
             let asked = json!({ "channelId": channel, "before": before, "limit": PAGE });
             let answer = self.ask("get_messages", &asked).await?;
-            cursor = self.viewer.on_older(&answer)?;
+            let cursor = self.viewer.on_older(&answer)?;
+            if let Some(back) = self.owed.get_mut(&channel) {
+                back.cursor = cursor;
+            }
         }
         Ok(())
     }
@@ -134,7 +145,7 @@ impl<'a, W: Wire + Send> Session<'a, W> {
         match &said {
             Said::Pinged(answer) => self.send((*answer).to_owned()).await?,
             Said::Page(channel, cursor) => {
-                self.cursors.insert(channel.clone(), cursor.clone());
+                self.owed.entry(channel.clone()).or_default().cursor = cursor.clone();
             }
             _ => {}
         }

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::session::{Said, Session, Wire};
+use super::session::{Owed, Said, Session, Wire};
 use super::{PAGE, PATIENCE, Viewer};
 
 /// The namespace, as it stands before what is said in it.
@@ -23,24 +23,30 @@ struct Kept {
 
 /// Watches until it is ended from outside.
 pub(super) async fn run(viewer: Viewer) {
-    let mut kept = Kept::default();
+    let (mut kept, mut owed) = (Kept::default(), Owed::new());
     for tries in 0.. {
         let port = viewer.port(tries);
         // Whatever ended it, the viewer comes back: that is what it is for.
-        let ended = connection(&viewer, &mut kept, port).await;
+        let ended = connection(&viewer, &mut kept, &mut owed, port).await;
         viewer.on_cut(ended).await;
     }
 }
 
-async fn connection(viewer: &Viewer, kept: &mut Kept, port: u16) -> anyhow::Result<()> {
+async fn connection(
+    viewer: &Viewer,
+    kept: &mut Kept,
+    owed: &mut Owed,
+    port: u16,
+) -> anyhow::Result<()> {
     let url = format!("ws://127.0.0.1:{port}/socket.io/?EIO=4&transport=websocket");
-    let mut session = Session::connect(viewer, kept, url).await?;
+    let mut session = Session::connect(viewer, kept, owed, url).await?;
     session.begin().await?;
     for channel in &viewer.channels {
         if !session.wire.joined.contains(channel) {
             session.join(channel).await?;
         }
     }
+    session.page_back().await?;
     session.watch().await
 }
 
@@ -74,13 +80,12 @@ impl Session<'_, Kept> {
         }
     }
 
-    /// Joins a channel, and pages back to what the viewer had of it.
     async fn join(&mut self, channel: &str) -> anyhow::Result<()> {
-        let known = self.viewer.newest(channel);
+        self.owe(channel);
         let asked = json!({ "channelId": channel, "limit": PAGE });
         self.ask("join_channel", &asked).await?;
         self.wire.joined.insert(channel.to_owned());
-        self.page_back(channel, known).await
+        Ok(())
     }
 }
 

@@ -1,10 +1,11 @@
 //! Server-Sent Events of one channel, gone on from by `Last-Event-ID`.
 
 use anyhow::Context as _;
+use reqwest::StatusCode;
 use serde_json::value::RawValue;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
-use super::{Cursor, PAGE, PATIENCE, SILENCE, Viewer};
+use super::{AGAIN, Back, PAGE, PATIENCE, SILENCE, Viewer};
 
 /// One channel's stream, over all its connections.
 struct Reader {
@@ -12,6 +13,8 @@ struct Reader {
     channel: String,
     http: reqwest::Client,
     last_id: Option<String>,
+    /// What is still to be asked for.
+    owed: Option<Back>,
 }
 
 /// Watches until it is ended from outside.
@@ -21,6 +24,7 @@ pub(super) async fn run(viewer: Viewer, channel: String) {
         channel,
         http: reqwest::Client::new(),
         last_id: None,
+        owed: None,
     };
     for tries in 0.. {
         let port = reader.viewer.port(tries);
@@ -45,6 +49,7 @@ impl Reader {
         let mut answer = answer.error_for_status()?;
         // In a quiet channel nothing may come for long.
         self.viewer.tapes.open().on_back();
+        self.page_back(port).await?;
         let (mut text, mut is_first) = (Vec::new(), true);
         loop {
             let chunk = timeout(SILENCE, answer.chunk()).await??;
@@ -89,26 +94,32 @@ impl Reader {
         let known = is_page.then(|| self.viewer.newest(&self.channel)).flatten();
         let data: &RawValue = serde_json::from_str(data)?;
         if let Some((_, cursor)) = self.viewer.on_event(name, data)? {
-            self.page_back(cursor, known, port).await?;
+            // What was not reached before is to be reached yet.
+            let known = self.owed.take().and_then(|back| back.known).or(known);
+            self.owed = Some(Back { cursor, known });
+            self.page_back(port).await?;
         }
         Ok(())
     }
 
     /// Pages back to what the viewer had.
-    async fn page_back(
-        &self,
-        mut cursor: Cursor,
-        known: Option<u64>,
-        port: u16,
-    ) -> anyhow::Result<()> {
-        while let Some(before) = cursor.before(known) {
+    async fn page_back(&mut self, port: u16) -> anyhow::Result<()> {
+        while let Some(before) = self.owed.as_ref().and_then(Back::before) {
             let path = format!("/api/channels/{}/messages", self.channel);
             let url = format!("http://127.0.0.1:{port}{path}?before={before}&limit={PAGE}");
             let request = self.http.get(url).bearer_auth(&self.viewer.token);
             let answer = timeout(PATIENCE, request.send()).await??;
+            if answer.status() == StatusCode::SERVICE_UNAVAILABLE {
+                sleep(AGAIN).await;
+                continue;
+            }
             let answer = answer.error_for_status()?.json().await?;
-            cursor = self.viewer.on_older(&answer)?;
+            let cursor = self.viewer.on_older(&answer)?;
+            if let Some(back) = &mut self.owed {
+                back.cursor = cursor;
+            }
         }
+        self.owed = None;
         Ok(())
     }
 }

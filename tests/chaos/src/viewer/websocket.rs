@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::session::{Said, Session, Wire};
+use super::session::{Owed, Said, Session, Wire};
 use super::{PAGE, Viewer};
 use crate::tape::Entry;
 
@@ -25,43 +25,46 @@ type Offsets = BTreeMap<String, String>;
 
 /// Watches until it is ended from outside.
 pub(super) async fn run(viewer: Viewer) {
-    let mut offsets = Offsets::new();
+    let (mut offsets, mut owed) = (Offsets::new(), Owed::new());
     for tries in 0.. {
         let port = viewer.port(tries);
         // Whatever ended it, the viewer comes back: that is what it is for.
-        let ended = connection(&viewer, &mut offsets, port).await;
+        let ended = connection(&viewer, &mut offsets, &mut owed, port).await;
         viewer.on_cut(ended).await;
     }
 }
 
-async fn connection(viewer: &Viewer, offsets: &mut Offsets, port: u16) -> anyhow::Result<()> {
+async fn connection(
+    viewer: &Viewer,
+    offsets: &mut Offsets,
+    owed: &mut Owed,
+    port: u16,
+) -> anyhow::Result<()> {
     let url = format!("ws://127.0.0.1:{port}/ws");
-    let mut session = Session::connect(viewer, offsets, url).await?;
+    let mut session = Session::connect(viewer, offsets, owed, url).await?;
     let auth = json!({ "event": "auth", "data": { "token": viewer.token } });
     session.send(auth.to_string()).await?;
     for channel in &viewer.channels {
         session.join(channel).await?;
     }
+    session.page_back().await?;
     session.watch().await
 }
 
 impl Session<'_, Offsets> {
-    /// Goes on where the viewer was in a channel, or joins it and pages back to there.
+    /// Goes on where the viewer was in a channel, or joins it anew.
     async fn join(&mut self, channel: &str) -> anyhow::Result<()> {
-        let known = self.viewer.newest(channel);
+        self.owe(channel);
         let offset = self.wire.get(channel).cloned();
         let mut asked = json!({ "channelId": channel, "limit": PAGE });
         if let Some(offset) = &offset {
             asked["offset"] = json!(offset);
         }
         let answer = self.ask("join_channel", &asked).await?;
-        if answer["recovered"] == true {
-            return Ok(());
-        }
-        if offset.is_some() {
+        if offset.is_some() && answer["recovered"] != true {
             self.viewer.tapes.open().on_anew();
         }
-        self.page_back(channel, known).await
+        Ok(())
     }
 }
 
