@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use broker::{Broker, BrokerError, StreamState};
 use runtime::Health;
-use store::Store;
+use store::{Store, StoreError};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::backfill::Gaps;
@@ -172,7 +172,35 @@ async fn try_begin(parts: &Parts) -> Result<Begun, BrokerError> {
     let (broker, exclusions) = (&*parts.broker, &parts.exclusions);
     let gaps = Gaps::default();
     let saved = load(broker, stream, exclusions, &gaps).await?;
+    if saved.shards.is_none() {
+        gaps.load_none(last_stored_ms(&parts.store).await);
+    }
     Ok((stream, saved, gaps))
+}
+
+/// When the newest message was made that SQL has, in milliseconds since 1970; none where nobody ever listened. A broker
+/// that lost its disk has lost the sessions' records too: what was said since then is to be read from Discord.
+async fn last_stored_ms(store: &Store) -> Option<i64> {
+    let asked = timeout(CALL, async {
+        // Without its tables it has nothing.
+        let is_migrated = store.is_migrated().await?;
+        Ok::<_, StoreError>(if is_migrated {
+            store.newest_message().await?
+        } else {
+            None
+        })
+    });
+    match asked.await {
+        Ok(Ok(newest)) => newest.map(|newest| newest.created_ms().cast_signed()),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "no session is recorded, and SQL does not say since when");
+            None
+        }
+        Err(_) => {
+            tracing::error!("no session is recorded, and SQL does not say in time since when");
+            None
+        }
+    }
 }
 
 /// What a term begins with; the terms before have left it.

@@ -15,7 +15,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tests::Client;
-use tests::process::{Process, free_port, program};
+use tests::port::free_port;
+use tests::process::{Process, program};
 use tests::world::eventually;
 
 use crate::sources::{read, root, setting_names};
@@ -315,7 +316,7 @@ async fn probes_ask_for_what_the_binaries_serve() -> anyhow::Result<()> {
             paths.extend(get.path.clone());
         }
         assert_eq!(paths.len(), 2, "{paths:?}");
-        served(name, free_port()?, &paths).await?;
+        served(name, free_port(), &paths).await?;
     }
     Ok(())
 }

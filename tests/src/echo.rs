@@ -7,7 +7,8 @@ use tokio::net::TcpStream;
 use tokio::process::Command;
 
 use crate::clients;
-use crate::process::{PATIENCE, Process, free_port, program};
+use crate::port::free_port;
+use crate::process::{PATIENCE, Process, program};
 
 /// Which server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +25,7 @@ impl Echo {
     /// # Errors
     /// It was not built or installed, or does not listen in time.
     pub async fn start(self) -> anyhow::Result<(Process, String)> {
-        let port = free_port()?;
+        let port = free_port();
         let mut command = match self {
             Self::Example => program("examples/echo")?,
             Self::Reference => clients::command("socketio/reference.mjs")?,
@@ -43,7 +44,7 @@ impl Echo {
 /// # Errors
 /// It was not built, or does not listen in time.
 pub async fn chat() -> anyhow::Result<(Process, String)> {
-    let port = free_port()?;
+    let port = free_port();
     let mut command = program("examples/chat")?;
     command.arg(port.to_string());
     listening("chat", command, port).await

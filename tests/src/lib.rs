@@ -21,6 +21,7 @@ mod mariadb_server;
 #[path = "../../proto/broker/tests/contract/nats_server.rs"]
 mod nats_server;
 pub mod otlp;
+pub mod port;
 #[expect(dead_code, reason = "the store's own tests use all of it")]
 #[path = "../../proto/store/tests/contract/postgres_server.rs"]
 mod postgres_server;

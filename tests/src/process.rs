@@ -1,7 +1,5 @@
-//! One child process: its output is read line by line and kept, its end is ours. Where the workspace's programs are,
-//! and the ports that are given to them.
+//! One child process: its output is read line by line and kept, its end is ours. Where the workspace's programs are.
 
-use std::net::{Ipv4Addr, TcpListener};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,9 +12,6 @@ use tokio::task::JoinSet;
 
 /// How long anything in a test may take, on a busy machine, before it counts as failed.
 pub const PATIENCE: Duration = Duration::from_mins(1);
-
-/// Below the range that the system gives to outgoing connections, so that a program finds its port when it starts again.
-const PORTS: std::ops::Range<u16> = 10_000..30_000;
 
 /// A program of the workspace, from the folder that this one was built into, with an empty environment.
 ///
@@ -40,17 +35,6 @@ pub fn program(name: &str) -> anyhow::Result<Command> {
     let mut command = Command::new(path);
     command.env_clear();
     Ok(command)
-}
-
-/// A port that is free now, drawn at random, so that tests side by side seldom meet.
-///
-/// # Errors
-/// All that were tried are taken.
-pub fn free_port() -> anyhow::Result<u16> {
-    let mut tries = (0..1_000).map(|_| rand::random_range(PORTS));
-    tries
-        .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
-        .with_context(|| format!("no free port in {PORTS:?}"))
 }
 
 /// A running program.

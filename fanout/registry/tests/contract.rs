@@ -10,6 +10,9 @@ mod contract {
     mod home;
     mod limits;
     mod outage;
+    #[expect(unreachable_pub, reason = "it is public in the tests' own harness")]
+    #[path = "../../../../tests/src/port.rs"]
+    mod port;
     mod redis_server;
     mod revoked;
     mod same_rule;

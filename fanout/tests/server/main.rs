@@ -11,6 +11,9 @@ mod login;
 mod namespaces;
 mod pages;
 mod peers;
+#[expect(unreachable_pub, reason = "it is public in the tests' own harness")]
+#[path = "../../../tests/src/port.rs"]
+mod port;
 mod recovery;
 #[expect(dead_code, reason = "the registry's own tests use all of it")]
 #[path = "../../registry/tests/contract/redis_server.rs"]

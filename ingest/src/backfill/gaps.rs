@@ -35,6 +35,8 @@ struct Shared {
 struct Books {
     sessions: BTreeMap<u32, Session>,
     floors: HashMap<ChannelId, Floor>,
+    /// When something was heard last, where no record says more.
+    unrecorded_ms: Option<i64>,
 }
 
 /// A session and the gap before it.
@@ -122,6 +124,11 @@ impl Gaps {
         self.0.moved.send_replace(());
     }
 
+    /// There is no record: this is the last moment of which something is stored.
+    pub(crate) fn load_none(&self, heard_ms: Option<i64>) {
+        self.0.books.lock().unrecorded_ms = heard_ms;
+    }
+
     /// A new session of this shard begins at this moment, and READY names these guilds. Returns since when something
     /// may be missing, if that is known.
     pub(crate) fn on_ready(
@@ -131,8 +138,9 @@ impl Gaps {
         named: Option<Vec<GuildId>>,
         began_ms: i64,
     ) -> Option<i64> {
-        let sessions = &mut self.0.books.lock().sessions;
-        let heard_ms = heard_before(sessions, shard);
+        let books = &mut *self.0.books.lock();
+        let sessions = &mut books.sessions;
+        let heard_ms = heard_before(sessions, shard).or(books.unrecorded_ms);
         let floors = floors_before(sessions, shard);
         let named = named.filter(|guilds| !guilds.is_empty());
         let session = Session {
@@ -383,6 +391,19 @@ mod tests {
         assert_eq!(gaps.since(at(2), guild(5)), Some(2_000_000 - MARGIN_MS));
         assert_eq!(gaps.since(at(2), guild(7)), None, "it has just come");
         assert_eq!(gaps.since(at(1), guild(5)), None, "another session");
+    }
+
+    /// The broker has lost the records with everything else, or they were taken away.
+    #[test]
+    fn without_a_record_the_gap_begins_where_the_store_ends() {
+        let gaps = Gaps::default();
+        gaps.load_none(Some(1_000_000));
+        assert_eq!(ready(&gaps, 1, &[5]), Some(1_000_000));
+        assert_eq!(gaps.since(at(1), guild(5)), Some(1_000_000 - MARGIN_MS));
+        gaps.on_repaired(at(1), guild(5));
+        assert_eq!(gaps.uncompared().len(), 1);
+        gaps.marks(0, 1, Some(2_000_000));
+        assert_eq!(ready(&gaps, 2, &[5]), Some(2_000_000), "the session before");
     }
 
     #[test]

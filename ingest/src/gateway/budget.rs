@@ -53,7 +53,7 @@ pub(super) struct Advice {
     pub(super) url: String,
     /// As how many shards; none if it does not say.
     pub(super) shards: Option<u32>,
-    limit: Option<StartLimit>,
+    pub(super) limit: Option<StartLimit>,
 }
 
 /// How the budget is.

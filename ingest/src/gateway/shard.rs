@@ -4,6 +4,7 @@
 //! vendor's own reconnecting, which knows no patience (discord.md §2), never runs.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -72,6 +73,8 @@ pub(super) struct Line {
     pub(super) commands: Commands,
     /// Whether the gateway tells of every change of a member.
     pub(super) is_told_of_members: bool,
+    /// An IDENTIFY went out on this connection.
+    pub(super) has_identified: Arc<AtomicBool>,
     /// The session with the last received sequence: it outlives the task.
     pub(super) session: Arc<Mutex<Option<Session>>>,
     /// The sessions as they began or were resumed, for whoever records them.
@@ -291,6 +294,11 @@ impl Connection {
             10 => {
                 self.phase = Phase::Greeted;
                 let turn = self.permit.as_ref().map(Permit::turn);
+                // The vendor's code answers a HELLO with it, once its turn has come.
+                let identifies = self.permit.is_some();
+                self.line
+                    .has_identified
+                    .store(identifies, Ordering::Relaxed);
                 self.deadline = Instant::now() + READY + turn.unwrap_or_default();
                 None
             }

@@ -4,6 +4,7 @@
 //! alone. What Discord forbids for good (a wrong token, a wrong intent) ends the service with a sentence.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -109,6 +110,7 @@ impl Supervisor {
             roster: parts.roster.clone(),
             commands: parts.commands.clone(),
             is_told_of_members: false,
+            has_identified: Arc::default(),
             session: Arc::new(Mutex::new(session)),
             sessions: parts.sessions.clone(),
             silence: Arc::new(Mutex::new(Silence::new(Instant::now()))),
@@ -200,22 +202,20 @@ impl Supervisor {
         };
         let permit = self.budget.take(&advice, count).map_err(NoDial::Later)?;
         self.line.is_told_of_members = intents.contains(Intents::GUILD_MEMBERS);
-        self.on_identify();
         Ok(Dialled {
             shard: self.shard(self.config(&url, intents)),
             permit: Some(permit),
         })
     }
 
-    /// An IDENTIFY goes out: the next one of this shard is due later, the more so the more often that happens.
-    fn on_identify(&mut self) {
-        let now = Instant::now();
+    /// An IDENTIFY went out at `at`: the next one of this shard is due later, the more so the more often that happens.
+    fn on_identified(&mut self, at: Instant) {
         // The wait before it was no session.
-        let is_good = |(_, due): (Instant, Instant)| now.duration_since(due) >= SESSION_GOOD;
+        let is_good = |(_, due): (Instant, Instant)| at.duration_since(due) >= SESSION_GOOD;
         if self.identified.is_some_and(is_good) {
             self.identifying.reset();
         }
-        self.identified = Some((now, now + self.identifying.next()));
+        self.identified = Some((at, at + self.identifying.next()));
     }
 
     fn config(&self, url: &str, intents: Intents) -> ConfigBuilder {
@@ -264,6 +264,10 @@ impl Supervisor {
         let line = self.line.clone();
         let task = shard::run(line, dialled.shard, dialled.permit, stop.child_token());
         let ended = AbortOnDropHandle::new(tokio::spawn(task)).await;
+        // A gateway that takes no connection has seen none.
+        if self.line.has_identified.swap(false, Ordering::Relaxed) {
+            self.on_identified(begun);
+        }
         let shard = self.line.shard;
         self.line.commands.close(shard);
         let was_live = self.line.status.on_disconnected(shard);
@@ -361,16 +365,19 @@ fn is_gateway_url(url: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::SinkExt as _;
     use runtime::Health;
     use tokio::net::TcpListener;
     use tokio::sync::watch;
     use tokio::time::timeout;
     use tokio_tungstenite::accept_async;
+    use tokio_tungstenite::tungstenite::Message;
     use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
     use super::*;
     use crate::buffer::Buffer;
     use crate::gateway::Commands;
+    use crate::gateway::budget::Advice;
     use crate::gateway::session::Session;
     use crate::outcome::Outcomes;
     use crate::rest::Rest;
@@ -465,7 +472,7 @@ mod tests {
     async fn sessions_that_do_not_last_come_further_and_further_apart() {
         let mut supervisor = bench(answering(503, "").await, None).supervisor;
         let gap = |supervisor: &mut Supervisor| {
-            supervisor.on_identify();
+            supervisor.on_identified(Instant::now());
             let (at, next) = supervisor.identified.unwrap();
             next - at
         };
@@ -483,6 +490,38 @@ mod tests {
         assert!(gaps.len() < 200, "{}", gaps.len());
         tokio::time::advance(SESSION_GOOD).await;
         assert!(gap(&mut supervisor) <= IDENTIFY.0, "the last one held");
+    }
+
+    #[tokio::test]
+    async fn a_gateway_that_takes_no_connection_costs_no_identify() {
+        let hello = r#"{"op":10,"d":{"heartbeat_interval":41250}}"#;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("ws://{}", listener.local_addr().unwrap());
+        let greeting = tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut socket = accept_async(stream).await.unwrap();
+            socket.send(Message::text(hello)).await.unwrap();
+            socket.close(None).await.unwrap();
+        });
+        let mut supervisor = bench(answering(503, "").await, None).supervisor;
+        let dead = "ws://127.0.0.1:1".to_owned();
+        for (url, has_identified) in [(dead, false), (address, true)] {
+            let advice = Advice {
+                url: url.clone(),
+                shards: None,
+                limit: None,
+            };
+            let dialled = Dialled {
+                shard: supervisor.shard(supervisor.config(&url, Intents::GUILDS)),
+                permit: Some(supervisor.budget.take(&advice, 1).unwrap()),
+            };
+            let stop = CancellationToken::new();
+            let connected = supervisor.connect(dialled, &stop);
+            let wait = timeout(SOON, connected).await.unwrap();
+            assert!(wait.is_ok(), "it is to be dialled again");
+            assert_eq!(supervisor.identified.is_some(), has_identified, "{url}");
+        }
+        greeting.await.unwrap();
     }
 
     #[test]

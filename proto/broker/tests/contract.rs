@@ -15,6 +15,9 @@ mod contract {
     mod nats_only;
     mod nats_server;
     mod notices;
+    #[expect(unreachable_pub, reason = "it is public in the tests' own harness")]
+    #[path = "../../../../tests/src/port.rs"]
+    mod port;
     mod publish;
     mod requests;
 

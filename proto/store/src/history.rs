@@ -260,6 +260,15 @@ pub(crate) async fn is_deleted(
     Ok(tombstone.is_some())
 }
 
+/// The newest message of all channels, deleted ones included.
+pub(crate) async fn newest(connection: &mut Connection) -> Result<Option<MessageId>, StoreError> {
+    let newest: (Option<i64>,) = query("SELECT MAX(id) FROM messages")
+        .fetch_one(connection)
+        .await?;
+    let newest = newest.0.and_then(|id| u64::try_from(id).ok());
+    Ok(newest.and_then(MessageId::new))
+}
+
 /// A message's reactions and what is counted in; none where [`message`] finds none.
 pub(crate) async fn reactions(
     connection: &mut Connection,

@@ -190,6 +190,18 @@ impl Store {
         .await
     }
 
+    /// The newest message of all channels, deleted ones included; none where there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::Away`] where the database does not answer.
+    pub async fn newest_message(&self) -> Result<Option<MessageId>, StoreError> {
+        within(CALL_MAX, async {
+            let mut connection = self.database.acquire().await?;
+            history::newest(&mut connection).await
+        })
+        .await
+    }
+
     /// A message's reactions, and the last dispatch that is counted in, if they were counted one by one; none
     /// where [`Store::message`] finds none.
     ///

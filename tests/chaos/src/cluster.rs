@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::jetstream::ask;
 use crate::nats_server::NatsServer;
-use crate::process::free_port;
+use crate::port::free_port;
 
 /// The streams that have three copies on a cluster: ours, and the two buckets.
 const STREAMS: [&str; 3] = ["DISCORD", "KV_discord-ingest", "KV_discord-fanout"];
@@ -21,14 +21,12 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     /// So many servers: 1, or 3 that know each other.
-    pub(crate) fn start(count: usize) -> anyhow::Result<Self> {
+    pub(crate) fn start(count: usize) -> Self {
         if count == 1 {
             let servers = vec![NatsServer::start()];
-            return Ok(Self { servers });
+            return Self { servers };
         }
-        let ports = (0..count)
-            .map(|_| free_port())
-            .collect::<anyhow::Result<Vec<_>>>()?;
+        let ports: Vec<u16> = (0..count).map(|_| free_port()).collect();
         let routes: Vec<String> = ports
             .iter()
             .map(|port| format!("nats://127.0.0.1:{port}"))
@@ -42,7 +40,7 @@ impl Cluster {
             NatsServer::configured(&text, &[])
         });
         let servers = servers.collect();
-        Ok(Self { servers })
+        Self { servers }
     }
 
     /// Where clients find it, as `NATS_URL` says it.

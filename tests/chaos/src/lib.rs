@@ -26,6 +26,9 @@ mod mariadb_server;
 #[expect(dead_code, reason = "the broker's own tests use all of it")]
 #[path = "../../../proto/broker/tests/contract/nats_server.rs"]
 mod nats_server;
+#[expect(unreachable_pub, reason = "it is public in the tests' own harness")]
+#[path = "../../src/port.rs"]
+mod port;
 #[expect(dead_code, reason = "the store's own tests use all of it")]
 #[path = "../../../proto/store/tests/contract/postgres_server.rs"]
 mod postgres_server;

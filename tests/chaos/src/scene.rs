@@ -136,6 +136,16 @@ impl Scene {
         Ok(())
     }
 
+    /// What is wrong with who was to be cut off and come back.
+    fn strangers(&self) -> Option<String> {
+        let regulars = self.plan.viewers;
+        let returning = self.watching.get(regulars..regulars + STRANGERS.len())?;
+        let has_met = self.watching.len() > regulars + STRANGERS.len();
+        let was_cut = |one: &Watching| one.tapes.open().returns.cut > 0;
+        let stayed = returning.iter().filter(|one| !was_cut(one)).count();
+        (has_met && stayed > 0).then(|| format!("{stayed} viewers were not cut off"))
+    }
+
     async fn speak_quietly(&mut self) -> anyhow::Result<()> {
         for author in &mut self.quiet {
             author.post().await?;
@@ -178,6 +188,7 @@ impl Scene {
         has_pages(&self.watching).await?;
         let mut problems = self.stage.gaps().await?;
         problems.extend(self.stage.ended());
+        problems.extend(self.strangers());
         let posts = self.posts.take().context("they post until now")?;
         let mut authors = posts.end().await?;
         // Nothing follows anywhere that could reveal what was lost.

@@ -5,7 +5,8 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use crate::link::{Link, Way};
-use crate::process::{Process, free_port, program};
+use crate::port::free_port;
+use crate::process::{Process, program};
 
 /// A service that runs, or was killed.
 #[derive(Debug)]
@@ -41,7 +42,7 @@ impl Service {
         links: Links,
         settings: Vec<(String, String)>,
     ) -> anyhow::Result<Self> {
-        let port = free_port()?;
+        let port = free_port();
         let viewers = if name == "fanout" {
             Some(Link::to(port).await?)
         } else {

@@ -115,7 +115,7 @@ impl Stage {
                 http,
             },
             tokens: Vec::new(),
-            nats: Cluster::start(servers)?,
+            nats: Cluster::start(servers),
             redis: RedisServer::start(),
             sql,
             ingests: Vec::new(),

@@ -33,6 +33,13 @@ mod percentile;
 mod plan;
 mod polling;
 #[expect(
+    unreachable_pub,
+    clippy::panic,
+    reason = "of the tests' own harness, where it is public"
+)]
+#[path = "../../src/port.rs"]
+mod port;
+#[expect(
     dead_code,
     clippy::panic,
     reason = "of the store's own tests, which use all of it"

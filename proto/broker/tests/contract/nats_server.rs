@@ -5,19 +5,17 @@
 //! Other packages' tests include this file by path; it knows nothing of our crates.
 
 use std::io::{BufRead as _, BufReader};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use super::port::free_port;
+
 /// How long a server may take to start, on a busy machine.
 const START_PATIENCE: Duration = Duration::from_secs(20);
-
-/// Below the range that the system gives to outgoing connections, so that a stopped server finds its port
-/// free when it starts again.
-const PORTS: std::ops::Range<u16> = 10_000..30_000;
 
 /// A running, or killed, server.
 #[derive(Debug)]
@@ -181,17 +179,6 @@ fn answers_as(port: u16, name: &str) -> bool {
     let mut greeting = String::new();
     let read = BufReader::new(stream).read_line(&mut greeting);
     patience.is_ok() && read.is_ok() && greeting.contains(&format!("\"server_name\":\"{name}\""))
-}
-
-/// A port that is free now, drawn at random, so that tests side by side seldom meet.
-fn free_port() -> u16 {
-    for _ in 0..1000 {
-        let port = rand::random_range(PORTS);
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return port;
-        }
-    }
-    panic!("no free port in {PORTS:?}");
 }
 
 fn program() -> PathBuf {

@@ -72,6 +72,7 @@ pub(crate) enum Defect {
     PagesAreUnbounded,
     AnyChannelWillDo,
     EverythingIsDeleted,
+    NewestIsOfOneChannel,
     OneStepIsAll,
     PreviewsOutliveTheirOriginals,
     PreviewsLoseTheirAuthors,

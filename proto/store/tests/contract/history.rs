@@ -19,6 +19,7 @@ on_every_home! {
     a_tombstone_wins_over_everything_later fails_on TombstonesAreForgotten,
     an_unknown_message_can_be_deleted_before_it_comes fails_on TombstonesAreForgotten,
     a_deleted_message_is_known_to_be_and_no_other fails_on EverythingIsDeleted,
+    the_newest_message_is_that_of_all_channels_also_when_it_is_gone fails_on NewestIsOfOneChannel,
     an_update_of_an_unknown_message_makes_it fails_on UpdatesMakeNoRows,
     a_second_creation_changes_nothing fails_on CreationsReplace,
     an_update_is_taken_as_it_is fails_on TheFirstStateStays,
@@ -200,6 +201,25 @@ async fn a_deleted_message_is_known_to_be_and_no_other(home: &Home) {
     for (id, is_deleted) in [(1, false), (2, true), (3, true), (4, false)] {
         let told = archive.store.is_deleted(message_id(id)).await.unwrap();
         assert_eq!(told, is_deleted, "{id}");
+    }
+}
+
+async fn the_newest_message_is_that_of_all_channels_also_when_it_is_gone(home: &Home) {
+    let mut archive = home.archive().await;
+    assert_eq!(archive.store.newest_message().await.unwrap(), None);
+    let mut other = message(25, "elsewhere");
+    other.channel_id = CHANNEL + 1;
+    let elsewhere = opened(Some(CHANNEL + 1), Event::MessageCreated(other));
+    let table = [
+        (elsewhere, 25),
+        (created(10, ""), 25),
+        (created(30, ""), 30),
+        (deleted(30), 30),
+    ];
+    for (event, newest) in table {
+        archive.write(&[event]).await;
+        let told = archive.store.newest_message().await.unwrap();
+        assert_eq!(told, Some(message_id(newest)));
     }
 }
 

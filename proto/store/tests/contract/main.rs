@@ -72,6 +72,10 @@ mod mariadb_server;
 #[cfg(test)]
 mod plan;
 #[cfg(test)]
+#[expect(unreachable_pub, reason = "it is public in the tests' own harness")]
+#[path = "../../../../tests/src/port.rs"]
+mod port;
+#[cfg(test)]
 mod postgres;
 #[cfg(test)]
 mod postgres_server;

@@ -7,17 +7,15 @@
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::port::free_port;
+
 /// How long a server may take to start, on a busy machine, after a kill with its log to go through.
 const START_PATIENCE: Duration = Duration::from_secs(30);
-
-/// Below the range that the system gives to outgoing connections, so that a stopped server finds its port
-/// free when it starts again.
-const PORTS: std::ops::Range<u16> = 10_000..30_000;
 
 /// Runs the server until it ends or the pipe does; then removes the folder, unless it is told to keep it. Once the
 /// watcher has begun with that, the end of the server does not end the watcher.
@@ -226,17 +224,6 @@ fn greets(port: u16) -> bool {
     let read = stream.read_exact(&mut greeting);
     let [_, _, _, _, version] = greeting;
     patience.is_ok() && read.is_ok() && version == 10
-}
-
-/// A port that is free now, drawn at random, so that tests side by side seldom meet.
-fn free_port() -> u16 {
-    for _ in 0..1000 {
-        let port = rand::random_range(PORTS);
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return port;
-        }
-    }
-    panic!("no free port in {PORTS:?}");
 }
 
 /// A data folder with nothing in it, made once for all tests.

@@ -8,19 +8,16 @@
 
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::{MetadataExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::port::free_port;
+
 /// How long a server may take to start, on a busy machine, after a kill with its log to go through.
 const START_PATIENCE: Duration = Duration::from_secs(30);
-
-/// Below the range that the system gives to outgoing connections, so that a stopped server finds its port
-/// free when it starts again.
-const PORTS: std::ops::Range<u16> = 10_000..30_000;
 
 /// Runs the server until it ends or the pipe does; then kills all of its processes, and frees the segment that marks
 /// the folder as in use, of which a system has few. Then removes the folder, unless it is told to keep it. Once the
@@ -268,17 +265,6 @@ fn children(server: &str) -> Vec<String> {
     let children = fs::read_to_string(format!("/proc/{server}/task/{server}/children"));
     let children = children.expect("a running server has children");
     children.split_whitespace().map(str::to_owned).collect()
-}
-
-/// A port that is free now, drawn at random, so that tests side by side seldom meet.
-fn free_port() -> u16 {
-    for _ in 0..1000 {
-        let port = rand::random_range(PORTS);
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return port;
-        }
-    }
-    panic!("no free port in {PORTS:?}");
 }
 
 /// A folder of the user that runs the server, where that user can go.

@@ -135,6 +135,14 @@ impl Subject {
         Ok(self.has(Defect::EverythingIsDeleted) || self.store.is_deleted(id).await?)
     }
 
+    pub(crate) async fn newest_message(&self) -> Result<Option<MessageId>, StoreError> {
+        if self.has(Defect::NewestIsOfOneChannel) {
+            let page = self.store.page(channel_id(CHANNEL), None, 1).await?;
+            return Ok(page.messages.last().map(|message| message_id(message.id)));
+        }
+        self.store.newest_message().await
+    }
+
     pub(crate) async fn own_messages(
         &self,
         trail: &mut Trail,
