@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use tokio::time::sleep_until;
 
 use crate::fault::Fault;
 use crate::law::{Breaches, Law};
@@ -96,6 +97,10 @@ impl Plan {
             let before = scene.counted(*fault).await?;
             let moment = scene.suffer(*fault).await;
             let moment = moment.with_context(|| scene.stage.output())?;
+            if let Some(moment) = moment {
+                // Looking costs: nobody does while it is measured.
+                sleep_until(moment.at + moment.within).await;
+            }
             // What was broken is whole again before the next goes wrong.
             let settled = scene.stage.is_settled().await;
             settled.with_context(|| fault.to_string())?;

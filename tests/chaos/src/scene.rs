@@ -177,7 +177,7 @@ impl Scene {
                 "somebody hears nothing:\n{}",
                 self.stage.output()
             );
-            sleep(Duration::from_millis(20)).await;
+            sleep(Duration::from_millis(100)).await;
         }
         Ok(())
     }
@@ -214,6 +214,7 @@ impl Scene {
             run.acts = book.values().map(|chronicle| chronicle.acts().len()).sum();
             for (number, watching) in self.watching.iter().enumerate() {
                 let seen = watching.tapes.open();
+                run.problems.extend(seen.unreadable.first().cloned());
                 // Of those who are here all the time.
                 if number < self.plan.viewers {
                     run.returns.add(seen.returns);

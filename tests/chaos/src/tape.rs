@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::book::Kind;
 
@@ -38,9 +39,8 @@ impl Tape {
         &self.entries
     }
 
-    /// Something came now.
-    pub(crate) fn push(&mut self, entry: Entry) {
-        self.entries.push((Instant::now(), entry));
+    fn push(&mut self, at: Instant, entry: Entry) {
+        self.entries.push((at, entry));
     }
 
     /// A tape of these entries, for tests of the law.
@@ -97,6 +97,9 @@ impl Returns {
     }
 }
 
+/// How what was said is read.
+pub(crate) type Reading = fn(&mut Seen, Instant, &str) -> anyhow::Result<()>;
+
 /// The tapes of one viewer, by channel. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tapes(Arc<Mutex<Seen>>);
@@ -106,6 +109,12 @@ pub(crate) struct Tapes(Arc<Mutex<Seen>>);
 pub(crate) struct Seen {
     /// By channel.
     pub(crate) tapes: BTreeMap<String, Tape>,
+    /// What it comes back with: the last offset of each channel, or that of all under no name.
+    pub(crate) offsets: BTreeMap<String, String>,
+    /// What was said, when, and how it is read: later, for a load is not to weigh more than what it is put on.
+    unread: Vec<(Instant, Utf8Bytes, Reading)>,
+    /// What could not be read.
+    pub(crate) unreadable: Vec<String>,
     /// Of its connections.
     pub(crate) returns: Returns,
     /// Since when it is away.
@@ -115,6 +124,26 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
+    /// Something of a channel came at this moment.
+    pub(crate) fn push(&mut self, at: Instant, channel: &str, entry: Entry) {
+        match self.tapes.get_mut(channel) {
+            Some(tape) => tape.push(at, entry),
+            None => self
+                .tapes
+                .entry(channel.to_owned())
+                .or_default()
+                .push(at, entry),
+        }
+    }
+
+    fn read(&mut self) {
+        for (at, text, reading) in std::mem::take(&mut self.unread) {
+            if let Err(error) = reading(self, at, text.as_str()) {
+                self.unreadable.push(format!("{error}: {text}"));
+            }
+        }
+    }
+
     /// The viewer is cut off.
     pub(crate) fn on_cut(&mut self) {
         self.returns.cut += u32::from(self.away_since.is_none());
@@ -142,21 +171,19 @@ impl Seen {
 }
 
 impl Tapes {
-    /// All of it.
+    /// All of it, read.
     pub(crate) fn open(&self) -> MutexGuard<'_, Seen> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut seen = self.lock();
+        seen.read();
+        seen
     }
 
-    /// Something of a channel came.
-    pub(crate) fn push(&self, channel: &str, entry: Entry) {
-        let mut seen = self.open();
-        match seen.tapes.get_mut(channel) {
-            Some(tape) => tape.push(entry),
-            None => seen
-                .tapes
-                .entry(channel.to_owned())
-                .or_default()
-                .push(entry),
-        }
+    /// This was said now, and is read when somebody opens the tapes.
+    pub(crate) fn say(&self, text: Utf8Bytes, reading: Reading) {
+        self.lock().unread.push((Instant::now(), text, reading));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Seen> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

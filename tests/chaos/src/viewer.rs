@@ -15,10 +15,11 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 use crate::book::Kind;
 use crate::posts::number_of;
-use crate::tape::{Entry, Row, Tapes};
+use crate::tape::{Entry, Row, Seen, Tapes};
 
 /// How a viewer watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,53 +106,6 @@ impl Viewer {
         self.ports.get(place).copied().unwrap_or_default()
     }
 
-    /// Writes an event down; a page's channel and where it ends downwards, if it was one.
-    fn on_event(&self, name: &str, data: &RawValue) -> anyhow::Result<Option<(String, Cursor)>> {
-        let data = data.get();
-        match name {
-            "message" | "message_update" => {
-                let message: Message<'_> = serde_json::from_str(data)?;
-                let (id, number) = message.row()?;
-                let kind = if name == "message" {
-                    Kind::Create
-                } else {
-                    Kind::Update
-                };
-                let event = Entry::Event(kind, id, number);
-                self.tapes.push(&message.channel_id, event);
-                self.on_shown(&message.channel_id, &[message.reacted()?]);
-            }
-            "message_delete" => {
-                let deleted: Deleted<'_> = serde_json::from_str(data)?;
-                let event = Entry::Event(Kind::Delete, deleted.message_id.parse()?, 0);
-                self.tapes.push(&deleted.channel_id, event);
-            }
-            "reaction_update" => {
-                let changed: Changed<'_> = serde_json::from_str(data)?;
-                let reacted =
-                    Entry::Reactions(changed.message_id.parse()?, counted(&changed.reactions));
-                self.tapes.push(&changed.channel_id, reacted);
-            }
-            "messages_bulk" => {
-                let page: Page<'_> = serde_json::from_str(data)?;
-                let (rows, cursor) = page.rows()?;
-                self.tapes
-                    .push(&page.channel_id, Entry::Page(rows, page.has_more));
-                self.on_shown(&page.channel_id, &page.reacted()?);
-                return Ok(Some((page.channel_id.into_owned(), cursor)));
-            }
-            _ => {}
-        }
-        Ok(None)
-    }
-
-    /// Of messages that were just shown, those that have reactions.
-    fn on_shown(&self, channel: &str, reacted: &[(u64, u64)]) {
-        for (message, count) in reacted.iter().filter(|(_, count)| *count > 0) {
-            self.tapes.push(channel, Entry::Reactions(*message, *count));
-        }
-    }
-
     /// The newest message that was shown in a channel before now.
     fn newest(&self, channel: &str) -> Option<u64> {
         let seen = self.tapes.open();
@@ -174,10 +128,11 @@ impl Viewer {
 
     /// The viewer is back with everything, in these channels.
     fn on_recovered<'a>(&self, channels: impl Iterator<Item = &'a String>) {
+        let mut seen = self.tapes.open();
         for channel in channels {
-            self.tapes.push(channel, Entry::Recovered);
+            seen.push(Instant::now(), channel, Entry::Recovered);
         }
-        self.tapes.open().on_recovered();
+        seen.on_recovered();
     }
 
     /// An older page, which was asked for; where the one before it begins.
@@ -185,10 +140,72 @@ impl Viewer {
         let text = answer.to_string();
         let page: Page<'_> = serde_json::from_str(&text)?;
         let (rows, cursor) = page.rows()?;
-        self.tapes.push(&page.channel_id, Entry::Older(rows));
-        self.on_shown(&page.channel_id, &page.reacted()?);
+        let (mut seen, at) = (self.tapes.open(), Instant::now());
+        seen.push(at, &page.channel_id, Entry::Older(rows));
+        on_shown(&mut seen, at, &page.channel_id, &page.reacted()?);
         Ok(cursor)
     }
+}
+
+/// Writes an event down that came at this moment; a page's channel and where it ends downwards, if it was one.
+fn on_event(
+    seen: &mut Seen,
+    at: Instant,
+    name: &str,
+    data: &RawValue,
+) -> anyhow::Result<Option<(String, Cursor)>> {
+    let data = data.get();
+    match name {
+        "message" | "message_update" => {
+            let message: Message<'_> = serde_json::from_str(data)?;
+            let (id, number) = message.row()?;
+            let kind = if name == "message" {
+                Kind::Create
+            } else {
+                Kind::Update
+            };
+            seen.push(at, &message.channel_id, Entry::Event(kind, id, number));
+            on_shown(seen, at, &message.channel_id, &[message.reacted()?]);
+        }
+        "message_delete" => {
+            let deleted: Deleted<'_> = serde_json::from_str(data)?;
+            let event = Entry::Event(Kind::Delete, deleted.message_id.parse()?, 0);
+            seen.push(at, &deleted.channel_id, event);
+        }
+        "reaction_update" => {
+            let changed: Changed<'_> = serde_json::from_str(data)?;
+            let count = counted(&changed.reactions);
+            let reacted = Entry::Reactions(changed.message_id.parse()?, count);
+            seen.push(at, &changed.channel_id, reacted);
+        }
+        "messages_bulk" => {
+            let page: Page<'_> = serde_json::from_str(data)?;
+            let (rows, cursor) = page.rows()?;
+            seen.push(at, &page.channel_id, Entry::Page(rows, page.has_more));
+            on_shown(seen, at, &page.channel_id, &page.reacted()?);
+            return Ok(Some((page.channel_id.into_owned(), cursor)));
+        }
+        _ => {}
+    }
+    Ok(None)
+}
+
+/// Of messages that were just shown, those that have reactions.
+fn on_shown(seen: &mut Seen, at: Instant, channel: &str, reacted: &[(u64, u64)]) {
+    for (message, count) in reacted.iter().filter(|(_, count)| *count > 0) {
+        seen.push(at, channel, Entry::Reactions(*message, *count));
+    }
+}
+
+/// Whether an event of this name, which its text begins with, can be read later: nothing follows from it now.
+fn is_read_later(text: &str) -> bool {
+    let names = [
+        "message\"",
+        "message_update\"",
+        "message_delete\"",
+        "reaction_update\"",
+    ];
+    names.iter().any(|name| text.starts_with(name))
 }
 
 /// Where a page ends downwards.

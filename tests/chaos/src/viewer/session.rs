@@ -1,17 +1,21 @@
 //! A viewer's connection over a WebSocket, whatever is spoken on it: it asks, writes down what comes, and pages back.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
-use tokio_tungstenite::tungstenite::Message;
+use tokio::time::{Interval, interval, sleep, timeout};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
 use super::{AGAIN, Back, Cursor, PAGE, PATIENCE, SILENCE, Viewer};
+
+/// How late what comes may be seen: woken for each event alone, viewers would take most of the machine's time.
+const PAUSE: Duration = Duration::from_millis(15);
 
 /// Bytes of one read: each is zeroed before, so that many would cost more than what comes.
 const READ_BYTES: usize = 8 * 1024;
@@ -22,7 +26,7 @@ pub(super) trait Wire {
     fn question(&self, number: u64, event: &str, data: &Value) -> String;
 
     /// Something is said; events are written down.
-    fn on_text(&mut self, viewer: &Viewer, text: &str) -> anyhow::Result<Said>;
+    fn on_text(&mut self, viewer: &Viewer, text: Utf8Bytes) -> anyhow::Result<Said>;
 }
 
 /// What was said.
@@ -44,6 +48,9 @@ pub(super) struct Session<'a, W> {
     pub(super) wire: &'a mut W,
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     asked: u64,
+    /// Now and then somebody looks whether anything came: a clock for each thing that comes would cost more than it.
+    looks: Interval,
+    has_heard: bool,
     /// By channel, what is still to be asked for; it outlives the connection.
     owed: &'a mut Owed,
 }
@@ -66,6 +73,8 @@ impl<'a, W: Wire + Send> Session<'a, W> {
             wire,
             socket,
             asked: 0,
+            looks: interval(SILENCE / 2),
+            has_heard: true,
             owed,
         })
     }
@@ -121,9 +130,14 @@ impl<'a, W: Wire + Send> Session<'a, W> {
         Ok(())
     }
 
-    /// Writes down what comes until the connection ends, which is an error.
+    /// Writes down what comes until the connection ends, which is an error. What comes within a [pause](PAUSE) is read
+    /// together, as a program does that draws a page.
     pub(super) async fn watch(&mut self) -> anyhow::Result<()> {
         loop {
+            while let Some(said) = self.next().now_or_never() {
+                said?;
+            }
+            sleep(PAUSE).await;
             self.next().await?;
         }
     }
@@ -135,13 +149,23 @@ impl<'a, W: Wire + Send> Session<'a, W> {
 
     /// The next thing that is said. An end of the connection is an error.
     pub(super) async fn next(&mut self) -> anyhow::Result<Said> {
-        let said = timeout(SILENCE, self.socket.next()).await?;
+        let said = loop {
+            tokio::select! {
+                biased;
+                said = self.socket.next() => break said,
+                _ = self.looks.tick() => {
+                    anyhow::ensure!(self.has_heard, "nothing came for long");
+                    self.has_heard = false;
+                }
+            }
+        };
+        self.has_heard = true;
         let text = match said.context("the connection was cut")?? {
             Message::Text(text) => text,
             Message::Close(frame) => bail!("closed: {frame:?}"),
             _ => return Ok(Said::Other),
         };
-        let said = self.wire.on_text(self.viewer, text.as_str())?;
+        let said = self.wire.on_text(self.viewer, text)?;
         match &said {
             Said::Pinged(answer) => self.send((*answer).to_owned()).await?,
             Said::Page(channel, cursor) => {

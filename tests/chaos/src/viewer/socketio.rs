@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use anyhow::{Context as _, bail};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::session::{Owed, Said, Session, Wire};
-use super::{PAGE, PATIENCE, Viewer};
+use super::{Cursor, PAGE, PATIENCE, Viewer, is_read_later, on_event};
+use crate::tape::Seen;
 
 /// The namespace, as it stands before what is said in it.
 const NAMESPACE: &str = "/discord,";
@@ -17,7 +19,6 @@ const NAMESPACE: &str = "/discord,";
 #[derive(Default)]
 struct Kept {
     pid: Option<String>,
-    offset: Option<String>,
     joined: BTreeSet<String>,
 }
 
@@ -52,10 +53,11 @@ async fn connection(
 
 impl Session<'_, Kept> {
     async fn begin(&mut self) -> anyhow::Result<()> {
+        let offset = self.viewer.tapes.open().offsets.get("").cloned();
         let auth = json!({
             "token": self.viewer.token,
             "pid": self.wire.pid,
-            "offset": self.wire.offset,
+            "offset": offset,
         });
         self.send(format!("40{NAMESPACE}{auth}")).await?;
         let pid = timeout(PATIENCE, self.connected()).await;
@@ -95,20 +97,34 @@ impl Wire for Kept {
         format!("42{NAMESPACE}{number}{arguments}")
     }
 
-    fn on_text(&mut self, viewer: &Viewer, text: &str) -> anyhow::Result<Said> {
-        if text == "2" {
+    fn on_text(&mut self, viewer: &Viewer, text: Utf8Bytes) -> anyhow::Result<Said> {
+        let said = text.as_str();
+        if said == "2" {
             return Ok(Said::Pinged("3"));
         }
-        let Some((packet, rest)) = text.split_once(NAMESPACE) else {
+        let Some((packet, rest)) = said.split_once(NAMESPACE) else {
             return Ok(Said::Other);
         };
+        let name = rest.strip_prefix("[\"").unwrap_or_default();
+        if packet == "42" && is_read_later(name) {
+            viewer.tapes.say(text, |seen, at, text| {
+                let (_, rest) = text
+                    .split_once(NAMESPACE)
+                    .context("it is of the namespace")?;
+                read_event(seen, at, rest).map(drop)
+            });
+            return Ok(Said::Other);
+        }
         match packet {
             "40" => {
                 let answer: Value = serde_json::from_str(rest)?;
                 let pid = answer["pid"].as_str().unwrap_or_default();
                 Ok(Said::Connected(pid.to_owned()))
             }
-            "42" => self.on_event(viewer, rest),
+            "42" => {
+                let page = read_event(&mut viewer.tapes.open(), Instant::now(), rest)?;
+                Ok(page.map_or(Said::Other, |(channel, cursor)| Said::Page(channel, cursor)))
+            }
             "43" => {
                 let (id, arguments) = rest.split_at(rest.find('[').context("it has arguments")?);
                 let arguments: [Value; 1] = serde_json::from_str(arguments)?;
@@ -120,17 +136,19 @@ impl Wire for Kept {
     }
 }
 
-impl Kept {
-    fn on_event(&mut self, viewer: &Viewer, arguments: &str) -> anyhow::Result<Said> {
-        let arguments: Vec<&RawValue> = serde_json::from_str(arguments)?;
-        let [name, data, rest @ ..] = arguments.as_slice() else {
-            bail!("an event without data");
-        };
-        let name: &str = serde_json::from_str(name.get())?;
-        if let [offset] = rest {
-            self.offset = Some(serde_json::from_str(offset.get())?);
-        }
-        let page = viewer.on_event(name, data)?;
-        Ok(page.map_or(Said::Other, |(channel, cursor)| Said::Page(channel, cursor)))
+fn read_event(
+    seen: &mut Seen,
+    at: Instant,
+    arguments: &str,
+) -> anyhow::Result<Option<(String, Cursor)>> {
+    let arguments: Vec<&RawValue> = serde_json::from_str(arguments)?;
+    let [name, data, rest @ ..] = arguments.as_slice() else {
+        bail!("an event without data");
+    };
+    let name: &str = serde_json::from_str(name.get())?;
+    if let [offset] = rest {
+        let offset = serde_json::from_str(offset.get())?;
+        seen.offsets.insert(String::new(), offset);
     }
+    on_event(seen, at, name, data)
 }

@@ -3,9 +3,9 @@
 use anyhow::Context as _;
 use reqwest::StatusCode;
 use serde_json::value::RawValue;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
-use super::{AGAIN, Back, PAGE, PATIENCE, SILENCE, Viewer};
+use super::{AGAIN, Back, PAGE, PATIENCE, SILENCE, Viewer, on_event};
 
 /// One channel's stream, over all its connections.
 struct Reader {
@@ -93,7 +93,8 @@ impl Reader {
         self.last_id = id.or(self.last_id.take());
         let known = is_page.then(|| self.viewer.newest(&self.channel)).flatten();
         let data: &RawValue = serde_json::from_str(data)?;
-        if let Some((_, cursor)) = self.viewer.on_event(name, data)? {
+        let page = on_event(&mut self.viewer.tapes.open(), Instant::now(), name, data)?;
+        if let Some((_, cursor)) = page {
             // What was not reached before is to be reached yet.
             let known = self.owed.take().and_then(|back| back.known).or(known);
             self.owed = Some(Back { cursor, known });
