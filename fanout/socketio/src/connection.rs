@@ -57,6 +57,8 @@ pub(crate) struct Connection {
     departed: RefCell<Vec<(Socket, DisconnectReason)>>,
     ending: Cell<Option<Ending>>,
     is_dirty: Cell<bool>,
+    /// The [beat](Worker::beat) in which something was written last.
+    written_in: Cell<u64>,
     is_blocked: Cell<bool>,
     is_kicked: Cell<bool>,
     /// An upgrade is being tried, or was made.
@@ -126,6 +128,7 @@ impl Connection {
             departed: RefCell::default(),
             ending: Cell::new(None),
             is_dirty: Cell::new(false),
+            written_in: Cell::new(0),
             is_blocked: Cell::new(false),
             is_kicked: Cell::new(false),
             is_upgrade_claimed: Cell::new(is_upgrade_claimed),

@@ -1,6 +1,6 @@
 //! The flusher: one task a worker that writes what all its connections have queued.
-//! It promises one write call for everything that is pending to a connection, however many events that is, and to
-//! step aside often enough that reads, timers and joins go on during a broadcast.
+//! It promises one write call for everything that is pending to a connection, however many events that is, that no
+//! broadcast waits for more than a beat, and to step aside often enough that reads, timers and joins go on during one.
 
 use std::rc::Rc;
 
@@ -23,6 +23,7 @@ pub(crate) async fn run(worker: Rc<Worker>) {
             biased;
             () = worker.stopped() => return,
             () = worker.dirtied() => {}
+            () = worker.next_beat() => {}
         }
         while !a_turn(&worker, &mut batch).await {
             tokio::task::yield_now().await;
@@ -33,16 +34,14 @@ pub(crate) async fn run(worker: Rc<Worker>) {
 /// Writes what single connections have queued, and then to rooms until the turn is over: what is queued meanwhile, such
 /// as pings and answers, goes before the rest of a long broadcast. True if nothing is left.
 async fn a_turn(worker: &Worker, batch: &mut Vec<Rc<Connection>>) -> bool {
+    worker.look(Instant::now());
     // The emptied list goes back, so that a steady load allocates nothing.
+    *batch = worker.take_late(std::mem::take(batch));
+    write(batch).await;
     *batch = worker.take_dirty(std::mem::take(batch));
+    write(batch).await;
     let mut turn = Turn::begin();
-    for connection in batch.drain(..) {
-        connection.flush();
-        if turn.is_over() {
-            tokio::task::yield_now().await;
-            turn = Turn::begin();
-        }
-    }
+    worker.look(turn.began);
     while let Some(bytes) = worker.rooms.serve(CLOCK_EVERY) {
         worker.mailbox.release(bytes);
         if turn.is_over_after(CLOCK_EVERY) {
@@ -50,6 +49,18 @@ async fn a_turn(worker: &Worker, batch: &mut Vec<Rc<Connection>>) -> bool {
         }
     }
     true
+}
+
+/// Writes what these have queued.
+async fn write(connections: &mut Vec<Rc<Connection>>) {
+    let mut turn = Turn::begin();
+    for connection in connections.drain(..) {
+        connection.flush();
+        if turn.is_over() {
+            tokio::task::yield_now().await;
+            turn = Turn::begin();
+        }
+    }
 }
 
 struct Turn {

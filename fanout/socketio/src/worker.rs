@@ -8,7 +8,10 @@ use std::{
     sync::Arc,
 };
 
-use tokio::{sync::Notify, time::Duration};
+use tokio::{
+    sync::Notify,
+    time::{Duration, Instant, sleep_until},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -35,6 +38,10 @@ const PENDING_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Connections closed between two pauses of a drain: what the project's fairness rule allows at once.
 const CLOSE_SLICE: usize = 256;
 
+/// Broadcasts are written to a connection once in so many milliseconds at the most: a page shows nothing sooner (one
+/// frame of a screen lasts 16).
+const BEAT_MS: u64 = 10;
+
 /// The state of one worker.
 pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
@@ -48,6 +55,11 @@ pub(crate) struct Worker {
     pub(crate) scratch: RefCell<Box<[u8]>>,
     dirty: RefCell<Vec<Rc<Connection>>>,
     dirtied: Notify,
+    /// Those that were written to in the beat that is named beside them, and have more to write in the next.
+    late: RefCell<Vec<Rc<Connection>>>,
+    late_since: Cell<u64>,
+    began: Instant,
+    beat: Cell<u64>,
     connections: RefCell<HashMap<Rc<str>, Rc<Connection>>>,
     pub(crate) rooms: Rooms,
     emptied: Notify,
@@ -72,6 +84,11 @@ impl Worker {
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
             dirty: RefCell::default(),
             dirtied: Notify::new(),
+            late: RefCell::default(),
+            late_since: Cell::new(0),
+            began: Instant::now(),
+            // None has been written in before the first.
+            beat: Cell::new(1),
             connections: RefCell::default(),
             rooms: Rooms::default(),
             emptied: Notify::new(),
@@ -136,6 +153,48 @@ impl Worker {
             self.dirtied.notify_one();
         }
         dirty.push(connection);
+    }
+
+    /// The beat of now, as of the last look at the clock.
+    pub(crate) fn beat(&self) -> u64 {
+        self.beat.get()
+    }
+
+    /// Looks at the clock.
+    pub(crate) fn look(&self, now: Instant) {
+        let lived = now.duration_since(self.began).as_millis();
+        let lived = u64::try_from(lived).unwrap_or(u64::MAX);
+        self.beat.set(lived / BEAT_MS + 1);
+    }
+
+    /// A connection has something to write in the next beat.
+    pub(crate) fn on_late(&self, connection: Rc<Connection>) {
+        if self.is_stopped.get() {
+            return;
+        }
+        let mut late = self.late.borrow_mut();
+        if late.is_empty() {
+            self.late_since.set(self.beat.get());
+            self.dirtied.notify_one();
+        }
+        late.push(connection);
+    }
+
+    /// Waits until the beat is over in which somebody became late; for ever where nobody is.
+    pub(crate) async fn next_beat(&self) {
+        if self.late.borrow().is_empty() {
+            return std::future::pending().await;
+        }
+        let over = BEAT_MS.saturating_mul(self.late_since.get());
+        sleep_until(self.began + Duration::from_millis(over)).await;
+    }
+
+    /// Swaps the list of those who are late for an empty one, once their beat is over.
+    pub(crate) fn take_late(&self, empty: Vec<Rc<Connection>>) -> Vec<Rc<Connection>> {
+        if self.beat.get() <= self.late_since.get() {
+            return empty;
+        }
+        self.late.replace(empty)
     }
 
     /// Has an event sent to all of a room that was ordered by the mailbox.
@@ -203,6 +262,7 @@ impl Worker {
         self.mailbox.close();
         self.rooms.clear();
         self.dirty.take();
+        self.late.take();
         self.stop.cancel();
     }
 

@@ -57,15 +57,22 @@ impl Connection {
 
     /// Queues whole WebSocket frames and puts the connection on the flusher's list.
     pub(crate) fn queue(self: &Rc<Self>, frame: Bytes) {
+        if self.put(frame) {
+            self.mark_dirty();
+        }
+    }
+
+    /// Queues whole WebSocket frames; whether somebody has to write them.
+    fn put(self: &Rc<Self>, frame: Bytes) -> bool {
         if self.is_ending() {
-            return;
+            return false;
         }
         if !self.has_room(&frame) {
             // A burst within one turn is not the client's slowness: what the kernel takes now does not count.
             self.write_out();
             if !self.has_room(&frame) {
                 self.end(DisconnectReason::TooSlow.into());
-                return;
+                return false;
             }
         }
         self.worker.stats.on_queued(frame.len());
@@ -73,17 +80,24 @@ impl Connection {
         if let Some(backlog) = &mut io.backlog {
             backlog.live_bytes += frame.len();
             backlog.frames.push_back(frame);
-            return;
+            return false;
         }
         io.outbox.push(frame);
-        drop(io);
-        self.mark_dirty();
+        true
     }
 
-    /// The same for one of many: where nothing waits, it is written at once.
+    /// The same for one of many: it is written at once, unless something was in this beat. Then it waits for the next
+    /// one, together with whatever comes until then: in a burst a call for each event would cost more than all the rest.
     pub(crate) fn send(self: &Rc<Self>, frame: &Bytes) {
         if self.is_blocked.get() || self.is_ending() {
             return self.queue(frame.clone());
+        }
+        let beat = self.worker.beat();
+        if self.written_in.replace(beat) == beat {
+            if self.put(frame.clone()) && !self.is_blocked.get() && !self.is_dirty.replace(true) {
+                self.worker.on_late(Rc::clone(self));
+            }
+            return;
         }
         let io = self.io.borrow();
         let written = match &io.transport {
@@ -155,6 +169,7 @@ impl Connection {
     /// Writes what is queued: the connection is off the flusher's list.
     pub(crate) fn flush(self: &Rc<Self>) {
         self.is_dirty.set(false);
+        self.written_in.set(self.worker.beat());
         self.write_out();
     }
 
