@@ -99,7 +99,16 @@ struct Connection {
     permit: Option<Permit>,
     phase: Phase,
     deadline: Instant,
+    /// From one heartbeat to the next.
+    beat: Duration,
+    /// The first heartbeat that has no answer yet.
+    unanswered: Option<std::time::Instant>,
     has_said_unreadable: bool,
+}
+
+#[derive(Deserialize)]
+struct Hello {
+    heartbeat_interval: u64,
 }
 
 #[derive(Deserialize)]
@@ -121,6 +130,8 @@ pub(super) async fn run(
         permit,
         phase: Phase::Dialling,
         deadline: Instant::now() + HELLO,
+        beat: Duration::ZERO,
+        unanswered: None,
         has_said_unreadable: false,
     };
     connection.run(stop).await
@@ -175,7 +186,26 @@ impl Connection {
             let shard = self.line.shard.number;
             tracing::warn!(shard, kind, "events stay away; the shard resumes");
             self.leave(End::Silent, CLOSE);
+        } else if self.is_unanswered() {
+            let shard = self.line.shard.number;
+            tracing::warn!(shard, "a heartbeat was not answered; the shard resumes");
+            self.leave(End::Lost("no answer to a heartbeat"), CLOSE);
         }
+    }
+
+    /// Whether a heartbeat had no answer when the next went out: then Discord asks for another connection, also where this
+    /// one still brings events, which the vendor's code takes for a sign of life
+    /// (<https://docs.discord.com/developers/events/gateway#heartbeat-interval-example-heartbeat-ack>).
+    fn is_unanswered(&mut self) -> bool {
+        let latency = self.shard.latency();
+        let waiting = latency.sent().filter(|_| latency.received().is_none());
+        let Some(sent) = waiting else {
+            self.unanswered = None;
+            return false;
+        };
+        let first = *self.unanswered.get_or_insert(sent);
+        // One that Discord asked for may follow another closely.
+        sent.duration_since(first) > self.beat / 2
     }
 
     /// Closes with a code that keeps the session (4000).
@@ -293,6 +323,10 @@ impl Connection {
             }
             10 => {
                 self.phase = Phase::Greeted;
+                let hello = serde_json::from_str::<Hello>(peek.data());
+                self.beat = hello.map_or(Duration::ZERO, |hello| {
+                    Duration::from_millis(hello.heartbeat_interval)
+                });
                 let turn = self.permit.as_ref().map(Permit::turn);
                 // The vendor's code answers a HELLO with it, once its turn has come.
                 let identifies = self.permit.is_some();

@@ -37,6 +37,16 @@ async fn a_gateway_that_goes_silent_is_resumed_and_a_quiet_one_costs_a_resume() 
 /// The vendor's code finds it at the second heartbeat that nothing has answered.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gateway_that_answers_no_heartbeat_is_resumed_within_two() {
+    is_resumed_within_two(0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_that_answers_no_heartbeat_is_resumed_also_while_events_come() {
+    is_resumed_within_two(200).await;
+}
+
+/// While so many messages come, ten a second.
+async fn is_resumed_within_two(messages: u32) {
     let world = World::new().await;
     world.gateway(&json!({ "heartbeatMs": 2_000 })).await;
     let service = world.start();
@@ -44,12 +54,18 @@ async fn a_gateway_that_answers_no_heartbeat_is_resumed_within_two() {
     world
         .fault(&json!({ "kind": "zombie", "seconds": 600 }))
         .await;
+    if messages > 0 {
+        world.load(messages, 10).await;
+    }
     let begun = Instant::now();
     let sessions = |name: &str| service.status.json()["discord"]["sessions"][name].clone();
     eventually("the resumed session", async || sessions("resumed") == 1).await;
     let noticed = begun.elapsed();
     assert!(noticed < Duration::from_secs(8), "{noticed:?}");
     assert_eq!(sessions("identified"), 1);
+    if messages > 0 {
+        world.arrived(messages).await;
+    }
     service.stop().await;
     world.end().await;
 }

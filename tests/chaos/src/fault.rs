@@ -69,7 +69,7 @@ pub enum Fault {
     Reset,
     /// Discord dispatches nothing for so long, and brings it with the RESUME.
     Silence(Duration),
-    /// Discord acknowledges no heartbeat for so long.
+    /// Discord's connection is dead and nobody says so: it acknowledges no heartbeat and brings nothing for so long.
     Zombie(Duration),
     /// The next session names an address for its RESUME where nobody is; it begins now, and is reset after so long.
     DeadResumeUrl(Duration),
@@ -168,6 +168,15 @@ impl Fault {
             _ if self.parts_viewers() => Some(true),
             Self::NatsEmptied(_) | Self::StepDowns(_) | Self::Stalled(..) | Self::Cut(..) => None,
             _ => Some(false),
+        }
+    }
+
+    /// How long everything is to have gone well before: what comes regularly is known after ten seconds that had it, and
+    /// only that can stay away.
+    pub(crate) fn presupposes(self) -> Duration {
+        match self {
+            Self::Silence(_) => Duration::from_secs(12),
+            _ => Duration::ZERO,
         }
     }
 
@@ -325,6 +334,9 @@ impl Fault {
             }
             Self::Zombie(long) => {
                 let fault = json!({ "kind": "zombie", "seconds": long.as_secs_f64() });
+                discord.fault(fault).await?;
+                // What still brings events is alive, whatever it acknowledges.
+                let fault = json!({ "kind": "silence", "seconds": long.as_secs_f64() });
                 discord.fault(fault).await
             }
             Self::DeadResumeUrl(_) => {

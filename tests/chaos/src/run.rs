@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::time::sleep_until;
+use tokio::time::{sleep, sleep_until};
 
 use crate::fault::Fault;
 use crate::law::{Breaches, Law};
@@ -94,6 +94,7 @@ impl Plan {
         let mut scene = Scene::begin(self, faults).await?;
         let (mut moments, mut unseen) = (Vec::new(), Vec::new());
         for fault in faults {
+            sleep(fault.presupposes()).await;
             let before = scene.counted(*fault).await?;
             let moment = scene.suffer(*fault).await;
             let moment = moment.with_context(|| scene.stage.output())?;
