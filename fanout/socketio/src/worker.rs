@@ -18,6 +18,7 @@ use crate::{
     close::{Close, DisconnectReason},
     config::Config,
     connection::Connection,
+    drain::drain,
     frame::Frame,
     rooms::{Origin, Rooms},
     server::{Mailbox, Order, Server, Shared},
@@ -34,9 +35,6 @@ const AHEAD_BYTES: usize = 1024 * 1024;
 
 /// More is written in place, whoever has to wait for that: what a mailbox may hold.
 const PENDING_BYTES_MAX: usize = 64 * 1024 * 1024;
-
-/// Connections closed between two pauses of a drain: what the project's fairness rule allows at once.
-const CLOSE_SLICE: usize = 256;
 
 /// Broadcasts are written to a connection once in so many milliseconds at the most: a page shows nothing sooner (one
 /// frame of a screen lasts 16).
@@ -235,22 +233,11 @@ impl Worker {
         self.dirty.replace(empty)
     }
 
-    /// Ends every connection that is open at the call, in slices evenly over the duration.
+    /// Ends every connection that is open at the call, [evenly](drain) over the duration.
     pub(crate) async fn close_all(&self, close: Close, over: Duration) {
         let open: Vec<_> = self.connections.borrow().values().cloned().collect();
-        let slices = open.chunks(CLOSE_SLICE);
-        let pauses = u32::try_from(slices.len().saturating_sub(1)).unwrap_or(u32::MAX);
-        let pause = over.checked_div(pauses).unwrap_or_default();
-        for (index, slice) in slices.enumerate() {
-            match (index, pause.is_zero()) {
-                (0, _) => {}
-                (_, true) => tokio::task::yield_now().await,
-                (_, false) => tokio::time::sleep(pause).await,
-            }
-            for connection in slice {
-                connection.end(DisconnectReason::Closed(close).into());
-            }
-        }
+        let reason = DisconnectReason::Closed(close);
+        drain(&open, over, |connection| connection.end(reason.into())).await;
     }
 
     /// Closes every connection at once and ends the worker's own tasks, when nobody is left to serve.

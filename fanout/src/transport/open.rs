@@ -8,12 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use actix_socketio::Close;
+use actix_socketio::{Close, drain};
 
 use super::pipe::Pipe;
-
-/// Connections closed between two pauses of a drain (decisions.md, "Fairness").
-const CLOSE_SLICE: usize = 256;
 
 /// Which transport a connection is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,20 +89,10 @@ impl Open {
         }
     }
 
-    /// Closes all that are open now, in slices that are spread over a duration.
+    /// Closes all that are open now, [evenly](drain) over a duration.
     pub async fn close_all_over(&self, close: Close, over: Duration) {
         let open: Vec<_> = self.pipes.borrow().values().cloned().collect();
-        let slices = open.chunks(CLOSE_SLICE);
-        let pauses = u32::try_from(slices.len().saturating_sub(1)).unwrap_or(u32::MAX);
-        let pause = over.checked_div(pauses).unwrap_or_default();
-        for (index, slice) in slices.enumerate() {
-            if index > 0 {
-                tokio::time::sleep(pause).await;
-            }
-            for pipe in slice {
-                pipe.end(close);
-            }
-        }
+        drain(&open, over, |pipe| pipe.end(close)).await;
     }
 }
 
