@@ -5,7 +5,7 @@
 //! as it is then, and access is decided again.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -106,6 +106,9 @@ struct State {
     tickets: HashMap<Ticket, oneshot::Sender<u64>>,
     /// The reactions that members were told of late, and what is to follow.
     reactions: Paced<Place, Frames>,
+    /// Of which messages members were told late, and where the feed was by then: who has seen no more than that may
+    /// not have been told, although the event itself lies before what they have seen.
+    told_late: VecDeque<(u64, Place)>,
     /// Updated messages whose reactions are to be looked up.
     unstated: BTreeSet<Place>,
     /// Channels whose members were told of late how many they are.
@@ -161,6 +164,7 @@ impl Hub {
                 rooms: HashMap::new(),
                 tickets: HashMap::new(),
                 reactions: Paced::new(reactions::SPACING),
+                told_late: VecDeque::new(),
                 unstated: BTreeSet::new(),
                 counts: Paced::new(counts::SPACING),
                 updated: BTreeSet::new(),

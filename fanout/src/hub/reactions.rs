@@ -1,9 +1,10 @@
 //! Reactions on their way to members: the first change at once, then the latest state twice a second at most.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
-use proto::event::Event;
+use proto::event::{Event, Reaction};
 use proto::{ChannelId, MessageId};
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -19,6 +20,9 @@ pub(super) const SPACING: Duration = Duration::from_millis(500);
 /// Updated messages of which the reactions are still to be looked up. Beyond it viewers who have paged to such
 /// a message see it without its reactions until these change.
 const UNSTATED_MAX: usize = 1_000;
+
+/// Messages of which members were told late that are remembered: those of some minutes, and in a storm of some seconds.
+const TOLD_LATE_MAX: usize = 4_096;
 
 /// How long one look-up may take.
 const LOOK_UP_TIME_MAX: Duration = Duration::from_secs(4);
@@ -77,11 +81,16 @@ impl Hub {
             sleep_until(next).await;
             let due = self.state.borrow_mut().reactions.due(Instant::now());
             let mut turns = Turns::begin();
-            for ((channel, _), frames) in due {
-                self.tell(&mut self.state.borrow_mut(), channel, &frames);
+            for (place, frames) in due {
+                self.tell_late(&mut self.state.borrow_mut(), place, &frames);
                 turns.end().await;
             }
         }
+    }
+
+    fn tell_late(&self, state: &mut State, place: Place, frames: &Frames) {
+        state.on_told_late(place);
+        self.tell(state, place.0, frames);
     }
 
     /// Looks up the reactions of messages that were updated and are older than what their room holds.
@@ -97,7 +106,10 @@ impl Hub {
             // Whoever took it out has told something newer.
             if state.unstated.contains(&place) {
                 match frames.ok().flatten() {
-                    Some(frames) => self.on_reactions(state, place, frames),
+                    Some(frames) => {
+                        state.on_told_late(place);
+                        self.on_reactions(state, place, frames);
+                    }
                     None => {
                         state.unstated.remove(&place);
                     }
@@ -116,10 +128,47 @@ impl Hub {
         reaction_update(channel, id, reactions, self.state.borrow().directory.cdn())
     }
 
+    /// The reactions of which somebody may not have been told who has seen everything up to this sequence, in these
+    /// channels, as they are now. Those that no room holds follow.
+    pub(super) fn told_late(
+        &self,
+        state: &mut State,
+        seen: u64,
+        joined: &BTreeSet<ChannelId>,
+    ) -> BTreeMap<Place, Vec<Reaction>> {
+        let late = state.told_late.iter().rev();
+        let late = late.take_while(|(told_at, _)| *told_at >= seen);
+        let late = late.filter(|(_, (channel, _))| joined.contains(channel));
+        let places: BTreeSet<Place> = late.map(|(_, place)| *place).collect();
+        let mut known = BTreeMap::new();
+        for (channel, id) in places {
+            let room = state.rooms.get(&channel);
+            let Some(room) = room.filter(|room| !room.is_deleted(id)) else {
+                continue;
+            };
+            if let Some(reactions) = room.reactions(id) {
+                known.insert((channel, id), reactions.to_vec());
+            } else {
+                self.state_reactions(state, (channel, id));
+            }
+        }
+        known
+    }
+
     /// Sends an event to everybody in a room.
     pub(super) fn tell(&self, state: &mut State, channel: ChannelId, frames: &Frames) {
         if let Some(room) = state.rooms.get(&channel) {
             self.instance.on_told(room.tell(frames));
         }
+    }
+}
+
+impl State {
+    /// Members are told of this message's reactions after what has happened since.
+    fn on_told_late(&mut self, place: Place) {
+        if self.told_late.len() == TOLD_LATE_MAX {
+            self.told_late.pop_front();
+        }
+        self.told_late.push_back((self.position.sequence, place));
     }
 }

@@ -268,6 +268,8 @@ impl Hub {
                 room.enter(key, link.clone(), holder);
             }
         }
+        let late = self.told_late(state, seen.offset.sequence, &joined);
+        arrival.replay.add_reactions(late);
         let mut frames = self.replayed(state, &arrival.replay, &joined, holder);
         frames.extend(held);
         link.replay(&frames);

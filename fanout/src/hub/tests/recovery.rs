@@ -15,8 +15,8 @@ use crate::offset::Offset;
 use crate::past::Run;
 use crate::recovery::{Kept, NotRecovered};
 use crate::session::ViewerKey;
-use crate::transport::Link;
 use crate::transport::recorder::Recorder;
+use crate::transport::{Link, Reply};
 
 /// A connected client, and what it comes back with.
 struct Client {
@@ -379,6 +379,38 @@ async fn nobody_is_sent_the_text_of_what_was_deleted_meanwhile() {
         let reactions = client.watcher.link.all("reaction_update");
         assert_eq!(reactions.len(), 1);
         assert_eq!(reactions[0]["reactions"][0]["count"], 5);
+    })
+    .await;
+}
+
+/// A second change of a message's reactions within half a second is told later than what follows it. Who was cut in
+/// between has seen more than that, and comes back to hear of it, on each transport.
+#[tokio::test]
+async fn what_was_to_be_told_late_is_told_to_who_was_cut_meanwhile() {
+    with_bench(async |bench| {
+        let client = Client::start(bench, 2, &[TEXT]).await;
+        let other = bench.watch(3, TEXT).await;
+        say(bench, TEXT, 1).await;
+        bench.react(TEXT, 1, 1).await;
+        client.watcher.until("reaction_update", 1).await;
+        bench.react(TEXT, 1, 7).await;
+        say(bench, TEXT, 2).await;
+        client.watcher.until("message", 2).await;
+        let offset = client.offset();
+        client.cut(bench);
+        assert_eq!(client.watcher.link.all("reaction_update").len(), 1);
+        other.until("reaction_update", 2).await;
+        let client = client.back(bench, &offset).await;
+        let told = client.watcher.link.all("reaction_update");
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert_eq!(told[0]["reactions"][0]["count"], 7);
+        let third = bench.connect(4);
+        let link = Link::Recorder(third.link.clone());
+        let reply = Reply::new(link, None, "join_channel");
+        let (text, seen) = (ChannelId::new(TEXT).unwrap(), offset.parse().unwrap());
+        bench.hub.resume(third.key, text, None, Some(seen), reply);
+        let told = third.until("reaction_update", 1).await;
+        assert_eq!(told[0]["reactions"][0]["count"], 7);
     })
     .await;
 }
