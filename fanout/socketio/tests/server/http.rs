@@ -52,7 +52,9 @@ impl Request {
         }
         let head = lines.join("\r\n") + "\r\n\r\n";
         let bytes = [head.as_bytes(), body].concat();
-        patiently(target, stream.write_all(&bytes)).await.unwrap();
+        // A server may answer and close before it has read a body that is too large (RFC 9110, section 15.5.14): a client
+        // that can't go on writing reads the answer, and what else may be wrong is seen there.
+        drop(patiently(target, stream.write_all(&bytes)).await);
         Self(stream)
     }
 
