@@ -241,6 +241,14 @@ async function curl(url, ...args) {
   return { status: Number(head.split(' ')[1]), headers, text, json: headers['content-type']?.includes('json') ? JSON.parse(text) : null };
 }
 
+async function newest(id, authorization) {
+  for (;;) {
+    const page = await curl(`${last}/api/channels/${channel}/messages?limit=1`, ...authorization);
+    if (page.json.messages.at(-1)?.id === id) return;
+    await new Promise((resume) => { setTimeout(resume, 100); });
+  }
+}
+
 async function pages() {
   const authorization = ['-H', `authorization: Bearer ${bearer}`];
   const listed = await curl(`${last}/api/channels`, ...authorization);
@@ -249,6 +257,8 @@ async function pages() {
   assert.ok(!listed.json.channels.some(({ id }) => id === hidden.id));
   const posted = [];
   for (let n = 0; n < 7; n += 1) posted.push((await post(`page ${n}`)).id);
+  // Discord has answered before its event comes.
+  await within(newest(posted.at(-1), authorization), 'the last message on a page');
   const seen = [];
   let before = '';
   do {
