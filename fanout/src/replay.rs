@@ -48,13 +48,6 @@ impl Replay {
         Ok(Self::of_missed(missed, until))
     }
 
-    /// Reactions that are to be told too, unless what was missed names newer ones.
-    pub fn add_reactions(&mut self, others: BTreeMap<(ChannelId, u64), Vec<Reaction>>) {
-        for (place, reactions) in others {
-            self.reactions.entry(place).or_insert(reactions);
-        }
-    }
-
     /// Leaves out what is void by what came after it, and what lies beyond the last sequence.
     fn of_missed(missed: Vec<Arc<Delivery>>, until: u64) -> Self {
         let mut created = HashSet::new();

@@ -190,17 +190,16 @@ async fn last_stored_ms(store: &Store) -> Option<i64> {
             None
         })
     });
-    match asked.await {
-        Ok(Ok(newest)) => newest.map(|newest| newest.created_ms().cast_signed()),
-        Ok(Err(error)) => {
-            tracing::error!(%error, "no session is recorded, and SQL does not say since when");
-            None
-        }
-        Err(_) => {
-            tracing::error!("no session is recorded, and SQL does not say in time since when");
-            None
-        }
-    }
+    let why = match asked.await {
+        Ok(Ok(newest)) => return newest.map(|newest| newest.created_ms().cast_signed()),
+        Ok(Err(error)) => error.to_string(),
+        Err(late) => late.to_string(),
+    };
+    tracing::error!(
+        why,
+        "no session is recorded, and SQL does not say since when"
+    );
+    None
 }
 
 /// What a term begins with; the terms before have left it.

@@ -1,10 +1,9 @@
 //! Reactions on their way to members: the first change at once, then the latest state twice a second at most.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
-use proto::event::{Event, Reaction};
+use proto::event::Event;
 use proto::{ChannelId, MessageId};
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -128,33 +127,6 @@ impl Hub {
         reaction_update(channel, id, reactions, self.state.borrow().directory.cdn())
     }
 
-    /// The reactions of which somebody may not have been told who has seen everything up to this sequence, in these
-    /// channels, as they are now. Those that no room holds follow.
-    pub(super) fn told_late(
-        &self,
-        state: &mut State,
-        seen: u64,
-        joined: &BTreeSet<ChannelId>,
-    ) -> BTreeMap<Place, Vec<Reaction>> {
-        let late = state.told_late.iter().rev();
-        let late = late.take_while(|(told_at, _)| *told_at >= seen);
-        let late = late.filter(|(_, (channel, _))| joined.contains(channel));
-        let places: BTreeSet<Place> = late.map(|(_, place)| *place).collect();
-        let mut known = BTreeMap::new();
-        for (channel, id) in places {
-            let room = state.rooms.get(&channel);
-            let Some(room) = room.filter(|room| !room.is_deleted(id)) else {
-                continue;
-            };
-            if let Some(reactions) = room.reactions(id) {
-                known.insert((channel, id), reactions.to_vec());
-            } else {
-                self.state_reactions(state, (channel, id));
-            }
-        }
-        known
-    }
-
     /// Sends an event to everybody in a room.
     pub(super) fn tell(&self, state: &mut State, channel: ChannelId, frames: &Frames) {
         if let Some(room) = state.rooms.get(&channel) {
@@ -164,6 +136,13 @@ impl Hub {
 }
 
 impl State {
+    /// Of which messages somebody may not have been told who has seen everything up to this sequence.
+    pub(super) fn told_late(&self, seen: u64) -> impl Iterator<Item = Place> {
+        let late = self.told_late.iter().rev();
+        let late = late.take_while(move |(told_at, _)| *told_at >= seen);
+        late.map(|(_, place)| *place)
+    }
+
     /// Members are told of this message's reactions after what has happened since.
     fn on_told_late(&mut self, place: Place) {
         if self.told_late.len() == TOLD_LATE_MAX {

@@ -14,6 +14,7 @@ use futures_util::future::{join_all, try_join_all};
 use proto::ChannelId;
 use tokio::time::timeout;
 
+use super::reactions::Place;
 use super::{Hub, State, Turns};
 use crate::access::Holder;
 use crate::delivery::reaction_update;
@@ -268,9 +269,7 @@ impl Hub {
                 room.enter(key, link.clone(), holder);
             }
         }
-        let late = self.told_late(state, seen.offset.sequence, &joined);
-        arrival.replay.add_reactions(late);
-        let mut frames = self.replayed(state, &arrival.replay, &joined, holder);
+        let mut frames = self.replayed(state, &arrival.replay, seen.offset, &joined, holder);
         frames.extend(held);
         link.replay(&frames);
         for channel in &arrival.hidden {
@@ -282,11 +281,13 @@ impl Hub {
         true
     }
 
-    /// What is written of a replay to who holds such a token: the events, and the reactions as they are.
+    /// What is written of a replay to who holds such a token and has seen so much: the events, and the reactions as they
+    /// are, also those that were to be told late.
     pub(super) fn replayed(
         &self,
         state: &mut State,
         replay: &Replay,
+        seen: Offset,
         joined: &BTreeSet<ChannelId>,
         holder: Holder,
     ) -> Vec<Frames> {
@@ -306,13 +307,21 @@ impl Hub {
             let place = updated.map(|id| (delivery.channel, id));
             unknown.extend(place.filter(|place| !replay.reactions.contains_key(place)));
         }
-        for ((channel, id), reactions) in &replay.reactions {
-            let room = state.rooms.get(channel);
-            let room = room.filter(|room| joined.contains(channel) && !room.is_deleted(*id));
-            if let Some(room) = room {
-                let (current, cdn) = (room.reactions(*id), state.directory.cdn());
-                let current = current.unwrap_or(reactions);
-                frames.extend(reaction_update(*channel, *id, current, cdn));
+        let changed = replay.reactions.keys().copied();
+        let changed: BTreeSet<Place> = changed.chain(state.told_late(seen.sequence)).collect();
+        for place @ (channel, id) in changed {
+            let room = state.rooms.get(&channel);
+            let room = room.filter(|room| joined.contains(&channel) && !room.is_deleted(id));
+            let Some(room) = room else {
+                continue;
+            };
+            let missed = replay.reactions.get(&place).map(Vec::as_slice);
+            match room.reactions(id).or(missed) {
+                Some(current) => {
+                    let cdn = state.directory.cdn();
+                    frames.extend(reaction_update(channel, id, current, cdn));
+                }
+                None => unknown.push(place),
             }
         }
         for place in unknown {

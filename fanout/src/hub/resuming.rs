@@ -11,7 +11,6 @@ use tokio::time::timeout;
 
 use super::joining::{LOAD_TIME_MAX, joined, not_joined, unavailable};
 use super::{Hub, State};
-use crate::delivery::reaction_update;
 use crate::frames::Frames;
 use crate::offset::Offset;
 use crate::past::NotWhole;
@@ -86,7 +85,10 @@ impl Hub {
         }
         if is_quiet {
             join.reply.recovered(true).done(&joined(channel, false));
-            return self.catch_up_on_late(state, channel, after.sequence, join.viewer);
+            let (link, holder) = (viewer.link.clone(), viewer.holder());
+            let nothing = Replay::default();
+            let frames = self.replayed(state, &nothing, after, &[channel].into(), holder);
+            return frames.iter().for_each(|frames| link.send(frames));
         }
         let missed = Missed {
             channel,
@@ -175,8 +177,7 @@ impl Hub {
             self.leave_room(state, missed.channel, join.viewer);
             return join.reply.refuse(&unavailable(Some(missed.channel)));
         }
-        let frames =
-            replay.and_then(|mut replay| self.frames(state, &missed, join.viewer, &mut replay));
+        let frames = replay.and_then(|replay| self.frames(state, &missed, join.viewer, &replay));
         match frames {
             Some(frames) => write_replay(state, missed.channel, &frames, join),
             None => self.take_page(state, missed.channel, join),
@@ -212,37 +213,15 @@ impl Hub {
         state: &mut State,
         missed: &Missed,
         viewer: ViewerKey,
-        replay: &mut Replay,
+        replay: &Replay,
     ) -> Option<Vec<Frames>> {
         let (access, _) = state.access(viewer, missed.channel)?;
         let held = missed.hold.take().filter(|_| access.can_read_history)?;
         let holder = state.viewers.get(&viewer)?.holder();
         let channels = [missed.channel].into();
-        let late = self.told_late(state, missed.after.sequence, &channels);
-        replay.add_reactions(late);
-        let mut frames = self.replayed(state, replay, &channels, holder);
+        let mut frames = self.replayed(state, replay, missed.after, &channels, holder);
         frames.extend(held);
         Some(frames)
-    }
-
-    /// Nothing has happened since, but of what happened before they may not have been told.
-    fn catch_up_on_late(
-        &self,
-        state: &mut State,
-        channel: ChannelId,
-        seen: u64,
-        viewer: ViewerKey,
-    ) {
-        let late = self.told_late(state, seen, &[channel].into());
-        let Some(viewer) = state.viewers.get(&viewer) else {
-            return;
-        };
-        for ((channel, id), reactions) in late {
-            let told = reaction_update(channel, id, &reactions, state.directory.cdn());
-            if let Some(frames) = told {
-                viewer.link.send(&frames);
-            }
-        }
     }
 
     /// The replay can't be whole: out of the room again, and in with a page.

@@ -265,8 +265,7 @@ pub(crate) async fn newest(connection: &mut Connection) -> Result<Option<Message
     let newest: (Option<i64>,) = query("SELECT MAX(id) FROM messages")
         .fetch_one(connection)
         .await?;
-    let newest = newest.0.and_then(|id| u64::try_from(id).ok());
-    Ok(newest.and_then(MessageId::new))
+    Ok(newest.0.and_then(|id| MessageId::new(id.cast_unsigned())))
 }
 
 /// A message's reactions and what is counted in; none where [`message`] finds none.

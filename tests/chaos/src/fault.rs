@@ -38,6 +38,18 @@ pub enum Whose {
     Fanout,
 }
 
+/// The links that there are. To a cluster there is none: clients know all its servers, and the last two are missing.
+pub const LINKS: [(Whose, Wire); 8] = [
+    (Whose::Leader, Wire::Gateway),
+    (Whose::Leader, Wire::Api),
+    (Whose::Leader, Wire::Sql),
+    (Whose::Fanout, Wire::Sql),
+    (Whose::Fanout, Wire::Redis),
+    (Whose::Fanout, Wire::Viewers),
+    (Whose::Leader, Wire::Nats),
+    (Whose::Fanout, Wire::Nats),
+];
+
 /// One thing that goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Fault {

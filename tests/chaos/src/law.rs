@@ -121,7 +121,9 @@ pub(crate) fn check(law: Law, chronicle: &Chronicle, tape: &Tape) -> Breaches {
                 let earlier = entries.get(..=index).unwrap_or_default();
                 reader.on_event(*kind, *message, *number, earlier);
             }
-            Entry::Reactions(message, count) => reader.on_reactions(*message, *count),
+            Entry::Reactions(message, count) => {
+                reader.reactions.insert(*message, *count);
+            }
             Entry::Recovered => {}
         }
     }
@@ -203,9 +205,8 @@ impl Reader<'_> {
                 .wrong(|| format!("an older page of {rows:?} follows {floor}"));
         }
         for (id, number) in rows {
-            let kinds = [Kind::Create, Kind::Update];
-            let place = |kind| self.chronicle.place(kind, *id, *number);
-            if kinds.into_iter().find_map(place).is_none() {
+            let was = |kind| self.chronicle.place(kind, *id, *number).is_some();
+            if !was(Kind::Create) && !was(Kind::Update) {
                 self.breaches
                     .wrong(|| format!("an older page shows {id} n={number}, which never was"));
             }
@@ -214,11 +215,6 @@ impl Reader<'_> {
         }
         self.floor = ids.clone().next().unwrap_or_default();
         self.shown.extend(ids);
-    }
-
-    /// What was just shown of a message names its reactions; or they have changed.
-    fn on_reactions(&mut self, message: u64, count: u64) {
-        self.reactions.insert(message, count);
     }
 
     /// The act after the creation of a page's newest message.

@@ -51,7 +51,7 @@ mod stage;
 mod tape;
 mod viewer;
 
-pub use fault::{Fault, Whose, Wire};
+pub use fault::{Fault, LINKS, Whose, Wire};
 pub use law::{Breaches, Law};
 pub use posts::Pace;
 pub use run::{Plan, Run};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chaos::{
-    Fault, Home, Outage, Plan, Run, Sequence, Whose, Wire, broker_restarts, outage, report,
+    Fault, Home, LINKS, Outage, Plan, Run, Sequence, broker_restarts, outage, report,
     rolling_restart,
 };
 use clap::{Args, Parser, Subcommand};
@@ -216,16 +216,7 @@ fn each() -> Vec<(Home, Fault)> {
     ]
     .map(|fault| (Home::MariaDb, fault))
     .to_vec();
-    for (whose, wire) in [
-        (Whose::Leader, Wire::Gateway),
-        (Whose::Leader, Wire::Api),
-        (Whose::Leader, Wire::Nats),
-        (Whose::Leader, Wire::Sql),
-        (Whose::Fanout, Wire::Nats),
-        (Whose::Fanout, Wire::Sql),
-        (Whose::Fanout, Wire::Redis),
-        (Whose::Fanout, Wire::Viewers),
-    ] {
+    for (whose, wire) in LINKS {
         let stalled = Fault::Stalled(whose, wire, seconds(20));
         let cut = Fault::Cut(whose, wire, seconds(20));
         all.extend([(Home::MariaDb, stalled), (Home::MariaDb, cut)]);

@@ -1,6 +1,6 @@
 //! A run that is going on: the stage, who posts, who watches, and the comparison at the end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ pub(crate) struct Scene {
     doors: Vec<u16>,
     posts: Option<Posts>,
     /// Channels in which people speak all the time, and who speaks in the others.
-    busy: BTreeSet<String>,
+    busy: Vec<String>,
     quiet: Vec<Author>,
     counts: Counts,
     plan: Plan,
@@ -99,7 +99,7 @@ impl Scene {
             back_door,
             doors,
             posts: Some(posts),
-            busy: busy.into_iter().collect(),
+            busy,
             quiet: quiet_authors,
             counts,
             plan: plan.clone(),
@@ -123,13 +123,12 @@ impl Scene {
     pub(crate) async fn meet(&mut self) -> anyhow::Result<()> {
         self.back_door.set(Way::Cut);
         self.speak_quietly().await?;
-        let busy: Vec<String> = self.busy.iter().cloned().collect();
         let quiet: Vec<String> = self
             .quiet
             .iter()
             .map(|one| one.channel().to_owned())
             .collect();
-        let new = watch(&self.stage, &self.doors, STRANGERS, (&busy, &quiet)).await;
+        let new = watch(&self.stage, &self.doors, STRANGERS, (&self.busy, &quiet)).await;
         self.watching.extend(new);
         sleep(AWAY).await;
         self.back_door.set(Way::Open);
@@ -138,11 +137,11 @@ impl Scene {
 
     /// What is wrong with who was to be cut off and come back.
     fn strangers(&self) -> Option<String> {
-        let regulars = self.plan.viewers;
-        let returning = self.watching.get(regulars..regulars + STRANGERS.len())?;
-        let has_met = self.watching.len() > regulars + STRANGERS.len();
+        let strangers = self.watching.get(self.plan.viewers..)?;
+        let (returning, new) = strangers.split_at_checked(STRANGERS.len())?;
         let was_cut = |one: &Watching| one.tapes.open().returns.cut > 0;
         let stayed = returning.iter().filter(|one| !was_cut(one)).count();
+        let has_met = !new.is_empty();
         (has_met && stayed > 0).then(|| format!("{stayed} viewers were not cut off"))
     }
 
@@ -167,7 +166,7 @@ impl Scene {
         let is_new = |tape: &Tape| tape.entries().last().is_some_and(|(at, _)| *at > since);
         let hears = |one: &Watching| {
             let seen = one.tapes.open();
-            let busy = |(channel, _): &(&String, &Tape)| self.busy.contains(*channel);
+            let busy = |(channel, _): &(&String, &Tape)| self.busy.contains(channel);
             let has_all = seen.tapes.len() == one.channels;
             has_all && seen.tapes.iter().filter(busy).all(|(_, tape)| is_new(tape))
         };
@@ -214,7 +213,7 @@ impl Scene {
             run.acts = book.values().map(|chronicle| chronicle.acts().len()).sum();
             for (number, watching) in self.watching.iter().enumerate() {
                 let seen = watching.tapes.open();
-                run.problems.extend(seen.unreadable.first().cloned());
+                run.problems.extend(seen.unreadable.clone());
                 // Of those who are here all the time.
                 if number < self.plan.viewers {
                     run.returns.add(seen.returns);

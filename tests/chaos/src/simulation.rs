@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tokio::time::{Instant, sleep_until};
 
-use crate::fault::{Broken, Fault, Whose, Wire};
+use crate::fault::{Broken, Fault, LINKS, Whose, Wire};
 use crate::law::Law;
 use crate::scene::Scene;
 use crate::stage::Home;
@@ -127,18 +127,6 @@ fn draw_one(chance: &mut StdRng, home: Home) -> Fault {
         }
     }
 }
-
-/// Links that there are. To a cluster there is none: clients know all its servers.
-const LINKS: [(Whose, Wire); 8] = [
-    (Whose::Leader, Wire::Gateway),
-    (Whose::Leader, Wire::Api),
-    (Whose::Leader, Wire::Sql),
-    (Whose::Fanout, Wire::Sql),
-    (Whose::Fanout, Wire::Redis),
-    (Whose::Fanout, Wire::Viewers),
-    (Whose::Leader, Wire::Nats),
-    (Whose::Fanout, Wire::Nats),
-];
 
 fn draw_link(chance: &mut StdRng, home: Home) -> (Whose, Wire) {
     let count = if home == Home::Cluster {

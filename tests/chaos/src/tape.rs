@@ -113,8 +113,8 @@ pub(crate) struct Seen {
     pub(crate) offsets: BTreeMap<String, String>,
     /// What was said, when, and how it is read: later, for a load is not to weigh more than what it is put on.
     unread: Vec<(Instant, Utf8Bytes, Reading)>,
-    /// What could not be read.
-    pub(crate) unreadable: Vec<String>,
+    /// The last thing that could not be read.
+    pub(crate) unreadable: Option<String>,
     /// Of its connections.
     pub(crate) returns: Returns,
     /// Since when it is away.
@@ -139,7 +139,7 @@ impl Seen {
     fn read(&mut self) {
         for (at, text, reading) in std::mem::take(&mut self.unread) {
             if let Err(error) = reading(self, at, text.as_str()) {
-                self.unreadable.push(format!("{error}: {text}"));
+                self.unreadable = Some(format!("{error}: {text}"));
             }
         }
     }

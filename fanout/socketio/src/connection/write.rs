@@ -94,7 +94,7 @@ impl Connection {
         }
         let beat = self.worker.beat();
         if self.written_in.replace(beat) == beat {
-            if self.put(frame.clone()) && !self.is_blocked.get() && !self.is_dirty.replace(true) {
+            if self.put(frame.clone()) && self.becomes_dirty() {
                 self.worker.on_late(Rc::clone(self));
             }
             return;
@@ -161,9 +161,14 @@ impl Connection {
     }
 
     pub(super) fn mark_dirty(self: &Rc<Self>) {
-        if !self.is_blocked.get() && !self.is_dirty.replace(true) {
+        if self.becomes_dirty() {
             self.worker.on_dirty(Rc::clone(self));
         }
+    }
+
+    /// Whether it is to be put on one of the flusher's lists: it is on none, and the kernel takes more.
+    fn becomes_dirty(&self) -> bool {
+        !self.is_blocked.get() && !self.is_dirty.replace(true)
     }
 
     /// Writes what is queued: the connection is off the flusher's list.
