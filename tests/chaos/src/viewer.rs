@@ -197,15 +197,17 @@ fn on_shown(seen: &mut Seen, at: Instant, channel: &str, reacted: &[(u64, u64)])
     }
 }
 
-/// Whether an event of this name, which its text begins with, can be read later: nothing follows from it now.
-fn is_read_later(text: &str) -> bool {
-    let names = [
-        "message\"",
-        "message_update\"",
-        "message_delete\"",
-        "reaction_update\"",
-    ];
-    names.iter().any(|name| text.starts_with(name))
+/// Whether an event of this name can be read later: nothing follows from it now.
+fn is_read_later(name: &str) -> bool {
+    matches!(
+        name,
+        "message" | "message_update" | "message_delete" | "reaction_update"
+    )
+}
+
+/// The name that a text begins with, up to its quotation mark.
+fn name_in(text: &str) -> &str {
+    text.split_once('"').map_or("", |(name, _)| name)
 }
 
 /// Where a page ends downwards.

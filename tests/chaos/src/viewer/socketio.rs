@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::session::{Owed, Said, Session, Wire};
-use super::{Cursor, PAGE, PATIENCE, Viewer, is_read_later, on_event};
+use super::{Cursor, PAGE, PATIENCE, Viewer, is_read_later, name_in, on_event};
 use crate::tape::Seen;
 
 /// The namespace, as it stands before what is said in it.
@@ -106,7 +106,7 @@ impl Wire for Kept {
             return Ok(Said::Other);
         };
         let name = rest.strip_prefix("[\"").unwrap_or_default();
-        if packet == "42" && is_read_later(name) {
+        if packet == "42" && is_read_later(name_in(name)) {
             viewer.tapes.say(text, |seen, at, text| {
                 let (_, rest) = text
                     .split_once(NAMESPACE)

@@ -5,7 +5,8 @@ use reqwest::StatusCode;
 use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{AGAIN, Back, PAGE, PATIENCE, SILENCE, Viewer, on_event};
+use super::{AGAIN, Back, Cursor, PAGE, PATIENCE, SILENCE, Viewer, is_read_later, on_event};
+use crate::tape::Seen;
 
 /// One channel's stream, over all its connections.
 struct Reader {
@@ -34,6 +35,33 @@ pub(super) async fn run(viewer: Viewer, channel: String) {
     }
 }
 
+/// An event of a stream, as its lines say it.
+struct Event<'a> {
+    name: &'a str,
+    data: &'a str,
+    id: Option<&'a str>,
+}
+
+impl<'a> Event<'a> {
+    fn of(text: &'a str) -> Self {
+        let (mut name, mut data, mut id) = ("message", "", None);
+        for line in text.lines() {
+            match line.split_once(": ") {
+                Some(("event", rest)) => name = rest,
+                Some(("data", rest)) => data = rest,
+                Some(("id", rest)) => id = Some(rest),
+                _ => {}
+            }
+        }
+        Self { name, data, id }
+    }
+
+    fn read(&self, seen: &mut Seen, at: Instant) -> anyhow::Result<Option<(String, Cursor)>> {
+        let data: &RawValue = serde_json::from_str(self.data)?;
+        on_event(seen, at, self.name, data)
+    }
+}
+
 impl Reader {
     async fn connection(&mut self, port: u16) -> anyhow::Result<()> {
         let url = format!(
@@ -54,10 +82,11 @@ impl Reader {
         loop {
             let chunk = timeout(SILENCE, answer.chunk()).await??;
             text.extend_from_slice(&chunk.context("the stream ended")?);
-            while let Some(end) = text.windows(2).position(|two| two == b"\n\n") {
-                let event: Vec<u8> = text.drain(..end + 2).collect();
-                let event = String::from_utf8(event)?;
-                self.on_event(&event, &mut is_first, port).await?;
+            let end = text.windows(2).rposition(|two| two == b"\n\n");
+            let rest = text.split_off(end.map_or(0, |end| end + 2));
+            let events = String::from_utf8(std::mem::replace(&mut text, rest))?;
+            for event in events.split_terminator("\n\n") {
+                self.on_event(event, &mut is_first, port).await?;
             }
         }
     }
@@ -68,15 +97,8 @@ impl Reader {
         is_first: &mut bool,
         port: u16,
     ) -> anyhow::Result<()> {
-        let (mut name, mut data, mut id) = ("message", "", None);
-        for line in event.lines() {
-            match line.split_once(": ") {
-                Some(("event", rest)) => name = rest,
-                Some(("data", rest)) => data = rest,
-                Some(("id", rest)) => id = Some(rest.to_owned()),
-                _ => {}
-            }
-        }
+        let said = Event::of(event);
+        let Event { name, data, id } = said;
         anyhow::ensure!(name != "error", "{data}");
         if data.is_empty() {
             return Ok(());
@@ -90,10 +112,16 @@ impl Reader {
                 self.viewer.on_recovered(std::iter::once(&self.channel));
             }
         }
-        self.last_id = id.or(self.last_id.take());
+        self.last_id = id.map(str::to_owned).or(self.last_id.take());
+        if is_read_later(name) {
+            self.viewer.tapes.say(event.into(), |seen, at, event| {
+                Event::of(event).read(seen, at).map(drop)
+            });
+            return Ok(());
+        }
         let known = is_page.then(|| self.viewer.newest(&self.channel)).flatten();
-        let data: &RawValue = serde_json::from_str(data)?;
-        let page = on_event(&mut self.viewer.tapes.open(), Instant::now(), name, data)?;
+        let read = said.read(&mut self.viewer.tapes.open(), Instant::now());
+        let page = read?;
         if let Some((_, cursor)) = page {
             // What was not reached before is to be reached yet.
             let known = self.owed.take().and_then(|back| back.known).or(known);

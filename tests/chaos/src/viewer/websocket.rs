@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::session::{Owed, Said, Session, Wire};
-use super::{Cursor, PAGE, Viewer, is_read_later, on_event};
+use super::{Cursor, PAGE, Viewer, is_read_later, name_in, on_event};
 use crate::tape::{Entry, Seen};
 
 #[derive(Deserialize)]
@@ -71,7 +71,7 @@ impl Wire for Frames {
 
     fn on_text(&mut self, viewer: &Viewer, text: Utf8Bytes) -> anyhow::Result<Said> {
         let name = text.strip_prefix(r#"{"event":""#).unwrap_or_default();
-        if is_read_later(name) {
+        if is_read_later(name_in(name)) {
             let reading = |seen: &mut Seen, at, text: &str| {
                 read_event(seen, at, &serde_json::from_str(text)?).map(drop)
             };
