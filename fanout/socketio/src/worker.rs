@@ -36,9 +36,13 @@ const AHEAD_BYTES: usize = 1024 * 1024;
 /// More is written in place, whoever has to wait for that: what a mailbox may hold.
 const PENDING_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// Broadcasts are written to a connection once in so many milliseconds at the most: a page shows nothing sooner (one
-/// frame of a screen lasts 16).
-const BEAT_MS: u64 = 10;
+/// Broadcasts are written to a connection once in so long at the most: a page shows nothing sooner (one frame of a
+/// screen lasts 16 ms).
+const BEAT: Duration = Duration::from_millis(10);
+
+/// How long a beat may become while each one leaves somebody with more to write, as after a hole of the feed: then
+/// writes are what the machine's time goes for, and nobody reads as fast.
+const BEAT_MAX: Duration = Duration::from_millis(40);
 
 /// The state of one worker.
 pub(crate) struct Worker {
@@ -56,8 +60,9 @@ pub(crate) struct Worker {
     /// Those that were written to in the beat that is named beside them, and have more to write in the next.
     late: RefCell<Vec<Rc<Connection>>>,
     late_since: Cell<u64>,
-    began: Instant,
     beat: Cell<u64>,
+    beat_lasts: Cell<Duration>,
+    beat_ends: Cell<Instant>,
     connections: RefCell<HashMap<Rc<str>, Rc<Connection>>>,
     pub(crate) rooms: Rooms,
     emptied: Notify,
@@ -84,9 +89,10 @@ impl Worker {
             dirtied: Notify::new(),
             late: RefCell::default(),
             late_since: Cell::new(0),
-            began: Instant::now(),
             // None has been written in before the first.
             beat: Cell::new(1),
+            beat_lasts: Cell::new(BEAT),
+            beat_ends: Cell::new(Instant::now()),
             connections: RefCell::default(),
             rooms: Rooms::default(),
             emptied: Notify::new(),
@@ -158,11 +164,17 @@ impl Worker {
         self.beat.get()
     }
 
-    /// Looks at the clock.
+    /// Looks at the clock: a beat that is over is followed by the next, which is twice as long if somebody became late.
     pub(crate) fn look(&self, now: Instant) {
-        let lived = now.duration_since(self.began).as_millis();
-        let lived = u64::try_from(lived).unwrap_or(u64::MAX);
-        self.beat.set(lived / BEAT_MS + 1);
+        if now < self.beat_ends.get() {
+            return;
+        }
+        let is_lasting = !self.late.borrow().is_empty();
+        let doubled = (self.beat_lasts.get() * 2).min(BEAT_MAX);
+        let lasts = if is_lasting { doubled } else { BEAT };
+        self.beat.set(self.beat.get() + 1);
+        self.beat_lasts.set(lasts);
+        self.beat_ends.set(now + lasts);
     }
 
     /// A connection has something to write in the next beat.
@@ -183,8 +195,7 @@ impl Worker {
         if self.late.borrow().is_empty() {
             return std::future::pending().await;
         }
-        let over = BEAT_MS.saturating_mul(self.late_since.get());
-        sleep_until(self.began + Duration::from_millis(over)).await;
+        sleep_until(self.beat_ends.get()).await;
     }
 
     /// Swaps the list of those who are late for an empty one, once their beat is over.
