@@ -16,6 +16,7 @@
 
 mod application;
 mod bare;
+mod beat;
 mod close;
 mod config;
 mod connection;

@@ -15,6 +15,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    beat::Beat,
     close::{Close, DisconnectReason},
     config::Config,
     connection::Connection,
@@ -36,14 +37,6 @@ const AHEAD_BYTES: usize = 1024 * 1024;
 /// More is written in place, whoever has to wait for that: what a mailbox may hold.
 const PENDING_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// Broadcasts are written to a connection once in so long at the most: a page shows nothing sooner (one frame of a
-/// screen lasts 16 ms).
-const BEAT: Duration = Duration::from_millis(10);
-
-/// How long a beat may become while each one leaves somebody with more to write, as after a hole of the feed: then
-/// writes are what the machine's time goes for, and nobody reads as fast.
-const BEAT_MAX: Duration = Duration::from_millis(40);
-
 /// The state of one worker.
 pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
@@ -60,9 +53,7 @@ pub(crate) struct Worker {
     /// Those that were written to in the beat that is named beside them, and have more to write in the next.
     late: RefCell<Vec<Rc<Connection>>>,
     late_since: Cell<u64>,
-    beat: Cell<u64>,
-    beat_lasts: Cell<Duration>,
-    beat_ends: Cell<Instant>,
+    beat: Cell<Beat>,
     connections: RefCell<HashMap<Rc<str>, Rc<Connection>>>,
     pub(crate) rooms: Rooms,
     emptied: Notify,
@@ -89,10 +80,7 @@ impl Worker {
             dirtied: Notify::new(),
             late: RefCell::default(),
             late_since: Cell::new(0),
-            // None has been written in before the first.
-            beat: Cell::new(1),
-            beat_lasts: Cell::new(BEAT),
-            beat_ends: Cell::new(Instant::now()),
+            beat: Cell::new(Beat::first(Instant::now())),
             connections: RefCell::default(),
             rooms: Rooms::default(),
             emptied: Notify::new(),
@@ -159,22 +147,15 @@ impl Worker {
         dirty.push(connection);
     }
 
-    /// The beat of now, as of the last look at the clock.
+    /// The number of the beat of now, as of the last look at the clock.
     pub(crate) fn beat(&self) -> u64 {
-        self.beat.get()
+        self.beat.get().number()
     }
 
-    /// Looks at the clock: a beat that is over is followed by the next, which is twice as long if somebody became late.
+    /// Looks at the clock.
     pub(crate) fn look(&self, now: Instant) {
-        if now < self.beat_ends.get() {
-            return;
-        }
-        let is_lasting = !self.late.borrow().is_empty();
-        let doubled = (self.beat_lasts.get() * 2).min(BEAT_MAX);
-        let lasts = if is_lasting { doubled } else { BEAT };
-        self.beat.set(self.beat.get() + 1);
-        self.beat_lasts.set(lasts);
-        self.beat_ends.set(now + lasts);
+        let is_more = !self.late.borrow().is_empty();
+        self.beat.set(self.beat.get().at(now, is_more));
     }
 
     /// A connection has something to write in the next beat.
@@ -184,7 +165,7 @@ impl Worker {
         }
         let mut late = self.late.borrow_mut();
         if late.is_empty() {
-            self.late_since.set(self.beat.get());
+            self.late_since.set(self.beat());
             self.dirtied.notify_one();
         }
         late.push(connection);
@@ -195,12 +176,12 @@ impl Worker {
         if self.late.borrow().is_empty() {
             return std::future::pending().await;
         }
-        sleep_until(self.beat_ends.get()).await;
+        sleep_until(self.beat.get().ends()).await;
     }
 
     /// Swaps the list of those who are late for an empty one, once their beat is over.
     pub(crate) fn take_late(&self, empty: Vec<Rc<Connection>>) -> Vec<Rc<Connection>> {
-        if self.beat.get() <= self.late_since.get() {
+        if self.beat() <= self.late_since.get() {
             return empty;
         }
         self.late.replace(empty)
