@@ -1,10 +1,11 @@
 //! A viewer's connection over a WebSocket, whatever is spoken on it: it asks, writes down what comes, and pages back.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use anyhow::{Context as _, bail};
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
-use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::{Interval, interval, sleep, timeout};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -13,8 +14,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_conf
 
 use super::{AGAIN, Back, Cursor, PAGE, PATIENCE, SILENCE, Viewer};
 
-/// How late what comes may be seen: woken for each event alone, viewers would take most of the machine's time, and that
-/// of those whom they watch.
+/// How late what comes may be seen: woken for each event alone, viewers would take most of the machine's time.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Bytes of one read: each is zeroed before, so that many would cost more than what comes.

@@ -120,8 +120,7 @@ impl Reader {
             return Ok(());
         }
         let known = is_page.then(|| self.viewer.newest(&self.channel)).flatten();
-        let read = said.read(&mut self.viewer.tapes.open(), Instant::now());
-        let page = read?;
+        let page = said.read(&mut self.viewer.tapes.open(), Instant::now())?;
         if let Some((_, cursor)) = page {
             // What was not reached before is to be reached yet.
             let known = self.owed.take().and_then(|back| back.known).or(known);
