@@ -1,5 +1,6 @@
 //! A viewer's link, whichever transport carries it: where events go out, and where a request is answered.
 
+mod beats;
 mod door;
 mod open;
 pub mod pipe;
@@ -64,7 +65,7 @@ impl Link {
     pub fn send(&self, frames: &Frames) {
         match self {
             Self::SocketIo(socket) => socket.send(frames.socketio()),
-            Self::WebSocket(pipe) => pipe.push(frames.websocket().clone()),
+            Self::WebSocket(pipe) => pipe.tell(frames.websocket().clone()),
             Self::Stream(stream) => stream.send(frames),
             Self::Held(hold) => hold.send(frames),
             Self::Coming(_) | Self::Nowhere => {}

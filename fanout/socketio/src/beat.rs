@@ -12,7 +12,7 @@ const LONG: Duration = Duration::from_millis(40);
 
 /// The beat of now.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Beat {
+pub struct Beat {
     number: u64,
     lasts: Duration,
     ends: Instant,
@@ -20,7 +20,7 @@ pub(crate) struct Beat {
 
 impl Beat {
     /// The first, which is over at once.
-    pub(crate) fn first(now: Instant) -> Self {
+    pub fn first(now: Instant) -> Self {
         Self {
             // Nobody has been written to in the one before it.
             number: 1,
@@ -30,18 +30,19 @@ impl Beat {
     }
 
     /// Later beats have greater numbers.
-    pub(crate) fn number(self) -> u64 {
+    pub fn number(self) -> u64 {
         self.number
     }
 
     /// When it is over.
-    pub(crate) fn ends(self) -> Instant {
+    pub fn ends(self) -> Instant {
         self.ends
     }
 
     /// The beat of a later moment: this one, or if it is over the next, which is twice as long if this one left
     /// somebody with more to write.
-    pub(crate) fn at(self, now: Instant, is_more: bool) -> Self {
+    #[must_use]
+    pub fn at(self, now: Instant, is_more: bool) -> Self {
         if now < self.ends {
             return self;
         }

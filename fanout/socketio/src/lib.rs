@@ -47,6 +47,8 @@ mod websocket;
 mod worker;
 
 pub use bare::{EngineHost, EngineSession};
+/// When broadcasts are written, also for whoever serves a plain WebSocket or a stream beside Socket.IO.
+pub use beat::Beat;
 pub use close::{Close, DisconnectReason};
 pub use config::Config;
 pub use drain::drain;

@@ -83,7 +83,7 @@ impl Outbox {
         let first = self.frames.pop_front()?;
         self.bytes = self.bytes.saturating_sub(first.len());
         self.is_first_begun = false;
-        if self.frames.is_empty() {
+        if self.frames.is_empty() && self.frames.capacity() > PLACES_KEPT {
             self.frames = VecDeque::new();
         }
         Some(first)

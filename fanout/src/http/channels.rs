@@ -21,7 +21,6 @@ use crate::address::{ClientAddress, FORWARDED_FOR, Proxies};
 use crate::auth::{AuthError, NoTicket, Principal, Watch};
 use crate::offset::Offset;
 use crate::request::{LIMIT_MAX, Request, page_limit};
-use crate::transport::pipe::Pipe;
 use crate::transport::stream::{Body, StreamLink};
 use crate::transport::websocket::Bounds;
 use crate::transport::{Caller, Closed, Door, Link, Transport, bearer, in_time};
@@ -106,7 +105,7 @@ async fn open(
     address: ClientAddress,
     (channel, join): (ChannelId, Request),
 ) -> HttpResponse {
-    let pipe = Pipe::new(bounds.queue_bytes_max, None);
+    let pipe = door.open.pipe(bounds.queue_bytes_max, None);
     let link = StreamLink::new(pipe.clone(), channel);
     let caller = Caller {
         address,

@@ -163,10 +163,12 @@ impl Parts {
         let websockets = Rc::new(WebSockets::new(door.clone(), bounds, headers.clone()));
         let endpoint = self.socketio.endpoint(host);
         let worker = self.instance.add_worker(endpoint.stats());
+        let open = door.open.clone();
         // A worker whose hub has ended delivers nothing: its heart must not go on beating.
         actix_rt::spawn(async move {
             tokio::select! {
                 () = hub.run() => {}
+                () = open.keep_time() => {}
                 () = beat(worker) => {}
             }
         });

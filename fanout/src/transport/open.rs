@@ -8,8 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use actix_rt::net::TcpStream;
 use actix_socketio::{Close, drain};
 
+use super::beats::Beats;
 use super::pipe::Pipe;
 
 /// Which transport a connection is of.
@@ -52,6 +54,7 @@ impl Counts {
 #[derive(Debug)]
 pub struct Open {
     counts: Arc<Counts>,
+    beats: Rc<Beats>,
     pipes: RefCell<HashMap<u64, Rc<Pipe>>>,
     next: Cell<u64>,
 }
@@ -70,9 +73,20 @@ impl Open {
     pub fn new(counts: Arc<Counts>) -> Rc<Self> {
         Rc::new(Self {
             counts,
+            beats: Beats::new(),
             pipes: RefCell::default(),
             next: Cell::new(0),
         })
+    }
+
+    /// An empty pipe of this worker: [`Pipe::new`].
+    pub fn pipe(&self, bytes_max: usize, stream: Option<Rc<TcpStream>>) -> Rc<Pipe> {
+        Pipe::new(bytes_max, stream, self.beats.clone())
+    }
+
+    /// Keeps the pipes' time, for ever: without it what waits for a beat waits on.
+    pub async fn keep_time(&self) {
+        self.beats.run().await;
     }
 
     /// A connection opens.
@@ -124,7 +138,7 @@ mod tests {
     async fn a_place_is_counted_until_it_is_given_back_and_a_drain_closes_all() {
         let counts = Arc::new(Counts::default());
         let open = Open::new(counts.clone());
-        let pipes = [Pipe::new(10, None), Pipe::new(10, None)];
+        let pipes = [open.pipe(10, None), open.pipe(10, None)];
         let transports = [Transport::WebSocket, Transport::Sse];
         let entering = transports.into_iter().zip(&pipes);
         let mut places: Vec<_> = entering

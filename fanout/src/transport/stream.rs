@@ -47,7 +47,7 @@ impl StreamLink {
     /// Queues an event, if the stream shows it.
     pub fn send(&self, frames: &Frames) {
         if self.shows(frames) {
-            self.pipe.push(frames.stream().clone());
+            self.pipe.tell(frames.stream().clone());
         }
         if is_last(frames) {
             self.end(Close::Normal);
@@ -144,9 +144,9 @@ impl Stream for Body {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let body = self.get_mut();
-        if let Poll::Ready(frame) = body.pipe.poll_frame(cx) {
+        if let Poll::Ready(run) = body.pipe.poll_run(cx) {
             body.timer.as_mut().reset(Instant::now() + body.heartbeat);
-            return Poll::Ready(frame.map(Ok));
+            return Poll::Ready(run.map(Ok));
         }
         if body.timer.as_mut().poll(cx).is_ready() {
             body.timer.as_mut().reset(Instant::now() + body.heartbeat);
@@ -167,20 +167,21 @@ impl Drop for Body {
 mod tests {
     use super::*;
     use crate::frames::json;
+    use crate::transport::beats::Beats;
     use serde_json::json as value;
 
     fn sent(events: &[(&'static str, serde_json::Value)]) -> (usize, Option<Close>) {
-        let pipe = Pipe::new(1_000_000, None);
+        let pipe = Pipe::new(1_000_000, None, Beats::new());
         let link = StreamLink::new(pipe.clone(), ChannelId::new(7).unwrap());
         for (name, data) in events {
             link.send(&Frames::event(name, json(data).unwrap()));
         }
-        let mut frames = 0;
+        let mut runs = 0;
         let mut cx = Context::from_waker(std::task::Waker::noop());
-        while let Poll::Ready(Some(_)) = pipe.poll_frame(&mut cx) {
-            frames += 1;
+        while let Poll::Ready(Some(_)) = pipe.poll_run(&mut cx) {
+            runs += 1;
         }
-        (frames, pipe.ending())
+        (runs, pipe.ending())
     }
 
     #[test]
@@ -209,8 +210,8 @@ mod tests {
             ("channel_left", value!({ "channelId": "7" })),
             ("error", value!({ "code": "AUTH_REVOKED" })),
         ] {
-            let (frames, ending) = sent(&[last, ("message", value!({}))]);
-            assert_eq!((frames, ending), (1, Some(Close::Normal)));
+            let (runs, ending) = sent(&[last, ("message", value!({}))]);
+            assert_eq!((runs, ending), (1, Some(Close::Normal)));
         }
     }
 }

@@ -22,7 +22,6 @@ pub(crate) use self::wire::text;
 use self::connection::Connection;
 use super::door::{Door, bearer};
 use super::open::Transport;
-use super::pipe::Pipe;
 use crate::address::FORWARDED_FOR;
 use crate::http::{SecurityHeaders, refusal};
 
@@ -107,8 +106,9 @@ impl WebSockets {
         let address = self.door.proxies.client(peer, forwarded);
         let (stream, already_read) = switch_protocols(request, framed).await?;
         let stream = Rc::new(stream);
-        let pipe = Pipe::new(self.bounds.queue_bytes_max, Some(stream.clone()));
-        let place = self.door.open.enter(Transport::WebSocket, pipe.clone());
+        let open = &self.door.open;
+        let pipe = open.pipe(self.bounds.queue_bytes_max, Some(stream.clone()));
+        let place = open.enter(Transport::WebSocket, pipe.clone());
         let connection = Connection::new(
             self.door.clone(),
             self.bounds,

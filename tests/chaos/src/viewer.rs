@@ -197,12 +197,9 @@ fn on_shown(seen: &mut Seen, at: Instant, channel: &str, reacted: &[(u64, u64)])
     }
 }
 
-/// Whether an event of this name can be read later: nothing follows from it now.
+/// Whether an event of this name can be read later: nothing follows from it now. What is no event has none.
 fn is_read_later(name: &str) -> bool {
-    matches!(
-        name,
-        "message" | "message_update" | "message_delete" | "reaction_update"
-    )
+    !matches!(name, "" | "messages_bulk")
 }
 
 /// The name that a text begins with, up to its quotation mark.

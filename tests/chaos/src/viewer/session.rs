@@ -17,8 +17,8 @@ use super::{AGAIN, Back, Cursor, PAGE, PATIENCE, SILENCE, Viewer};
 /// How late what comes may be seen: woken for each event alone, viewers would take most of the machine's time.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Bytes of one read: each is zeroed before, so that many would cost more than what comes.
-const READ_BYTES: usize = 8 * 1024;
+/// Bytes of one read: what a beat of a burst brings. Each is zeroed before, so that many would cost more than what comes.
+const READ_BYTES: usize = 32 * 1024;
 
 /// What is spoken, and what a viewer keeps of it to come back with.
 pub(super) trait Wire {
