@@ -1,6 +1,6 @@
 //! What waits for one viewer of a plain WebSocket or an event stream: bytes in order, bounded.
 //!
-//! Sending only queues; events that follow a write within its [beat](Beats) are written together. When more waits than
+//! Sending only queues; events that follow a write within its beat are written together. When more waits than
 //! the bound allows, and the kernel takes none of it at once, the pipe ends as too slow and forgets what it held: the
 //! client comes back and resumes. Stays on its worker's thread.
 
