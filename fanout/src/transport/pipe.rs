@@ -245,16 +245,21 @@ mod tests {
         pipe
     }
 
-    fn taken(pipe: &Pipe) -> (String, bool) {
-        let mut all = String::new();
+    /// What can be taken now, run by run.
+    fn runs(pipe: &Pipe) -> Vec<String> {
         let mut cx = Context::from_waker(Waker::noop());
-        loop {
-            match pipe.poll_run(&mut cx) {
-                Poll::Ready(Some(run)) => all.push_str(std::str::from_utf8(&run).unwrap()),
-                Poll::Ready(None) => return (all, true),
-                Poll::Pending => return (all, false),
-            }
+        let mut runs = Vec::new();
+        while let Poll::Ready(Some(run)) = pipe.poll_run(&mut cx) {
+            runs.push(String::from_utf8(run.to_vec()).unwrap());
         }
+        runs
+    }
+
+    /// All that can be taken now, and whether the pipe has ended after it.
+    fn taken(pipe: &Pipe) -> (String, bool) {
+        let all = runs(pipe).concat();
+        let mut cx = Context::from_waker(Waker::noop());
+        (all, pipe.poll_run(&mut cx).is_ready())
     }
 
     #[test]
@@ -300,16 +305,6 @@ mod tests {
         pipe.push(Bytes::from_static(b"unsaid"));
         assert_eq!(pipe.ending(), Some(Close::GoingAway));
         assert_eq!(taken(&pipe), ("said".to_owned(), true));
-    }
-
-    /// What can be taken now, run by run.
-    fn runs(pipe: &Pipe) -> Vec<String> {
-        let mut cx = Context::from_waker(Waker::noop());
-        let mut runs = Vec::new();
-        while let Poll::Ready(Some(run)) = pipe.poll_run(&mut cx) {
-            runs.push(String::from_utf8(run.to_vec()).unwrap());
-        }
-        runs
     }
 
     fn event(text: &'static str) -> Bytes {
